@@ -1,0 +1,161 @@
+"""The door of the framework: a composed mapping becomes a frozen `Run`, or a `UserError` names every wrong key.
+
+Nothing heavy is imported here, so that a refusal costs well under a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from rlhf.config import FileDataset, Run, Spec
+from rlhf.errors import UserError
+from rlhf.suggest import did_you_mean
+from rlhf.trainer_fields import check_trainer_keys
+
+TAGS = {"method": "name", "adapter": "name", "quantization": "name", "dataset": "format"}
+
+
+def build(values: Mapping[str, Any]) -> Run:
+    """Return the `Run` that `values` (the composed configuration, interpolations resolved) describes.
+
+    Raises `UserError` with every unknown key, wrong type, value out of bounds and clash between settings, each with its
+    full dotted path and what to write instead.
+    """
+    try:
+        run = Run.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(item, values) for item in error.errors()]
+        raise _refusal(lines) from None
+    problems = list(_clashes(run))
+    if problems:
+        raise _refusal(problems)
+    return run
+
+
+def _refusal(lines: list[str]) -> UserError:
+    place, _, rest = lines[0].partition(": ")
+    more = f" (and {len(lines) - 1} more: {' '.join(lines[1:])})" if len(lines) > 1 else ""
+    problem, _, remedy = rest.partition(". ")
+    return UserError(place, problem, (remedy or "See `rlhf --cfg job` for the composed value") + more)
+
+
+def _explain(item: Any, values: Mapping[str, Any]) -> str:
+    """Say one pydantic finding as `path: problem. remedy`."""
+    path = _dotted(item["loc"])
+    if item["type"] == "extra_forbidden":
+        *parents, word = path.split(".")
+        return f"{path}: unknown key. {did_you_mean(word, _known_keys(parents, values))}"
+    if item["type"] == "missing":
+        return f"{path}: has no value. Give it one: {path}=VALUE."
+    if item["type"].startswith("union_tag"):
+        group = path.split(".")[0]
+        return f"{path}.{TAGS.get(group, 'name')}: {item['msg']}. Choose an option of the group: {group}=NAME."
+    return f"{path}: {item['msg']}, got {item['input']!r}. Write {path}=VALUE with a right one."
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    """Join a pydantic location, leaving out the union tags that follow `method`, `adapter`, ... ."""
+    parts: list[str] = []
+    skip = False
+    for index, part in enumerate(location):
+        if skip:
+            skip = False
+            continue
+        parts.append(str(part))
+        skip = index == 0 and part in TAGS and len(location) > 2
+    return ".".join(parts)
+
+
+def _known_keys(parents: list[str], values: Mapping[str, Any]) -> list[str]:
+    """Return the field names of the spec at `parents`; for a union, those of the member that `values` chooses."""
+    spec: type[BaseModel] = Run
+    node: Any = values
+    for name in parents:
+        node = node.get(name, {}) if isinstance(node, Mapping) else {}
+        field = spec.model_fields.get(name)
+        if field is None:
+            break
+        members = [t for t in (get_args(field.annotation) or (field.annotation,)) if _is_spec(t)]
+        tag = node.get(TAGS.get(name, "name")) if isinstance(node, Mapping) else None
+        spec = (
+            next((m for m in members if tag in get_args(m.model_fields[TAGS.get(name, "name")].annotation)), spec)
+            if (len(members) > 1)
+            else (members[0] if members else spec)
+        )
+    return list(spec.model_fields)
+
+
+def _member(members: list[type[BaseModel]], key: str, tag: Any) -> type[BaseModel]:
+    """Return the member of a union whose `key` may be `tag`; the first one when the tag itself is wrong."""
+    return next((member for member in members if tag in get_args(member.model_fields[key].annotation)), members[0])
+
+
+def _is_spec(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Spec)
+
+
+def _clashes(run: Run) -> Iterator[str]:
+    """Yield one line per pair of settings that cannot go together: `key: what clashes. what to write instead`."""
+    model, method = run.model, run.method
+    if model.family == "encoder" and method.trains_policy:
+        yield (
+            f"model: {model.name} is an encoder and cannot be a policy ({method.name}). "
+            "Use a causal or seq2seq model, or method=reward."
+        )
+    if model.family == "encoder" and method.starts_from == "sft":
+        yield (
+            f"method.starts_from: {model.name} is an encoder, there is no SFT policy to start from. "
+            "Use method.starts_from=base."
+        )
+    if run.quantization.name != "none" and run.adapter.name == "none":
+        yield (
+            f"quantization: {run.quantization.name} weights cannot be trained without an adapter. "
+            "Add adapter=lora, or use quantization=none."
+        )
+    if run.precision == "fp16" and model.architecture.get("model_type") in ("mt5", "t5"):
+        yield (
+            "precision: fp16 overflows to inf and NaN in T5 and MT5 (transformers issue 10956). "
+            "Use precision=bf16 or precision=fp32."
+        )
+    if run.precision == "fp16" and run.hardware.device == "cpu":
+        yield "precision: fp16 training needs a GPU's gradient scaler. Use precision=fp32 or precision=bf16."
+    if method.trains_policy and run.evaluation.judge == "gold" and isinstance(run.dataset, FileDataset):
+        yield (
+            f"evaluation.judge: the gold reward is known only for support_toy, not for {run.dataset.name}. "
+            "Use evaluation.judge=reward or evaluation.judge=none."
+        )
+    for key, path in (("model.path", model.path), ("dataset.path", getattr(run.dataset, "path", None))):
+        if path is not None and not Path(path).exists():
+            yield f"{key}: there is no file or folder {path}. Give one that exists."
+    if model.init in ("random", "tiny") and "model_type" not in model.architecture:
+        yield f"model.architecture.model_type: model.init={model.init} builds from a config class. Name its model_type."
+    if model.init == "pretrained" and model.hub_id is None and model.path is None:
+        yield "model.path: no weights are named. Set model.path=FOLDER or model.hub_id=OWNER/NAME."
+    yield from _token_clashes(run)
+    for place, spec in (
+        ("method", method),
+        ("upstream.sft", run.upstream.sft),
+        ("upstream.reward", run.upstream.reward),
+    ):
+        yield from check_trainer_keys(spec.name, list(spec.trainer), f"{place}.trainer")
+
+
+def _token_clashes(run: Run) -> Iterator[str]:
+    model, method = run.model, run.method
+    total = method.max_prompt_tokens + method.max_response_tokens
+    longest = max(method.max_prompt_tokens, method.max_response_tokens) if model.family == "seq2seq" else total
+    if longest > model.context_length:
+        yield (
+            f"method.max_prompt_tokens: {longest} tokens do not fit {model.name}'s context of {model.context_length}. "
+            "Lower method.max_prompt_tokens or method.max_response_tokens."
+        )
+    sampled = run.evaluation.max_new_tokens + (0 if model.family == "seq2seq" else method.max_prompt_tokens)
+    if method.trains_policy and sampled > model.context_length:
+        yield (
+            f"evaluation.max_new_tokens: prompt and answer ({sampled} tokens) do not fit {model.name}'s context of "
+            f"{model.context_length}. Lower evaluation.max_new_tokens."
+        )

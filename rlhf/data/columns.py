@@ -1,0 +1,124 @@
+"""What the format files share: columns taken as clean text or as messages, and the key that groups rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlhf.data.rows import Drop, Message
+from rlhf.errors import UserError
+
+ROLES = {"human": "user", "gpt": "assistant"}  # names that other exports use for our roles
+SPOKEN = ("system", "user", "assistant")
+
+
+class MissingColumn(UserError):
+    """A row without a column that its format needs."""
+
+    def __init__(self, column: str, columns: Sequence[str]) -> None:
+        has = ", ".join(str(name) for name in columns) or "none"
+        super().__init__(f"column {column!r}", f"there is no such column, only: {has}", "Name the right format")
+
+
+class WrongSpec(UserError):
+    """A mistake in the settings, which no row can mend: never counted as a broken row."""
+
+
+def value(raw: Mapping[str, Any], column: str) -> Any:
+    """Return the column's value; raises MissingColumn."""
+    if column not in raw:
+        raise MissingColumn(column, list(raw))
+    return raw[column]
+
+
+def text(raw: Mapping[str, Any], column: str) -> str:
+    """Return a column as text, line ends as on Unix, outer white space kept; null is empty text."""
+    return clean(value(raw, column), column)
+
+
+def clean(content: Any, column: str) -> str:
+    """Check that `content` is text that can be written as UTF-8, and give it Unix line ends."""
+    if content is None:
+        return ""
+    if not isinstance(content, str):
+        raise UserError(f"column {column!r}", f"a {type(content).__name__} where text was expected", "Mend the row")
+    if any("\ud800" <= char <= "\udfff" for char in content):
+        raise UserError(f"column {column!r}", "half a surrogate pair, which no encoding can write", "Mend the row")
+    return content.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def group_key(content: str) -> str:
+    """Normalise text for grouping: case and white space do not tell two prompts apart."""
+    return " ".join(content.casefold().split())
+
+
+def is_messages(content: Any) -> bool:
+    """Whether a column holds a conversation (a list of messages, or JSON text of one) rather than plain text."""
+    return isinstance(content, list) or (isinstance(content, str) and content.lstrip().startswith('[{"'))
+
+
+def messages(content: Any, column: str) -> list[Message]:
+    """Read `[{"role", "content"}]` or `[{"from", "value"}]`, as a list or as JSON text; empty turns are left out."""
+    if isinstance(content, str):
+        try:
+            content = json.loads(content)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise UserError(f"column {column!r}", f"not a JSON list of messages ({error})", "Mend the row") from error
+    if not isinstance(content, list) or not all(isinstance(turn, dict) for turn in content):
+        raise UserError(f"column {column!r}", "not a list of messages", 'Write [{"role": "user", "content": "..."}]')
+    turns = []
+    for turn in content:
+        role = turn.get("role", turn.get("from"))
+        role = ROLES.get(role, role)
+        if role not in SPOKEN:
+            raise UserError(f"column {column!r}", f"unknown role {role!r}", f"Use one of {', '.join(SPOKEN)}")
+        turns.append({"role": role, "content": clean(turn.get("content", turn.get("value")), column).strip()})
+    return merge(turns)
+
+
+def merge(turns: Sequence[Message]) -> list[Message]:
+    """Leave out empty turns and join neighbours of one speaker, so that the speakers alternate."""
+    merged: list[Message] = []
+    for turn in turns:
+        if not turn["content"]:
+            continue
+        if merged and merged[-1]["role"] == turn["role"]:
+            merged[-1] = {**turn, "content": f"{merged[-1]['content']}\n\n{turn['content']}"}
+        else:
+            merged.append(dict(turn))
+    return merged
+
+
+def as_prompt(turns: Sequence[Message]) -> tuple[Message, ...]:
+    """Check that a conversation can be answered: after a system message at most, the user opens and the user ends."""
+    if not turns:
+        raise Drop("the prompt is empty")
+    spoken = turns[1:] if turns[0]["role"] == "system" else turns
+    if not spoken or spoken[0]["role"] != "user" or spoken[-1]["role"] != "user":
+        raise Drop("the prompt does not begin and end with the user")
+    if any(turn["role"] == "system" for turn in spoken):
+        raise Drop("a system message in the middle")
+    return tuple(turns)
+
+
+def user_prompt(content: str) -> tuple[Message, ...]:
+    """Make a single user message of the text; raises Drop if it is blank."""
+    return as_prompt(merge([{"role": "user", "content": content.strip()}]))
+
+
+def answer(content: str) -> str:
+    """Trim a demonstration; raises Drop if nothing is left."""
+    if not content.strip():
+        raise Drop("the answer is empty")
+    return content.strip()
+
+
+def pair(chosen: str, rejected: str) -> tuple[str, str]:
+    """Trim two answers; raises Drop if one is empty or both say the same."""
+    chosen, rejected = chosen.strip(), rejected.strip()
+    if not chosen or not rejected:
+        raise Drop("an answer is empty")
+    if chosen == rejected:
+        raise Drop("answers are equal")
+    return chosen, rejected

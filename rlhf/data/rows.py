@@ -1,0 +1,49 @@
+"""The one shape of data that every stage sees: a prompt with a demonstration, a preference pair or a label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+Shape = Literal["demonstration", "preference"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One prompt and what is known about answers to it; fields that a shape does not use are None."""
+
+    prompt: tuple[Message, ...]  # ends with a user message
+    group: str  # rows of one group never land on both sides of a split
+    completion: str | None = None  # a demonstration, or the text that `label` judges
+    chosen: str | None = None  # the preferred answer of a pair
+    rejected: str | None = None
+    label: bool | None = None  # unpaired judgement of `completion`
+    meta: Mapping[str, Any] = field(default_factory=dict)  # intent, language, persona, gold_chosen, flipped, ...
+
+
+class Drop(Exception):
+    """Raised by a format for a row that is well-formed but of no use; the text is the reason that is counted."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """One line of the row-count table: `step` took `before` rows down (or, for a split, out) to `after`."""
+
+    step: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A data set cut into three parts by group, with the story of every row that is not in it."""
+
+    name: str
+    train: tuple[Row, ...]
+    validation: tuple[Row, ...]
+    test: tuple[Row, ...]
+    counts: tuple[Count, ...]
+    fingerprint: str  # sha256 over the rows (order included) and the split settings
+    gold: Callable[[Row, str], float] | None  # true reward of answering row's prompt with a text, where it is known

@@ -1,0 +1,1 @@
+"""How trained models are measured, one file per kind of measurement."""

@@ -1,0 +1,153 @@
+"""What a stage cost: time, money, energy, arithmetic and memory around its own work; and the sums over a pipeline."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rlhf.evaluation import metrics as names
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rlhf.config import HardwareSpec
+
+SAMPLE_SECONDS = 0.1
+
+
+class CostMeter:
+    """Context manager around a stage's own work; `report` gives its `cost/*` metrics, during the span or after it.
+
+    Numbers of a hardware file are for one GPU (or one CPU machine); with several processes (WORLD_SIZE) on GPUs the
+    cost is that of all of them, and so are the FLOPs and tokens that the caller adds. `precision` chooses the peak
+    for `cost/mfu`.
+    """
+
+    def __init__(self, hardware: HardwareSpec, device: str, precision: str) -> None:
+        self._hardware = hardware
+        self._device = device
+        self._cuda = device.startswith("cuda")
+        self._devices = int(os.environ.get("WORLD_SIZE", "1")) if self._cuda else 1
+        self._peak_rate = {str(key): rate for key, rate in hardware.peak_flops.items()}.get(precision)
+        self._tokens = 0
+        self._flops = 0
+        self._memory = 0
+        self._high_water = 0
+        self._started = 0.0
+        self._ended: float | None = None
+        self._stop = threading.Event()
+        self._sampler = threading.Thread(target=self._sample, name="rlhf-memory", daemon=True)
+
+    def __enter__(self) -> CostMeter:
+        self._started = time.monotonic()
+        self._memory = resident_bytes()
+        self._high_water = high_water_bytes()
+        if self._cuda:
+            import torch
+
+            torch.cuda.reset_peak_memory_stats(self._device)
+        else:
+            self._sampler.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended = time.monotonic()
+        self._stop.set()
+        if self._sampler.is_alive():
+            self._sampler.join()
+        self._memory = self._peak_memory()
+
+    def add_tokens(self, count: int) -> None:
+        """Count tokens processed, padding left out."""
+        self._tokens += count
+
+    def add_flops(self, count: int) -> None:
+        """Count floating-point operations (see `rlhf.evaluation.flops`)."""
+        self._flops += count
+
+    def add_seconds(self, seconds: float) -> None:
+        """Count time that earlier, interrupted attempts at the same work took."""
+        self._started -= seconds
+
+    def report(self) -> dict[str, float]:
+        """The `cost/*` metrics of the span. What isn't known (price, power, peak) is absent rather than zero."""
+        seconds = (time.monotonic() if self._ended is None else self._ended) - self._started
+        machine_seconds = seconds * self._devices
+        report = {
+            names.COST_SECONDS.name: seconds,
+            names.COST_GPU_SECONDS.name: machine_seconds if self._cuda else 0.0,
+            names.COST_TOKENS.name: float(self._tokens),
+            names.COST_PEAK_MEMORY_BYTES.name: float(self._peak_memory() if self._ended is None else self._memory),
+        }
+        if self._hardware.usd_per_hour is not None:
+            report[names.COST_USD.name] = self._hardware.usd_per_hour * machine_seconds / 3600
+        if self._hardware.watts is not None:
+            report[names.COST_KWH.name] = self._hardware.watts * machine_seconds / 3.6e6
+        if self._flops:
+            report[names.COST_FLOPS.name] = float(self._flops)
+            if self._peak_rate and machine_seconds > 0:
+                report[names.COST_MFU.name] = self._flops / (self._peak_rate * machine_seconds)
+        return report
+
+    def _peak_memory(self) -> int:
+        """A peak between two samples is seen when it is the highest of the process's life: the kernel notes it."""
+        if self._cuda:
+            import torch
+
+            return int(torch.cuda.max_memory_allocated(self._device))
+        high_water = high_water_bytes()
+        return max(self._memory, resident_bytes(), high_water if high_water > self._high_water else 0)
+
+    def _sample(self) -> None:
+        while not self._stop.wait(SAMPLE_SECONDS):
+            self._memory = max(self._memory, resident_bytes())
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process now."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def high_water_bytes() -> int:
+    """The most resident memory that this process ever had; 0 where the system doesn't say."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def merge(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """`cost/*` of several stages together: sums, except peak memory (maximum) and MFU (all FLOPs over all capacity).
+
+    A metric that one of the stages lacks is left out: a partial sum would pass for the whole. Counts of
+    parameters don't add up and are left out too.
+    """
+    shared = set(reports[0]).intersection(*reports[1:]) if reports else set()
+    merged: dict[str, float] = {}
+    for cost in names.COSTS:
+        values = [report[cost.name] for report in reports] if cost.name in shared else []
+        if not values or cost in names.SIZES:
+            continue
+        if cost is names.COST_PEAK_MEMORY_BYTES:
+            merged[cost.name] = max(values)
+        elif cost is names.COST_MFU:
+            flops = [report[names.COST_FLOPS.name] for report in reports]
+            merged[cost.name] = sum(flops) / sum(done / share for done, share in zip(flops, values, strict=True))
+        else:
+            merged[cost.name] = sum(values)
+    return merged
+
+
+def pipeline_costs(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """`cost/pipeline_*` of a stage: its own report and those of the stages it was built on."""
+    return {names.pipeline_name(name): value for name, value in merge(reports).items()}

@@ -1,0 +1,167 @@
+"""What one job of a command line does: run its pipeline, record it, leave `result.json`, say what came out."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from rlhf.config import Run
+from rlhf.errors import RunFailure, UserError
+from rlhf.pipeline import Finished, Job
+from rlhf.report.outcome import report_rows
+from rlhf.report.plots import plot_curves
+from rlhf.report.table import comparison_table
+from rlhf.stages.device import choose_device, limit_threads
+from rlhf.stages.evaluate import Evaluator, Row
+from rlhf.tracking import NullRun, TrackedRun, deliver_spool, open_tracker
+from rlhf.verdict import warnings_of
+
+LN2 = 0.6931471805599453
+
+
+def _quiet_libraries() -> None:
+    """Silence what says nothing to our user: shard bars, and a rename that TRL 1.16 has not followed yet."""
+    import warnings
+
+    from datasets.utils.logging import disable_progress_bar as no_dataset_bars
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    no_dataset_bars()
+    # transformers 5 renames gradient_checkpointing to activation_checkpointing; TRL still passes the old name
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
+
+
+def execute(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, console: Console) -> dict[str, Any]:
+    """Run one job and return what it leaves in `folder/result.json`; failures are recorded there and raised."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _quiet_libraries()
+    limit_threads()
+    deliver_spool(run.tracking, folder.parent)
+    tracker = open_tracker(run.tracking, folder)
+    tracker.close_zombies()
+    name = f"{run.method.name}-{run.model.name}"
+    tags = {"command": shlex.join(["rlhf", *words])} | ({"sweep_id": sweep_id} if sweep_id else {})
+    tracked = tracker.start_run(name, role="job", tags=tags, params=run.model_dump())
+    tracked.text("config.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False, allow_unicode=True))
+    outcome: dict[str, Any] = {"name": name, "words": list(words), "run_id": tracked.id, "started": time.time()}
+    try:
+        job = Job(run, choose_device(run), tracker, tracked, console)
+        finished = job.build(run.method, upstream=False)
+        rows = Evaluator(job).rows(finished) if run.method.trains_policy else []
+        outcome |= _record(run, finished, rows, tracked, folder)
+    except BaseException as error:
+        outcome |= {"status": "failed", "error": _one_line(error), "exit_code": getattr(error, "exit_code", 1)}
+        _write(folder, outcome)
+        tracked.tags({"error": outcome["error"]})
+        tracked.text("traceback.txt", traceback.format_exc())
+        tracked.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    tracked.end("FINISHED")
+    outcome |= {"status": "finished", "run_id": tracked.id}  # a spooled run learns its real id when it ends
+    _write(folder, outcome)
+    if sweep_id is None:
+        _show(outcome, folder, tracked, tracker, console)
+    return outcome
+
+
+def _show(outcome: dict[str, Any], folder: Path, tracked: Any, tracker: Any, console: Console) -> None:
+    """Print what came out of a single run: the comparison with its controls, warnings, where to look."""
+    console.print()
+    console.print(comparison_table(report_rows([outcome]), title=outcome["name"]))
+    for warning in outcome["warnings"]:
+        console.print(f"[yellow]note[/]     {warning}", highlight=False)
+    console.print(f"model    {outcome['stage']}/model", highlight=False, soft_wrap=True)
+    console.print(f"files    {folder}", highlight=False, soft_wrap=True)
+    if tracked.url:
+        console.print(f"open UI  {tracker.ui_command}", highlight=False, soft_wrap=True)
+        console.print(f"run      {tracked.url}", highlight=False, soft_wrap=True)
+
+
+def _record(
+    run: Run, finished: Finished, rows: list[Row], tracked: TrackedRun | NullRun, folder: Path
+) -> dict[str, Any]:
+    """Send summary metrics, samples and plots of a finished job to the tracker."""
+    metrics = dict(rows[-1].metrics) if rows else dict(finished.result["metrics"])
+    warnings = warnings_of(finished.method, metrics)
+    tracked.metrics(metrics, None)
+    tracked.tags({"stage_folder": str(finished.folder.resolve()), "fingerprint": finished.fingerprint})
+    if warnings:
+        tracked.tags({"warnings": " | ".join(warnings)})
+    if rows:
+        columns, table = sample_table(rows, run.evaluation.table_rows)
+        tracked.table("samples", columns, table)
+    for figure in plots(finished, folder / "plots"):
+        tracked.figure(figure)
+    return {
+        "metrics": metrics,
+        "warnings": warnings,
+        "reused": finished.reused,
+        "stage": str(finished.folder),
+        "curves": finished.result["curves"],
+        "rows": [
+            {"name": r.name, "role": r.role, "fingerprint": r.fingerprint, "metrics": dict(r.metrics)} for r in rows
+        ],
+    }
+
+
+def sample_table(rows: list[Row], count: int) -> tuple[list[str], list[list[Any]]]:
+    """Return columns and cells: the same prompts answered by every policy, with the judge's scores."""
+    columns = ["#"]
+    for row in rows:
+        columns += (
+            [row.role] + ([f"{row.role} reward"] if row.rewards else []) + ([f"{row.role} gold"] if row.gold else [])
+        )
+    table = []
+    for index in range(min(count, len(rows[0].texts))):
+        cells: list[Any] = [index]
+        for row in rows:
+            cells.append(row.texts[index])
+            cells += [round(scores[index], 3) for scores in (row.rewards, row.gold) if scores]
+        table.append(cells)
+    return columns, table
+
+
+def plots(finished: Finished, folder: Path) -> list[Path]:
+    """Draw loss (with its no-learning line) and reward curves of a finished stage; returns the PNG files."""
+    curves = finished.result["curves"]
+    baselines = {"ln 2: nothing learned": LN2} if finished.method.name in ("dpo", "reward") else {}
+    wanted = {
+        "loss": ({"training": "train/loss", "held out": "eval/loss"}, baselines),
+        "reward": (
+            {"chosen": "train/rewards/chosen", "rejected": "train/rewards/rejected", "margin": "train/rewards/margins"},
+            {"0: reference": 0.0},
+        ),
+        "accuracy": ({"training": "train/accuracy", "held out": "eval/accuracy"}, {"0.5: chance": 0.5}),
+    }
+    files = []
+    for title, (names, lines) in wanted.items():
+        series = {
+            label: [(int(s), float(v)) for s, v in curves[name]] for label, name in names.items() if name in curves
+        }
+        if series:
+            folder.mkdir(parents=True, exist_ok=True)
+            files.append(folder / f"{title}.png")
+            plot_curves({title: series}, files[-1], title=f"{finished.name}: {title}", baselines=lines)
+    return files
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, UserError | RunFailure):
+        return str(error)
+    text = " ".join(str(error).split()) or "no message"
+    return f"{type(error).__name__}: {text}"
+
+
+def _write(folder: Path, outcome: dict[str, Any]) -> None:
+    file = folder / "result.json"
+    file.with_suffix(".new").write_text(json.dumps(outcome), encoding="utf-8")
+    file.with_suffix(".new").replace(file)

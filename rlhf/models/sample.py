@@ -1,0 +1,188 @@
+"""Plain ancestral sampling of answers, and log-probs of given answers, for both policy families."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+from rlhf.models.codec import Codec
+from rlhf.models.score import left_padded, right_padded
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Answers in the order of their prompts."""
+
+    texts: list[str]
+    ids: list[list[int]]  # response ids, with the eos of a finished answer
+    finished: list[bool]  # False: cut at max_new_tokens
+    prompt_ids: list[list[int]]
+    seconds: float
+
+
+class InverseCdf(LogitsProcessor):
+    """Chooses each next token by where a uniform number falls in the cumulative distribution softmax(logits / T).
+
+    All other tokens get -inf, so the generation loop has nothing left to decide. `uniforms` is (batch, steps).
+    """
+
+    def __init__(self, uniforms: Tensor, temperature: float) -> None:
+        self.uniforms = uniforms
+        self.temperature = temperature
+        self.step = 0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Return scores (batch, vocabulary) of which one entry per row is 0 and the others -inf."""
+        cumulative = torch.softmax(scores.double() / self.temperature, dim=-1).cumsum(dim=-1)
+        point = self.uniforms[:, self.step, None] * cumulative[:, -1:]  # the sum is 1 up to rounding
+        chosen = torch.searchsorted(cumulative, point, right=True)
+        self.step += 1
+        return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
+
+
+def sample(
+    model: Any,
+    codec: Codec,
+    prompts: Sequence[Sequence[Mapping[str, str]]],
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    batch_size: int,
+    seed: int,
+    progress: Callable[[int], None] | None,
+) -> Samples:
+    """Draw one answer per prompt from softmax(logits / temperature), with no truncation and no penalty of any kind.
+
+    The random numbers belong to (seed, prompt's index, step): an answer does not depend on the batch size (up to
+    rounding of batched arithmetic), and two policies sampled with one seed share their luck, which takes noise out of
+    their comparison. Prompts are padded on the left for causal models, on the right for encoders. `progress` is told
+    the number of answers done after each batch.
+    """
+    began = time.perf_counter()
+    base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    stop = stop_ids(base, codec)
+    prompt_ids = [codec.prompt_ids(messages) for messages in prompts]
+    generator = torch.Generator().manual_seed(seed)
+    uniforms = torch.rand(len(prompts), max_new_tokens, generator=generator, dtype=torch.float64)
+    was_training, own_config = model.training, base.generation_config
+    model.eval()
+    base.generation_config = plain_generation(base, codec, max_new_tokens, stop)  # generate fills gaps from this one
+    responses: list[list[int]] = []
+    try:
+        for first in range(0, len(prompts), batch_size):
+            luck = uniforms[first : first + batch_size].to(base.device)
+            responses += _generate(base, codec, prompt_ids[first : first + batch_size], InverseCdf(luck, temperature))
+            if progress is not None:
+                progress(len(responses))
+    finally:
+        base.generation_config = own_config
+        model.train(was_training)
+    ids = [_until_stop(row, stop) for row in responses]
+    finished = [bool(row) and row[-1] in stop for row in ids]
+    return Samples([codec.decode(row) for row in ids], ids, finished, prompt_ids, time.perf_counter() - began)
+
+
+def plain_generation(model: Any, codec: Codec, max_new_tokens: int, stop: Sequence[int]) -> GenerationConfig:
+    """Return settings under which `generate` changes no logit; published models ship penalties, top_p and the like."""
+    return GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        do_sample=False,  # InverseCdf samples
+        num_beams=1,
+        use_cache=True,
+        repetition_penalty=1.0,
+        pad_token_id=codec.pad_id,
+        eos_token_id=list(stop),
+        bos_token_id=codec.bos_id,
+        decoder_start_token_id=getattr(model.config, "decoder_start_token_id", None),
+    )
+
+
+def stop_ids(model: Any, codec: Codec) -> list[int]:
+    """Return the ids that end an answer: the codec's eos, and what the model's own generation config adds to it."""
+    own = model.generation_config.eos_token_id
+    extra = own if isinstance(own, list) else [own]
+    return sorted({codec.eos_id, *(token for token in extra if token is not None)})
+
+
+@torch.no_grad()
+def _generate(base: Any, codec: Codec, rows: list[list[int]], chooser: InverseCdf) -> list[list[int]]:
+    """Generate for one batch; return the new ids per row, still padded after their end."""
+    seq2seq = codec.spec.family == "seq2seq"
+    ids, mask = (right_padded if seq2seq else left_padded)(rows, codec.pad_id)
+    output = base.generate(
+        input_ids=ids.to(base.device),
+        attention_mask=mask.to(base.device),
+        generation_config=base.generation_config,
+        logits_processor=LogitsProcessorList([chooser]),
+    )
+    skipped = 1 if seq2seq else ids.shape[1]  # the decoder's start token, or the prompt
+    return output[:, skipped:].tolist()
+
+
+def _until_stop(row: list[int], stop: Sequence[int]) -> list[int]:
+    ends = [place for place, token in enumerate(row) if token in stop]
+    return row[: ends[0] + 1] if ends else row
+
+
+@torch.no_grad()
+def response_logprobs(
+    model: nn.Module,
+    codec: Codec,
+    prompt_ids: Sequence[Sequence[int]],
+    response_ids: Sequence[Sequence[int]],
+    *,
+    batch_size: int,
+    temperature: float,
+) -> list[Tensor]:
+    """Return, per row, the log-probs (response length,) of the response tokens under softmax(logits / temperature).
+
+    Float32 on the CPU, without gradient, in eval mode. Every prompt has at least one token.
+    """
+    was_training = model.training
+    model.eval()
+    result: list[Tensor] = []
+    for first in range(0, len(prompt_ids), batch_size):
+        prompts, responses = prompt_ids[first : first + batch_size], response_ids[first : first + batch_size]
+        logits = response_logits(model, codec, prompts, responses).float() / temperature
+        labels, _ = right_padded(responses, codec.pad_id)
+        labels = labels.to(logits.device)[..., None]
+        logprobs = (logits.gather(-1, labels) - logits.logsumexp(dim=-1, keepdim=True)).squeeze(-1).cpu()
+        result += [row[: len(response)] for row, response in zip(logprobs, responses, strict=True)]
+    model.train(was_training)
+    return result
+
+
+def response_logits(
+    model: Any, codec: Codec, prompt_ids: Sequence[Sequence[int]], response_ids: Sequence[Sequence[int]]
+) -> Tensor:
+    """Return logits (rows, longest response, vocabulary): entry t predicts response token t; padding rows are noise.
+
+    One forward in the caller's grad and train mode. Causal: prompts are padded on the left and responses on the right,
+    so that all responses start at one column and only their logits are computed.
+    """
+    device = next(model.parameters()).device
+    answers, answer_mask = (tensor.to(device) for tensor in right_padded(response_ids, codec.pad_id))
+    if codec.spec.family == "seq2seq":
+        ids, mask = (tensor.to(device) for tensor in right_padded(prompt_ids, codec.pad_id))
+        start = torch.full_like(answers[:, :1], model.config.decoder_start_token_id)
+        shifted = torch.cat([start, answers[:, :-1]], dim=1)
+        output = model(input_ids=ids, attention_mask=mask, decoder_input_ids=shifted, use_cache=False)
+        return output.logits
+    ids, mask = (tensor.to(device) for tensor in left_padded(prompt_ids, codec.pad_id))
+    ids, mask = torch.cat([ids, answers], dim=1), torch.cat([mask, answer_mask], dim=1)
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    output = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        logits_to_keep=answers.shape[1] + 1,
+        use_cache=False,
+    )
+    return output.logits[:, :-1]

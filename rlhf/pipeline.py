@@ -1,0 +1,239 @@
+"""One job from start to end: build the stages it needs, measure its policy, record everything."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from rich.console import Console
+
+from rlhf.config import MethodSpec, Run
+from rlhf.data import load_corpus
+from rlhf.data.rows import Corpus
+from rlhf.errors import RunFailure, UserError
+from rlhf.evaluation.cost import CostMeter, pipeline_costs
+from rlhf.fingerprint import base_identity, digest, stage_fingerprint
+from rlhf.models.codec import Codec
+from rlhf.models.load import Source, load_tokenizer, resolve_base
+from rlhf.stages import dpo, reward, sft
+from rlhf.stages.context import Device, StageContext, StageFunction, as_json
+from rlhf.tracking import NullRun, NullTracker, TrackedRun, Tracker
+
+LEAST_FREE_BYTES = 1 << 20
+STAGES: dict[str, StageFunction] = {"sft": sft.run, "reward": reward.run, "dpo": dpo.run}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A stage that is complete: its folder holds `model/` and `result.json`."""
+
+    method: MethodSpec
+    folder: Path
+    fingerprint: str
+    result: Mapping[str, Any]
+    reused: bool
+    start: Finished | None  # the stage it started from; None for the base model
+
+    @property
+    def name(self) -> str:
+        """Its folder's name, method and model first."""
+        return self.folder.name
+
+    def source(self, base: Source) -> Source:
+        """The weights it leaves: a whole model, or an adapter on the base."""
+        model = self.folder / "model"
+        if (model / "adapter_config.json").exists():
+            return Source(base=base.base, adapter=model, kind=base.kind)
+        return Source(base=model, adapter=None, kind="folder")
+
+
+@dataclass
+class Job:
+    """One composed run on one device, with what its stages share."""
+
+    run: Run
+    device: Device
+    tracker: Tracker | NullTracker
+    tracked: TrackedRun | NullRun
+    console: Console
+
+    def __post_init__(self) -> None:
+        self.store = Path(self.run.store)
+        self._corpora: dict[str, Corpus] = {}
+
+    @cached_property
+    def base(self) -> Source:
+        """The model's weights before any training."""
+        return resolve_base(self.run.model, self.store.parent / "models")
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer, the same for every stage."""
+        return load_tokenizer(self.run.model, self.base)
+
+    @cached_property
+    def base_fingerprint(self) -> str:
+        """Hash of the untrained model."""
+        return digest(base_identity(self.run.model))
+
+    def codec(self, method: MethodSpec) -> Codec:
+        """The text-to-ids rules with the method's own lengths."""
+        return Codec(self.tokenizer, self.run.model, method.max_prompt_tokens, method.max_response_tokens)
+
+    def corpus(self, shape: str) -> Corpus:
+        """The dataset in one shape, loaded once; its row counts are printed and tracked."""
+        if shape not in self._corpora:
+            corpus = load_corpus(self.run.dataset, shape)  # type: ignore[arg-type]  # a ClassVar of Method
+            self._corpora[shape] = corpus
+            self.console.print(f"[bold]{corpus.name}[/] as {shape} rows: {story(corpus)}", soft_wrap=True)
+            splits = {"train": len(corpus.train), "validation": len(corpus.validation), "test": len(corpus.test)}
+            self.tracked.dataset(f"{corpus.name}-{shape}", corpus.fingerprint, splits)
+            self.tracked.table(
+                f"row_counts_{shape}", ["step", "before", "after"], [[c.step, c.before, c.after] for c in corpus.counts]
+            )
+        return self._corpora[shape]
+
+    def build(self, method: MethodSpec, *, upstream: bool) -> Finished:
+        """Return the finished stage of `method`: reused, resumed or trained now (and its upstream stages before it)."""
+        source, start = self._start(method)
+        corpus = self.corpus(method.data_shape)
+        fingerprint = stage_fingerprint(
+            self.run,
+            method,
+            corpus.fingerprint,
+            start.fingerprint if start else digest([self.base_fingerprint, str(source.base)]),
+            self.device.kind,
+            self.device.precision,
+        )
+        folder = self.store / f"{method.name}-{self.run.model.name}-{fingerprint[:12]}"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if (folder / "result.json").exists() and self.run.reuse:
+                result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+                self.console.print(f"[green]reused[/] {folder.name}")
+                self.tracked.tags({f"reused.{method.name}": folder.name})
+                return Finished(method, folder, fingerprint, result, True, start)
+            result = self._train(method, source, corpus, folder, upstream)
+        return Finished(method, folder, fingerprint, result, False, start)
+
+    def _start(self, method: MethodSpec) -> tuple[Source, Finished | None]:
+        """Find what weights a method starts from: the base, a trained stage, or a folder."""
+        if method.starts_from == "base":
+            return self.base, None
+        if method.starts_from == "sft":
+            finished = self.build(self.run.upstream.sft, upstream=True)
+            return finished.source(self.base), finished
+        folder = Path(method.starts_from)
+        if not (folder / "config.json").exists() and not (folder / "adapter_config.json").exists():
+            place = f"method.starts_from={method.starts_from}"
+            raise UserError(place, "is not base, sft or a folder with a model", "Give base, sft or such a folder")
+        if (folder / "adapter_config.json").exists():
+            return Source(base=self.base.base, adapter=folder, kind=self.base.kind), None
+        return Source(base=folder, adapter=None, kind="folder"), None
+
+    def _train(
+        self, method: MethodSpec, source: Source, corpus: Corpus, folder: Path, upstream: bool
+    ) -> dict[str, Any]:
+        """Run the stage in a `.partial` folder that takes the final name when it is complete."""
+        work = folder.with_name(f"{folder.name}.partial")
+        work.mkdir(exist_ok=True)
+        self.console.print(f"[bold]{method.name}[/] on {self.run.model.name} -> {folder}")
+        with self._stage_run(method, folder.name, upstream) as tracked, refusing_full_disk(work):
+            meter = CostMeter(self.run.hardware, self.device.kind, self.device.precision)
+            context = StageContext(
+                run=self.run,
+                method=method,
+                source=source,
+                corpus=corpus,
+                codec=self.codec(method),
+                device=self.device,
+                folder=work,
+                tracked=tracked,
+                meter=meter,
+                console=self.console,
+            )
+            try:
+                with meter:
+                    result = as_json(STAGES[method.name](context))
+            except (UserError, RunFailure):
+                shutil.rmtree(work, ignore_errors=True)  # what cannot go on is not resumed
+                raise
+            result["metrics"] |= meter.report() | {"cost/artifact_bytes": folder_bytes(work / "model")}
+            tracked.metrics(result["metrics"], None)
+            (work / "run.json").write_text(self.run.model_dump_json(indent=1), encoding="utf-8")
+            (work / "result.json").write_text(json.dumps(result), encoding="utf-8")
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(work, folder)
+            tracked.artifact_reference("model", folder / "model")
+        return result
+
+    @contextmanager
+    def _stage_run(self, method: MethodSpec, name: str, upstream: bool) -> Any:
+        """The job's own run, or for a stage upstream of it a run of that stage's own, linked both ways."""
+        if not upstream:
+            yield self.tracked
+            return
+        tags = {"built_for": self.tracked.id, "stage": method.name}
+        tracked = self.tracker.start_run(name, role="stage", tags=tags, params=method.model_dump())
+        self.tracked.tags({f"built.{method.name}": tracked.id})
+        try:
+            yield tracked
+        except BaseException:
+            tracked.end("FAILED")
+            raise
+        tracked.end("FINISHED")
+
+    def pipeline_cost(self, finished: Finished) -> dict[str, float]:
+        """Sum the cost of a stage and of those it started from, as `cost/pipeline_*`."""
+        chain: list[Mapping[str, float]] = []
+        stage: Finished | None = finished
+        while stage is not None:
+            chain.append({k: v for k, v in stage.result["metrics"].items() if k.startswith("cost/")})
+            stage = stage.start
+        return pipeline_costs(chain)
+
+
+def story(corpus: Corpus) -> str:
+    """One line of row counts: what was read, what each filter dropped, what each split got."""
+    parts = []
+    for count in corpus.counts:
+        dropped = count.before - count.after
+        parts.append(
+            f"{count.step} {count.after}" if dropped == 0 or count.step in SPLITS else f"{count.step} -{dropped}"
+        )
+    return ", ".join(parts)
+
+
+SPLITS = ("read", "train", "validation", "test")
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+@contextmanager
+def refusing_full_disk(folder: Path) -> Any:
+    """Turn a full disk or an unwritable folder into one line with the remedy."""
+    try:
+        yield
+    except (UserError, RunFailure):
+        raise
+    except Exception as error:  # safetensors and torch.save wrap the system's error in types of their own
+        if getattr(error, "errno", None) in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise UserError(str(folder), "cannot be written to", "Set store=FOLDER to one that can be") from None
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        if full or shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
+            remedy = "Free some space and run the same command again: it resumes from the last whole checkpoint"
+            raise RunFailure(str(folder), "the disk is full", remedy) from None
+        raise

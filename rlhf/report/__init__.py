@@ -1,0 +1,1 @@
+"""How runs are shown: the comparison table and the learning curves."""

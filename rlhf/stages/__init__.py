@@ -1,0 +1,1 @@
+"""One file per training method: each turns a `StageContext` into a `StageResult`."""

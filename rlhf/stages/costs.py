@@ -1,0 +1,70 @@
+"""Telling the cost meter what a stage's training went through."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from datasets import Dataset
+
+from rlhf.evaluation import metrics as names
+from rlhf.evaluation.flops import MODEL_TYPES, Head, forward_flops, train_flops
+from rlhf.models.load import trainable_parameters
+from rlhf.stages.context import StageContext
+from rlhf.stages.tokens import IGNORED
+from rlhf.stages.training import History
+
+Shape = tuple[int, int]  # tokens of the prompt (or of the whole scored text) and of the response
+
+
+def account(
+    context: StageContext, model: Any, train: Dataset, history: History, *, reference_forward: bool = False
+) -> dict[str, float]:
+    """Add tokens, FLOPs and interrupted attempts' seconds to the stage's meter; returns the counts of parameters.
+
+    A DPO step also runs the reference forward once on the same tokens (`reference_forward`). Padding and gradient
+    checkpointing's second forward are not counted: FLOPs are those that the mathematics needs.
+    """
+    config = model.config
+    scored = "input_ids" not in train.column_names and "prompt_ids" not in train.column_names
+    head: Head = "score" if scored else "lm"
+    trainable, total = trainable_parameters(model)
+    frozen = context.run.adapter.name != "none"
+    seq2seq = context.run.model.family == "seq2seq"
+    if config.model_type not in MODEL_TYPES:
+        context.console.print(
+            f"[yellow]note[/] no FLOP formula for {config.model_type}: cost/flops and cost/mfu are absent"
+        )
+    for (prompt, response), count in passes(train).items():
+        context.meter.add_tokens(round(count * (prompt + response) * history.epochs))
+        if config.model_type not in MODEL_TYPES:
+            continue
+        source, target = (prompt, response) if seq2seq and not scored else (prompt + response, prompt + response)
+        flops = train_flops(
+            config,
+            batch=1,
+            length=source,
+            target_length=target,
+            head=head,
+            frozen_base=frozen,
+            adapter_parameters=trainable if frozen else 0,
+        )
+        if reference_forward:
+            flops += forward_flops(config, batch=1, length=source, target_length=target, head=head)
+        context.meter.add_flops(round(count * flops * history.epochs))
+    context.meter.add_seconds(history.seconds_before)
+    return {names.COST_TRAINABLE_PARAMETERS.name: float(trainable), "cost/parameters": float(total)}
+
+
+def passes(train: Dataset) -> Counter[Shape]:
+    """Count the (prompt, response) token lengths that one epoch sends through the model; a pair counts twice."""
+    columns = set(train.column_names)
+    if "labels" in columns:
+        responses = [sum(label != IGNORED for label in row) for row in train["labels"]]
+        lengths = [len(ids) for ids in train["input_ids"]]
+        return Counter((whole - response, response) for whole, response in zip(lengths, responses, strict=True))
+    prompts = [len(ids) for ids in train["prompt_ids"]] if "prompt_ids" in columns else [0] * len(train)
+    shapes: Counter[Shape] = Counter()
+    for name in ("chosen_ids", "rejected_ids"):
+        shapes.update((prompt, len(ids)) for prompt, ids in zip(prompts, train[name], strict=True))
+    return shapes

@@ -1,0 +1,37 @@
+"""Choosing the device and the precision that a job computes in."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from rlhf.config import Run
+from rlhf.errors import UserError
+from rlhf.stages.context import Device
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_device(run: Run) -> Device:
+    """Resolve `auto` for device and precision; raises `UserError` for what this machine has not got."""
+    has_cuda = torch.cuda.is_available()
+    kind = run.hardware.device
+    if kind == "auto":
+        kind = "cuda" if has_cuda else "cpu"
+    if kind == "cuda" and not has_cuda:
+        raise UserError(
+            f"hardware={run.hardware.name}", "torch finds no CUDA GPU here", "Use hardware=auto or hardware=cpu"
+        )
+    precision = run.precision
+    if precision == "auto":
+        precision = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    if precision == "fp16" and kind == "cpu":
+        raise UserError("precision", "fp16 needs a GPU", "Use precision=fp32 or precision=bf16")
+    return Device(kind=kind, precision=precision, dtype=DTYPES[precision], trained_dtype=torch.float32)
+
+
+def limit_threads() -> None:
+    """Give torch as many threads as cores, or OMP_NUM_THREADS; a second pool on shared cores slows steps tenfold."""
+    threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(threads)

@@ -1,0 +1,165 @@
+"""Measuring a finished policy between its controls: the base model and the policy it started from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from rlhf.config import DPO
+from rlhf.evaluation.policy import Answers, Judge, against, answer, evaluation_prompts, pair_margin
+from rlhf.fingerprint import digest
+from rlhf.models.load import Source, load_policy, load_scorer
+from rlhf.models.score import score
+
+if TYPE_CHECKING:
+    from rlhf.pipeline import Finished, Job
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the comparison: a control or the job's own policy."""
+
+    name: str
+    role: str  # base | sft | policy
+    fingerprint: str
+    metrics: Mapping[str, float]
+    texts: list[str]
+    rewards: list[float] | None
+    gold: list[float] | None
+
+
+class Evaluator:
+    """Samples and scores the policies of one job; answers are kept beside the stages and never sampled twice."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.spec = job.run.evaluation
+        self.codec = job.codec(job.run.method)
+        self.scorer = job.build(job.run.upstream.reward, upstream=True) if self.spec.judge == "reward" else None
+
+    def rows(self, finished: Finished) -> list[Row]:
+        """Measure the base model, the policy that the job started from and the job's own, in this order."""
+        chain = [finished]
+        while chain[-1].start is not None:
+            chain.append(chain[-1].start)
+        base = self._row("base", "base", self.job.base, self.job.base_fingerprint, None, {})
+        rows = [base]
+        reference: tuple[Row, Source] = (base, self.job.base)
+        for stage in reversed(chain):
+            role = "policy" if stage is finished else stage.method.name
+            source = stage.source(self.job.base)
+            own = dict(stage.result["metrics"]) | self.job.pipeline_cost(stage)
+            row = self._row(stage.name, role, source, stage.fingerprint, reference, own)
+            rows.append(row)
+            reference = (row, source)
+        if isinstance(finished.method, DPO):
+            rows[-1].metrics.update(self._margins(finished))  # type: ignore[attr-defined]  # a dict of ours
+        return rows
+
+    def _row(
+        self,
+        name: str,
+        role: str,
+        source: Source,
+        fingerprint: str,
+        reference: tuple[Row, Source] | None,
+        own: dict[str, float],
+    ) -> Row:
+        answers = self._answers(name, source, fingerprint, reference)
+        metrics = own | answers.metrics
+        if role in ("sft", "policy"):
+            metrics.setdefault("final/loss", answers.metrics["final/nll"])  # SFT's own objective on held-out data
+        if reference is not None:
+            before = Answers(reference[0].texts, {}, reference[0].rewards, reference[0].gold)
+            metrics |= against(answers, before, self.spec)
+        return Row(name, role, fingerprint, metrics, answers.texts, answers.rewards, answers.gold)
+
+    def _answers(self, name: str, source: Source, fingerprint: str, reference: tuple[Row, Source] | None) -> Answers:
+        """Sample, or read what an earlier job sampled from the same policy with the same settings and judge."""
+        corpus = self.job.corpus("demonstration")
+        settings = [
+            self.spec.model_dump(exclude={"name", "table_rows", "bootstrap"}),
+            fingerprint,
+            reference[0].fingerprint if reference else None,
+            self.scorer.fingerprint if self.scorer else None,
+            corpus.fingerprint,
+            self.job.device.kind,
+            self.job.device.precision,
+        ]
+        file = self.job.store / "evaluations" / f"{name}-{digest(settings)[:12]}.json"
+        if file.exists() and self.job.run.reuse:
+            return Answers.load(json.loads(file.read_text(encoding="utf-8")))
+        total = len(evaluation_prompts(corpus, self.spec))
+        with self._progress(f"answers of {name}", total) as advance:
+            answers = answer(
+                self._load(source),
+                self._load(reference[1]) if reference else None,
+                self.codec,
+                corpus,
+                self.spec,
+                self._judge,
+                advance,
+            )
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.with_suffix(".new").write_text(json.dumps(answers.dump()), encoding="utf-8")
+        file.with_suffix(".new").replace(file)
+        return answers
+
+    def _margins(self, finished: Finished) -> dict[str, float]:
+        assert isinstance(finished.method, DPO)
+        start = finished.start.source(self.job.base) if finished.start else self.job.base
+        return pair_margin(
+            self._load(finished.source(self.job.base)),
+            self._load(start),
+            self.codec,
+            self.job.corpus("preference").test,
+            finished.method.beta,
+            self.spec.batch_size,
+        )
+
+    def _load(self, source: Source) -> Any:
+        job = self.job
+        model = load_policy(
+            job.run.model,
+            source,
+            job.run.quantization,
+            dtype=job.device.dtype,
+            device=job.device.kind,
+            seed=job.run.seed,
+        )
+        return model.eval()
+
+    @cached_property
+    def _judge(self) -> Judge | None:
+        """The reward that ranks answers: the gold one, the reward stage's, or none."""
+        job = self.job
+        if self.spec.judge == "gold":
+            corpus = job.corpus("demonstration")
+            assert corpus.gold is not None, "cross-checked when the run was built"
+            rows = {str(row.prompt): row for row in corpus.test}
+            gold = corpus.gold
+            return lambda pairs: [gold(rows[str(prompt)], text) for prompt, text in pairs]
+        if self.scorer is None:
+            return None
+        scorer = load_scorer(
+            job.run.model,
+            self.scorer.source(job.base),
+            job.run.quantization,
+            dtype=job.device.dtype,
+            device=job.device.kind,
+            seed=job.run.seed,
+        ).eval()
+        codec = job.codec(self.scorer.method)
+        return lambda pairs: score(scorer, codec, pairs, batch_size=self.spec.batch_size)
+
+    @contextmanager
+    def _progress(self, what: str, total: int) -> Any:
+        from rich.progress import Progress
+
+        with Progress(console=self.job.console, transient=True) as progress:
+            task = progress.add_task(f"  {what}", total=total)
+            yield lambda done: progress.update(task, completed=done)

@@ -1,0 +1,34 @@
+"""Pairwise reward models with TRL's RewardTrainer on sequence-classification heads, beside two baselines."""
+
+from __future__ import annotations
+
+from trl import RewardConfig, RewardTrainer
+
+from rlhf.evaluation.reward import judge_pairs
+from rlhf.models.load import add_adapter, load_scorer, save_model
+from rlhf.stages.context import StageContext, StageResult
+from rlhf.stages.costs import account
+from rlhf.stages.tokens import scored_pair_tokens
+from rlhf.stages.training import finish, fit, trainer_arguments
+
+
+def run(context: StageContext) -> StageResult:
+    """Train one score per text and leave the scorer in `folder/model`; held-out accuracy comes with its baselines."""
+    job, codec = context.run, context.codec
+    scorer = context.load(load_scorer)
+    if job.adapter.name == "lora":
+        scorer = add_adapter(scorer, job.model, job.adapter, scorer=True, seed=job.seed)
+    train = scored_pair_tokens(codec, context.corpus.train)
+    trainer = RewardTrainer(
+        model=scorer,
+        args=trainer_arguments(RewardConfig, context, max_length=None),
+        train_dataset=train,
+        eval_dataset=scored_pair_tokens(codec, context.corpus.validation),
+        processing_class=codec.tokenizer,
+    )
+    history = fit(trainer, context)
+    costs = account(context, scorer, train, history)
+    metrics = judge_pairs(scorer, codec, context.corpus, context.run.evaluation)
+    save_model(scorer, codec.tokenizer, context.folder / "model")
+    finish(context)
+    return StageResult(metrics=costs | metrics, curves=history.curves)

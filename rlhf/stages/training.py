@@ -1,0 +1,241 @@
+"""What the stages share around a library's trainer: its arguments, its guards, its checkpoints and its curves."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from rlhf.errors import RunFailure, UserError
+from rlhf.models.adapter import full_precision
+from rlhf.stages.context import StageContext
+from rlhf.suggest import did_you_mean
+
+WHOLE = "whole.json"  # written into a checkpoint after everything else: without it the checkpoint is half-written
+SKIPPED_LOGS = ("epoch", "total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second")
+
+
+def trainer_arguments(kind: Any, context: StageContext, **method_arguments: Any) -> Any:
+    """Build the library's own arguments object from our settings and the user's `method.trainer` differences.
+
+    Raises `UserError` when the library's dataclass refuses a value.
+    """
+    device, place = context.device, f"method.trainer ({context.method.name})"
+    arguments = {
+        "output_dir": str(context.folder / "checkpoints"),
+        "seed": context.run.seed,
+        "data_seed": context.run.seed,
+        "bf16": device.precision == "bf16",
+        "fp16": device.precision == "fp16",
+        "use_cpu": device.kind == "cpu",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "eval_strategy": "steps",
+        "save_strategy": "steps",
+        "save_total_limit": 2,
+        "logging_first_step": True,
+        "logging_nan_inf_filter": False,  # a NaN must be seen, not replaced by the running mean
+        "dataloader_pin_memory": device.kind != "cpu",
+        **method_arguments,
+        **context.method.trainer,
+    }
+    try:
+        return kind(**arguments)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        message = " ".join(str(error).split())
+        named = next((key for key in context.method.trainer if key in message), None)
+        where = f"method.trainer.{named}" if named else place
+        known = did_you_mean(named, kind.__dataclass_fields__) if named and "unexpected keyword" in message else ""
+        raise UserError(where, message.rstrip("."), known or f"Mend it, or leave {where} out") from None
+
+
+@dataclass
+class History:
+    """Training curves as they were logged, over all interruptions, and how far training went."""
+
+    curves: dict[str, list[tuple[int, float]]]
+    seconds_before: float  # of interrupted attempts, up to their last whole checkpoint
+    epochs: float
+
+
+class Guard(TrainerCallback):
+    """Stops a run that learns nothing: NaN or infinite loss, or gradients that are exactly zero."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.zero_norms = 0
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict | None = None, **_: Any
+    ) -> None:
+        """Check the newest numbers."""
+        logs = logs or {}
+        for key in ("loss", "grad_norm", "eval_loss"):
+            value = logs.get(key)
+            if value is not None and not math.isfinite(value):
+                raise RunFailure(
+                    f"{self.method} step {state.global_step}",
+                    f"{key} is {value}",
+                    "Lower method.trainer.learning_rate, or use precision=fp32 or bf16",
+                )
+        if "grad_norm" in logs:
+            self.zero_norms = self.zero_norms + 1 if logs["grad_norm"] == 0 else 0
+            if self.zero_norms == 2 or (self.zero_norms and state.global_step <= 1):
+                raise RunFailure(
+                    f"{self.method} step {state.global_step}",
+                    "the gradient is exactly zero, nothing is being learned",
+                    "Check adapter.targets and gradient_checkpointing, and that the loss is not saturated",
+                )
+
+
+class Recorder(TrainerCallback):
+    """Passes what the trainer logs on to the tracker and keeps the curves."""
+
+    def __init__(self, context: StageContext) -> None:
+        self.context = context
+        self.curves: dict[str, list[tuple[int, float]]] = {}
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict | None = None, **_: Any
+    ) -> None:
+        """Name metrics `train/...` or `eval/...` and send them on."""
+        named = {}
+        for key, value in (logs or {}).items():
+            if key in SKIPPED_LOGS or not isinstance(value, int | float) or key.startswith("final_"):
+                continue
+            if key.startswith("eval_"):
+                if not key.endswith(("_runtime", "_per_second")):
+                    named[f"eval/{key.removeprefix('eval_')}"] = float(value)
+            elif key != "train_loss":
+                named[f"train/{key}"] = float(value)
+        for name, value in named.items():
+            self.curves.setdefault(name, []).append((state.global_step, value))
+        self.context.tracked.metrics(named, state.global_step)
+
+
+class Checkpoints(TrainerCallback):
+    """Marks a checkpoint as whole once all of it is written, with the seconds and curves up to it."""
+
+    def __init__(self, recorder: Recorder, before: float) -> None:
+        self.recorder = recorder
+        self.before = before
+        self.start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, interrupted attempts included up to their last whole checkpoint."""
+        return self.before + time.perf_counter() - self.start
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Write the mark by rename, so that it is there in full or not at all."""
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        mark = {"seconds": self.seconds, "curves": self.recorder.curves}
+        (folder / f"{WHOLE}.new").write_text(json.dumps(mark), encoding="utf-8")
+        (folder / f"{WHOLE}.new").rename(folder / WHOLE)
+
+
+class Bar(TrainerCallback):
+    """A progress bar with the newest loss."""
+
+    def __init__(self, context: StageContext) -> None:
+        self.progress = Progress(
+            TextColumn("  {task.description:<8}"),
+            BarColumn(bar_width=32),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[loss]}"),
+            console=context.console,
+            transient=True,
+        )
+        self.task = self.progress.add_task(context.method.name, total=None, loss="")
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Start at the resumed step."""
+        self.progress.start()
+        self.progress.update(self.task, total=state.max_steps, completed=state.global_step)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Advance by one optimiser step."""
+        self.progress.update(self.task, completed=state.global_step)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict | None = None, **_: Any
+    ) -> None:
+        """Show the newest training loss."""
+        if logs and "loss" in logs:
+            self.progress.update(self.task, loss=f"loss {logs['loss']:.3f}")
+
+    def stop(self) -> None:
+        """Take the bar off the screen, also after a failure."""
+        self.progress.stop()
+
+
+def newest_whole_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint that was written in full and remove those that were not."""
+    found = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        if (checkpoint / WHOLE).exists():
+            found.append((int(checkpoint.name.rpartition("-")[2]), checkpoint))
+        else:
+            shutil.rmtree(checkpoint)
+    return max(found)[1] if found else None
+
+
+def fit(trainer: Trainer, context: StageContext) -> History:
+    """Train to the end, from the newest whole checkpoint when there is one; the guards may raise `RunFailure`."""
+    checkpoint = newest_whole_checkpoint(context.folder / "checkpoints")
+    mark: Mapping[str, Any] = {"seconds": 0.0, "curves": {}}
+    if checkpoint is not None:
+        mark = json.loads((checkpoint / WHOLE).read_text(encoding="utf-8"))
+        context.console.print(f"  {context.method.name}: resumed from step {checkpoint.name.rpartition('-')[2]}")
+    recorder, bar = Recorder(context), Bar(context)
+    recorder.curves = {name: [(int(s), float(v)) for s, v in points] for name, points in mark["curves"].items()}
+    checkpoints = Checkpoints(recorder, mark["seconds"])
+    for callback in (Guard(context.method.name), recorder, checkpoints, bar):
+        trainer.add_callback(callback)
+    if isinstance(trainer.model, PeftModel):
+        full_precision(trainer.model)  # TRL has just cast a quantized model's adapter to bf16
+    trainer.remove_callback(PrinterCallback)  # what transformers adds where its own progress bar is off
+    before = _sums(trainer.model)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except torch.cuda.OutOfMemoryError as error:
+        raise RunFailure(
+            f"{context.method.name} on {context.device.kind}",
+            str(error).splitlines()[0].rstrip("."),
+            "Halve method.trainer.per_device_train_batch_size and double gradient_accumulation_steps, "
+            "or use adapter=lora quantization=nf4",
+        ) from None
+    finally:
+        bar.stop()
+    if trainer.state.global_step > 0 and checkpoint is None and before == _sums(trainer.model):
+        raise RunFailure(
+            context.method.name, "no trainable weight has moved", "Check adapter.targets and the learning rate"
+        )
+    return History(recorder.curves, mark["seconds"], float(trainer.state.epoch or 0.0))
+
+
+def _sums(model: Any) -> list[tuple[float, float]]:
+    """Fingerprint the trainable weights: sum and sum of squares of each."""
+    with torch.no_grad():
+        return [
+            (weight.double().sum().item(), weight.double().square().sum().item())
+            for weight in model.parameters()
+            if weight.requires_grad
+        ]
+
+
+def finish(context: StageContext) -> None:
+    """Drop the checkpoints of a stage that is complete."""
+    shutil.rmtree(context.folder / "checkpoints", ignore_errors=True)

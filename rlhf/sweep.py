@@ -1,0 +1,115 @@
+"""What surrounds the jobs of a sweep: its folder and summary run before them, the comparison after them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+
+from rlhf.config import Run
+from rlhf.report.outcome import report_rows
+from rlhf.report.plots import plot_curves
+from rlhf.report.table import comparison_table, to_csv, to_markdown
+from rlhf.tracking import open_tracker
+
+
+class Sweep:
+    """Opens the summary run, waits for the jobs to leave their `result.json`, then reports."""
+
+    def __init__(self, jobs: Sequence[tuple[tuple[str, ...], Run]], words: Sequence[str], console: Console) -> None:
+        self.jobs, self.words, self.console = jobs, words, console
+        self.id = uuid.uuid4().hex[:12]
+        self.folder = Path("multirun") / time.strftime("%Y-%m-%d") / f"{time.strftime('%H-%M-%S')}-{self.id[:4]}"
+        self.exit_code = 0
+        run = jobs[0][1]
+        self.tracker = open_tracker(run.tracking, self.folder)
+        self.summary = self.tracker.start_run(
+            f"sweep-{run.method.name}",
+            role="summary",
+            tags={"sweep_id": self.id, "command": shlex.join(["rlhf", *words])},
+            params={"jobs": len(jobs)},
+        )
+
+    def __enter__(self) -> Sweep:
+        self.console.print(f"sweep [bold]{self.id}[/]: {len(self.jobs)} jobs -> {self.folder}", highlight=False)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        outcomes = self._outcomes()
+        failed = [outcome for outcome in outcomes if outcome["status"] != "finished"]
+        self.exit_code = max([outcome["exit_code"] for outcome in failed], default=0) and 1
+        self._report(outcomes)
+        for outcome in failed:
+            self.console.print(f"[red]failed[/] {' '.join(outcome['words'])}: {outcome['error']}", markup=True)
+        self.summary.end("FAILED" if failed or error else "FINISHED")
+
+    def _outcomes(self) -> list[dict[str, Any]]:
+        """Read what each job left; a job that left nothing was killed or never started."""
+        outcomes = []
+        for number, (overrides, run) in enumerate(self.jobs):
+            file = self.folder / str(number) / "result.json"
+            if file.exists():
+                outcomes.append(json.loads(file.read_text(encoding="utf-8")))
+                continue
+            name = f"{run.method.name}-{run.model.name}"
+            outcomes.append(
+                {
+                    "name": name,
+                    "words": list(overrides),
+                    "status": "failed",
+                    "error": "left no result, it was killed or never started",
+                    "exit_code": 1,
+                    "rows": [],
+                    "metrics": {},
+                }
+            )
+        return outcomes
+
+    def _report(self, outcomes: list[dict[str, Any]]) -> None:
+        """Print the table, log it on the summary run, and say how to open the comparison."""
+        rows = report_rows(outcomes)
+        self.console.print()
+        self.console.print(comparison_table(rows, title=f"sweep {self.id}"))
+        for outcome in outcomes:
+            for warning in outcome.get("warnings", []):
+                self.console.print(f"[yellow]note[/] {' '.join(outcome['words'])}: {warning}", highlight=False)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, text in (("comparison.md", to_markdown(rows)), ("comparison.csv", to_csv(rows))):
+            (self.folder / name).write_text(text, encoding="utf-8")
+            self.summary.text(name, text)
+        for figure in self._figures(outcomes):
+            self.summary.figure(figure)
+        self.summary.metrics({f"jobs/{status}": float(count) for status, count in _statuses(outcomes).items()}, None)
+        ids = [outcome["run_id"] for outcome in outcomes if "run_id" in outcome]
+        self.console.print(f"files    {self.folder}", highlight=False, soft_wrap=True)
+        if url := self.tracker.compare_url(ids):
+            self.console.print(f"open UI  {self.tracker.ui_command}", highlight=False, soft_wrap=True)
+            self.console.print(f"compare  {url}", highlight=False, soft_wrap=True)
+
+    def _figures(self, outcomes: list[dict[str, Any]]) -> list[Path]:
+        """Draw the jobs' held-out loss and margin side by side."""
+        series: dict[str, dict[str, list[tuple[int, float]]]] = {}
+        for number, outcome in enumerate(outcomes):
+            for metric in ("eval/loss", "eval/rewards/margins"):
+                if points := outcome.get("curves", {}).get(metric):
+                    label = f"{number}: {outcome['name']}"
+                    series.setdefault(metric, {})[label] = [(int(step), float(value)) for step, value in points]
+        if not series:
+            return []
+        losses = {outcome["name"].split("-")[0] for outcome in outcomes}
+        lines = {"eval/loss: ln 2, nothing learned": 0.6931471805599453} if losses <= {"dpo", "reward"} else {}
+        return [plot_curves(series, self.folder / "curves.png", title=f"sweep {self.id}, held out", baselines=lines)]
+
+
+def _statuses(outcomes: Sequence[dict[str, Any]]) -> dict[str, int]:
+    states = [outcome["status"] for outcome in outcomes]
+    return {state: states.count(state) for state in ("finished", "failed")}

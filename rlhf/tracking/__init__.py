@@ -1,0 +1,71 @@
+"""Where runs are recorded: MLflow behind a buffer that never stops training, or nothing (`tracking=none`).
+
+    prepare_store(spec)                      # once, before any job starts
+    tracker = open_tracker(spec, folder)
+    run = tracker.start_run("dpo-tiny_gpt2", role="job", tags={"sweep_id": "..."}, params=config)
+    run.metrics({"loss": 0.69}, step=1)      # a few microseconds; a thread of ours writes to the store
+    run.end("FINISHED")
+
+While the store is down, records go to `<folder>/spool/*.jsonl`; `deliver_spool` brings them in later, in order and
+once.
+Only `store.py` imports mlflow, and only when a run starts.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlhf.tracking import channel
+from rlhf.tracking.names import resolve_uri
+from rlhf.tracking.null import NullRun, NullTracker
+from rlhf.tracking.store import RunInfo, Store, StoreDown
+from rlhf.tracking.tracker import TrackedRun, Tracker
+
+if TYPE_CHECKING:
+    from rlhf.config import TrackingSpec
+
+__all__ = [
+    "NullRun", "NullTracker", "RunInfo", "TrackedRun", "Tracker", "deliver_spool", "open_tracker", "prepare_store",
+]  # fmt: skip
+log = logging.getLogger("rlhf.tracking")
+
+
+def open_tracker(spec: TrackingSpec, folder: Path) -> Tracker | NullTracker:
+    """The tracker that `spec` asks for; `folder` takes the spool. A malformed address is a `UserError`."""
+    return NullTracker() if spec.name == "none" else Tracker(spec, folder)
+
+
+def prepare_store(spec: TrackingSpec) -> None:
+    """Create database and experiment, so that jobs may start together. A store that is down is only a warning."""
+    if spec.name == "none":
+        return
+    store = Store(resolve_uri(spec), spec.experiment)
+    try:
+        store.connect()
+        store.release()
+    except StoreDown as error:
+        log.warning(
+            "tracking: the store does not answer (%s). Runs will keep their records in their own folders", error
+        )
+
+
+def deliver_spool(spec: TrackingSpec, folder: Path) -> int:
+    """Bring in what runs under `folder` (any depth) had to keep to themselves; how many runs were delivered whole.
+
+    Files of runs that are still being written are left alone, as are all others while the store is down.
+    """
+    delivered = 0
+    for file in [] if spec.name == "none" else sorted(folder.rglob("spool/*.jsonl")):
+        lines = channel.read_spool(file)
+        if not lines or not channel.abandoned(lines):
+            continue
+        if not any(line["kind"] == "end" for line in lines):
+            channel.append_failed_end(file)
+        try:
+            channel.deliver(file, Store(resolve_uri(spec), spec.experiment))
+            delivered += 1
+        except StoreDown as error:
+            log.warning("tracking: records wait in %s, the store does not answer (%s)", file, error)
+    return delivered

@@ -1,0 +1,32 @@
+"""What a reader must be told beside the numbers: nothing learned, an equal baseline, a gain that is noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rlhf.config import Method
+
+
+def warnings_of(method: Method, metrics: Mapping[str, float]) -> list[str]:
+    """Return one sentence per finding; an empty list says that none of them applies."""
+    found = []
+    margin, error = metrics.get("final/margin"), metrics.get("final/margin_se")
+    if margin is not None and error is not None and margin <= error:
+        found.append(
+            f"no preference was learned: held-out margin {margin:.4f} is not above 0 by its standard error {error:.4f}"
+        )
+    accuracy = metrics.get("final/accuracy")
+    for name, words in (("length_rule", "choosing by length"), ("bag_of_words", "single words without the prompt")):
+        baseline = metrics.get(f"final/accuracy_{name}")
+        if accuracy is not None and baseline is not None and baseline >= metrics["final/accuracy_low"]:
+            found.append(f"{words} scores {baseline:.3f}, the reward model {accuracy:.3f}: not clearly better")
+    for name, words in (("reward_difference", "judge reward"), ("reward_gold_difference", "gold reward")):
+        low, high = metrics.get(f"final/{name}_low"), metrics.get(f"final/{name}_high")
+        if low is not None and high is not None and low <= 0 <= high:
+            found.append(f"the gain in {words} is within its noise: 95% interval [{low:.3f}, {high:.3f}] holds 0")
+        elif high is not None and high < 0:
+            found.append(f"{words} fell: 95% interval [{low:.3f}, {high:.3f}] lies below 0")
+    share = metrics.get("final/eos_share")
+    if method.trains_policy and share is not None and share < 0.5:
+        found.append(f"only {share:.0%} of the answers end by themselves: raise evaluation.max_new_tokens")
+    return found

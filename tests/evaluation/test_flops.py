@@ -1,0 +1,141 @@
+"""Our formulas against torch's own counter, which watches the operations of a real forward and backward pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import transformers as t
+from torch.utils.flop_counter import FlopCounterMode
+
+from rlhf.evaluation.flops import forward_flops, train_flops
+
+BATCH, LENGTH, TARGET = 3, 24, 10
+CAUSAL: dict[str, Any] = {
+    "gpt2": lambda: t.GPT2Config(vocab_size=300, n_positions=64, n_embd=48, n_layer=3, n_head=4),
+    "gpt2_inner": lambda: t.GPT2Config(vocab_size=90, n_positions=64, n_embd=32, n_layer=2, n_head=2, n_inner=72),
+    "llama": lambda: t.LlamaConfig(
+        vocab_size=300, hidden_size=48, intermediate_size=112, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=4,
+    ),
+    "llama_gqa": lambda: t.LlamaConfig(
+        vocab_size=200, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=8,
+        num_key_value_heads=2, head_dim=16,
+    ),
+}  # fmt: skip
+ENCODER_DECODER: dict[str, Any] = {
+    "t5": lambda: t.T5Config(
+        vocab_size=300,
+        d_model=48,
+        d_kv=8,
+        d_ff=96,
+        num_layers=2,
+        num_decoder_layers=3,
+        num_heads=4,
+        feed_forward_proj="relu",
+    ),
+    "mt5": lambda: t.MT5Config(
+        vocab_size=300, d_model=48, d_kv=16, d_ff=80, num_layers=3, num_decoder_layers=3, num_heads=4
+    ),
+}
+SCORERS: dict[str, Any] = {
+    "gpt2": lambda: t.GPT2Config(
+        vocab_size=300, n_positions=64, n_embd=48, n_layer=3, n_head=4, num_labels=1, pad_token_id=0
+    ),
+    "llama": lambda: t.LlamaConfig(
+        vocab_size=300, hidden_size=48, intermediate_size=112, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, num_labels=1, pad_token_id=0,
+    ),
+    "bert": lambda: t.BertConfig(
+        vocab_size=300, hidden_size=48, num_hidden_layers=3, num_attention_heads=4, intermediate_size=96, num_labels=1
+    ),
+    "roberta": lambda: t.RobertaConfig(
+        vocab_size=300, hidden_size=48, num_hidden_layers=3, num_attention_heads=4, intermediate_size=96, num_labels=1
+    ),
+    "mt5": lambda: t.MT5Config(
+        vocab_size=300, d_model=48, d_kv=16, d_ff=80, num_layers=2, num_decoder_layers=2, num_heads=4, num_labels=1
+    ),
+}  # fmt: skip
+
+
+def build(auto: Any, config: Any) -> Any:
+    torch.manual_seed(0)
+    return auto.from_config(config, attn_implementation="eager").train()
+
+
+def tokens(config: Any, length: int) -> torch.Tensor:
+    ids = torch.randint(2, config.vocab_size - 1, (BATCH, length))
+    ids[:, -1] = 1  # T5's end of sequence, which its score head looks for
+    return ids
+
+
+def counted(model: Any, inputs: dict[str, torch.Tensor], *, backward: bool) -> int:
+    with FlopCounterMode(display=False) as counter:
+        output = (
+            model(**inputs, use_cache=False) if model.config.model_type not in ("bert", "roberta") else model(**inputs)
+        )
+        if backward:
+            output.logits.float().sum().backward()
+    return int(counter.get_total_flops())
+
+
+def check(model: Any, inputs: dict[str, torch.Tensor], head: Any, target: int) -> None:
+    shape = {"batch": BATCH, "length": LENGTH, "target_length": target, "head": head}
+    forward = forward_flops(model.config, **shape)
+    assert forward == pytest.approx(counted(model, inputs, backward=False), rel=0.05)
+    both = train_flops(model.config, **shape, frozen_base=False, adapter_parameters=0)
+    assert both == pytest.approx(counted(model, inputs, backward=True), rel=0.05)
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_causal_policies(name: str) -> None:
+    model = build(t.AutoModelForCausalLM, CAUSAL[name]())
+    check(model, {"input_ids": tokens(model.config, LENGTH)}, "lm", 0)
+
+
+@pytest.mark.parametrize("name", ENCODER_DECODER)
+def test_encoder_decoder_policies(name: str) -> None:
+    model = build(t.AutoModelForSeq2SeqLM, ENCODER_DECODER[name]())
+    ids, target = tokens(model.config, LENGTH), tokens(model.config, TARGET)
+    check(model, {"input_ids": ids, "decoder_input_ids": target}, "lm", TARGET)
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_scorers(name: str) -> None:
+    model = build(t.AutoModelForSequenceClassification, SCORERS[name]())
+    target = LENGTH if name == "mt5" else 0  # its decoder reads the same tokens again
+    check(model, {"input_ids": tokens(model.config, LENGTH)}, "score", target)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama_gqa"])
+def test_a_frozen_base_with_adapters(name: str) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    config = CAUSAL[name]()
+    model = build(t.AutoModelForCausalLM, config)
+    targets = ["c_attn"] if name == "gpt2" else ["q_proj", "v_proj"]
+    adapted = get_peft_model(
+        model, LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM", fan_in_fan_out=name == "gpt2")
+    )
+    adapted.enable_input_require_grads()  # as gradient checkpointing does: the first layer's inputs get a gradient too
+    adapters = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    ours = train_flops(
+        config, batch=BATCH, length=LENGTH, target_length=0, head="lm", frozen_base=True, adapter_parameters=adapters
+    )
+    assert ours == pytest.approx(counted(adapted, {"input_ids": tokens(config, LENGTH)}, backward=True), rel=0.05)
+
+
+def test_one_layer_by_hand() -> None:
+    config = t.GPT2Config(vocab_size=10, n_embd=4, n_layer=1, n_head=2)
+    # 2 rows x 3 tokens = 6 tokens. Weights: 2 x 6 x (4 x 16 + 2 x 4 x 16) = 2304; scores 2 x (2 x 2 x 3 x 3 x 4) = 288;
+    # logits 2 x 6 x 4 x 10 = 480
+    assert forward_flops(config, batch=2, length=3, target_length=0, head="lm") == 2304 + 288 + 480
+    assert forward_flops(config, batch=2, length=3, target_length=0, head="none") == 2304 + 288
+
+
+def test_an_unknown_family_is_named() -> None:
+    with pytest.raises(ValueError, match="bloom"):
+        forward_flops(t.BloomConfig(), batch=1, length=1, target_length=0, head="lm")
+    with pytest.raises(ValueError, match="no policy"):
+        forward_flops(t.BertConfig(), batch=1, length=1, target_length=0, head="lm")

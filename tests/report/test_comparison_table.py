@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from rich.console import Console
+
+from rlhf.report.table import ReportRow, comparison_cells, comparison_table, duration, memory, to_csv, to_markdown
+
+ROWS = [
+    ReportRow("base", "base", {}, {"final/loss": 4.0, "final/reward": -1.2, "cost/seconds": 3.0}, ""),
+    ReportRow("sft", "sft", {}, {"final/loss": 1.1, "final/reward": 0.2, "final/kl": 0.0, "cost/usd": 0.0012}, ""),
+    ReportRow(
+        "dpo-1", "policy", {"method.beta": 0.3, "model.name": "tiny_gpt2", "method.trainer.learning_rate": 5e-5},
+        {
+            "final/loss": 0.6, "final/reward": 0.7, "final/reward_gold": 1.2,
+            "final/reward_gold_difference_low": -0.1,
+            "final/reward_gold_difference_high": 0.4, "final/kl": 1.2, "final/win_rate": 0.52,
+            "final/win_rate_low": 0.45,
+            "final/win_rate_high": 0.59,
+            "cost/seconds": 14100.0, "cost/usd": 3.9, "cost/peak_memory_bytes": 4.4 * 2**30,
+        }, "",
+    ),
+    ReportRow(
+        "dpo-2", "policy", {"method.beta": 0.1, "model.name": "tiny_gpt2", "method.trainer.learning_rate": 1e-5},
+        {
+            "final/loss": 0.5, "final/reward": 1.4, "final/reward_gold": 1.6,
+            "final/reward_gold_difference_low": 0.2,
+            "final/reward_gold_difference_high": 0.7, "final/kl": 3.2, "final/win_rate": 0.64,
+            "final/win_rate_low": 0.57,
+            "final/win_rate_high": 0.71,
+            "cost/seconds": 141.0, "cost/usd": 0.0039, "cost/peak_memory_bytes": 440 * 2**20,
+        }, "",
+    ),
+    ReportRow("dpo-3", "failed", {"method.beta": 0.01, "model.name": "tiny_gpt2"}, {}, "loss is NaN at step 30"),
+]  # fmt: skip
+
+
+def styles() -> dict[tuple[str, str], str]:
+    cells = comparison_cells(ROWS)
+    return {
+        (line[0].text.split()[0], column): cell.style
+        for line in cells.lines
+        for column, cell in zip(cells.columns, line, strict=True)
+    }
+
+
+def test_best_reward_first_controls_among_them_failures_last() -> None:
+    lines = comparison_cells(ROWS).lines
+    assert [line[0].text for line in lines] == ["dpo-2", "dpo-1", "sft (control)", "base (control)", "dpo-3 (failed)"]
+
+
+def test_only_settings_that_differ_are_shown() -> None:
+    columns = comparison_cells(ROWS).columns
+    assert columns == (
+        "run",
+        "beta",
+        "learning_rate",
+        "loss",
+        "reward",
+        "gold",
+        "KL",
+        "win rate",
+        "USD",
+        "time",
+        "memory",
+    )
+
+
+def test_settings_with_the_same_last_word_keep_their_whole_name() -> None:
+    rows = [
+        ReportRow(str(n), "policy", {"a.name": n, "b.name": n, "c.loss": n}, {"final/loss": 1.0}, "") for n in (1, 2)
+    ]
+    assert comparison_cells(rows).columns == ("run", "a.name", "b.name", "c.loss", "loss")
+
+
+def test_gold_decides_where_no_judge_scored() -> None:
+    rows = [ReportRow(str(n), "policy", {}, {"final/reward_gold": float(n)}, "") for n in (1, 3, 2)]
+    assert [line[0].text for line in comparison_cells(rows).lines] == ["3", "2", "1"]
+
+
+def test_a_missing_or_nan_reward_comes_after_the_known_ones() -> None:
+    rewards: list[dict[str, float]] = [{}, {"final/reward": float("nan")}, {"final/reward": -5.0}]
+    rows = [ReportRow(str(n), "policy", {}, metrics, "") for n, metrics in enumerate(rewards)]
+    assert [line[0].text for line in comparison_cells(rows).lines][0] == "2"
+
+
+def test_differences_inside_their_interval_are_grey_and_only_those() -> None:
+    style = styles()
+    assert style["dpo-1", "gold"] == style["dpo-1", "win rate"] == "bright_black"
+    assert style["dpo-2", "gold"] == style["dpo-2", "win rate"] == style["dpo-1", "loss"] == ""
+    assert style["sft", "loss"] == "dim" and style["dpo-3", "beta"] == "red"
+
+
+@pytest.mark.parametrize("width", [100, 140])
+def test_it_is_readable_in_100_columns(width: int) -> None:
+    stream = io.StringIO()
+    Console(width=width, file=stream).print(comparison_table(ROWS, "A sweep"))
+    text = stream.getvalue()
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    for whole in (
+        "dpo-2",
+        "0.64 [.57, .71]",
+        "0.0039",
+        "440 MiB",
+        "4.4 GiB",
+        "3.9 h",
+        "-1.200",
+    ):
+        assert whole in text
+    assert "dpo-3 failed: loss is NaN at step 30" in text and "grey:" in text
+
+
+def test_csv_has_full_numbers_and_the_reason() -> None:
+    lines = list(csv.DictReader(io.StringIO(to_csv(ROWS))))
+    assert lines[1]["time"] == "14100.0" and float(lines[1]["memory"]) == 4.4 * 2**30
+    assert lines[4]["failure"] == "loss is NaN at step 30" and lines[4]["loss"] == ""
+
+
+def test_markdown_marks_unclear_differences_and_escapes_bars() -> None:
+    text = to_markdown([*ROWS, ReportRow("a|b", "policy", {}, {"final/reward": 0.0}, "")])
+    assert "| *0.52 [.45, .59]* |" in text and "a\\|b" in text
+    assert text.endswith("- dpo-3 failed: loss is NaN at step 30\n")
+
+
+def test_durations_and_sizes_read_well() -> None:
+    assert [duration(x) for x in (8.24, 141, 9000)] == ["8.2 s", "2 min", "2.5 h"]
+    assert [memory(x) for x in (512 * 2**20, 3.2 * 2**30)] == ["512 MiB", "3.2 GiB"]
+
+
+def test_no_runs_make_an_empty_table() -> None:
+    assert comparison_cells([]).lines == ()
+    assert comparison_table([], "nothing").row_count == 0
