@@ -44,6 +44,7 @@ def trainer_arguments(kind: Any, context: StageContext, **method_arguments: Any)
         "save_strategy": "steps",
         "save_total_limit": 2,
         "logging_first_step": True,
+        "remove_unused_columns": False,  # the collators pick theirs; the sampler reads `length`
         "logging_nan_inf_filter": False,  # a NaN must be seen, not replaced by the running mean
         "dataloader_pin_memory": device.kind != "cpu",
         **method_arguments,
