@@ -6,14 +6,17 @@ rlhf -m method=dpo model=tiny_gpt2,tiny_mt5 method.beta=0.05,0.2
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
-from rlhf.errors import RunFailure, UserError
+from rlhf import __version__
+from rlhf.errors import RunFailure, UserError, refuse_unwritable, unwritable
 from rlhf.suggest import did_you_mean
 
 INFORMATION = {"--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--resolve", "-sc"}
@@ -28,11 +31,11 @@ def main() -> None:
     words = [word for word in words if word != "--debug"]
     try:
         sys.exit(VERBS[_verb(words)](words))
-    except (UserError, RunFailure) as error:
+    except Exception as error:
         if debug:
             raise
         _say(error)
-        sys.exit(error.exit_code)
+        sys.exit(getattr(unwritable(error) or error, "exit_code", 1))
     except KeyboardInterrupt:
         _say("interrupted: run the same command again and it goes on from the last checkpoint")
         sys.exit(130)
@@ -43,20 +46,29 @@ def _verb(words: list[str]) -> str:
     if words and not words[0].startswith("-") and "=" not in words[0]:
         verb = words.pop(0)
         if verb not in VERBS:
-            raise UserError(verb, "there is no such verb", did_you_mean(verb, VERBS))
+            remedy = f"{did_you_mean(verb, VERBS)} `rlhf --help` shows more"
+            raise UserError(verb, "is neither a verb nor KEY=VALUE", remedy)
         return verb
     return "train"
 
 
 def train(words: list[str]) -> int:
     """Compose and check every job, then run them; returns the exit code."""
-    from rlhf.compose import jobs, parse_words
+    from rlhf.compose import composed, jobs, parse_words, replaced
 
     parsed = parse_words(words)
-    if INFORMATION & {flag.partition("=")[0] for flag in parsed.flags}:
+    words = [part for word in words for part in replaced(word)]
+    if "--version" in parsed.flags:
+        console.print(f"rlhf {__version__}")
+        return 0
+    if INFORMATION & set(parsed.flags):
+        composed(parsed)  # which explains a misspelt key better than Hydra does
         return _hydra(words, lambda config: None)
     checked = jobs(parsed)
+    for _, run in checked:
+        refuse_unwritable(Path(run.store))
     _environment()
+    _tell_warnings_once()
     from rlhf.tracking import prepare_store
 
     with console.status("loading torch, transformers and trl"):
@@ -74,7 +86,7 @@ def train(words: list[str]) -> int:
         overrides = list(hydra.overrides.task)
         sweep_id = os.environ.get(SWEEP_VARIABLE)
         if sweep_id:
-            console.rule(f"job {hydra.job.num + 1} of {len(checked)}: {' '.join(overrides)}", style="dim")
+            console.rule(Text(f"job {hydra.job.num + 1} of {len(checked)}: {' '.join(overrides)}"), style="dim")
         try:
             execute(build(plain(config)), Path(hydra.runtime.output_dir), overrides, sweep_id, console)
         except Exception as error:  # one failing job must not end the others; it is recorded and told again at the end
@@ -107,6 +119,7 @@ def _hydra(words: list[str], task: Any) -> int:
     from rlhf.compose import conf_dir
 
     sys.argv = ["rlhf", *words]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # what goes wrong comes out as it is, and `main` makes one line of it
     hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(task)()
     return 0
 
@@ -123,8 +136,27 @@ def _environment() -> None:
         os.environ.setdefault(name, value)
 
 
+def _tell_warnings_once() -> None:
+    """Print the framework's warnings as lines on stderr; that a store is down is told once, not by each part."""
+    told: set[str] = set()
+
+    def fresh(record: logging.LogRecord) -> bool:
+        cause = str(record.args[0]) if isinstance(record.args, tuple) and record.args else record.getMessage()
+        known = cause in told
+        told.add(cause)
+        return not known
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("rlhf: %(message)s"))
+    handler.addFilter(fresh)
+    logger = logging.getLogger("rlhf")
+    logger.handlers, logger.propagate = [handler], False
+
+
 def _say(problem: Exception | str) -> None:
     """One line on stderr; an unforeseen exception with its type and the hint to see more."""
+    if isinstance(problem, Exception):
+        problem = unwritable(problem) or problem
     if isinstance(problem, UserError | RunFailure | str):
         text = str(problem)
     else:

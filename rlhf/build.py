@@ -5,18 +5,20 @@ Nothing heavy is imported here, so that a refusal costs well under a second.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from rlhf.config import FileDataset, Run, Spec
+from rlhf.config import DPO, FileDataset, MethodSpec, Run, Spec
 from rlhf.errors import UserError
 from rlhf.suggest import did_you_mean
-from rlhf.trainer_fields import check_trainer_keys
+from rlhf.trainer_fields import check_architecture, check_losses, check_trainer
 
 TAGS = {"method": "name", "adapter": "name", "quantization": "name", "dataset": "format"}
+STARTS = ("base", "sft")
 
 
 def build(values: Mapping[str, Any]) -> Run:
@@ -53,8 +55,33 @@ def _explain(item: Any, values: Mapping[str, Any]) -> str:
         return f"{path}: has no value. Give it one: {path}=VALUE."
     if item["type"].startswith("union_tag"):
         group = path.split(".")[0]
-        return f"{path}.{TAGS.get(group, 'name')}: {item['msg']}. Choose an option of the group: {group}=NAME."
-    return f"{path}: {item['msg']}, got {item['input']!r}. Write {path}=VALUE with a right one."
+        tag, known = item["ctx"].get("tag"), str(item["ctx"].get("expected_tags", "")).replace("'", "").split(", ")
+        near = did_you_mean(str(tag), known) if tag else ""
+        return f"{path}.{TAGS.get(group, 'name')}: there is no {tag!r}. Choose with {group}=NAME. {near}".strip()
+    near = did_you_mean(str(item["input"]), _literals(item))
+    near = near if near.startswith("Did") else ""  # pydantic's message lists them all
+    problem = f"{item['msg'].removeprefix('Input ')}, got {item['input']!r}"
+    place = path.removesuffix(".[key]")
+    key = path.partition("[")[0] if place == path else path.rsplit(".", 2)[0]  # items and keys are set as a whole
+    return f"{place}: {problem}. Write another value: {key}=VALUE. {near}".strip()
+
+
+def _literals(item: Any) -> list[str]:
+    """Return the words that a finding would have accepted, none where it was not about words."""
+    return re.findall(r"'([^']+)'", item["ctx"]["expected"]) if item["type"] == "literal_error" else []
+
+
+def refuse_wrong_names(values: Any) -> None:
+    """Raise `UserError` where the name of a method, adapter, quantization or data format is none: `values` unresolved.
+
+    Other settings are looked up by these names, so a wrong one is told before the look-ups that fail because of it.
+    """
+    try:
+        Run.model_validate(values)
+    except ValidationError as error:
+        wrong = [_explain(item, values) for item in error.errors() if item["type"].startswith("union_tag")]
+        if wrong:
+            raise _refusal(wrong) from None
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:
@@ -64,6 +91,9 @@ def _dotted(location: tuple[int | str, ...]) -> str:
     for index, part in enumerate(location):
         if skip:
             skip = False
+            continue
+        if isinstance(part, int):
+            parts[-1] += f"[{part}]"
             continue
         parts.append(str(part))
         skip = index == 0 and part in TAGS and len(location) > 2
@@ -128,31 +158,69 @@ def _clashes(run: Run) -> Iterator[str]:
             f"evaluation.judge: the gold reward is known only for support_toy, not for {run.dataset.name}. "
             "Use evaluation.judge=reward or evaluation.judge=none."
         )
-    for key, path in (("model.path", model.path), ("dataset.path", getattr(run.dataset, "path", None))):
-        if path is not None and not Path(path).exists():
+    if method.starts_from not in STARTS and not Path(method.starts_from).is_dir():
+        yield (
+            f"method.starts_from: {method.starts_from} is neither base, sft nor a folder with a model. "
+            f"{did_you_mean(method.starts_from, STARTS)}"
+        )
+    yield from _source_clashes(run)
+    yield from _token_clashes(run)
+    yield from check_architecture(model.architecture)
+    if isinstance(method, DPO):
+        yield from check_losses(method.loss_type, method.label_smoothing)
+    for place, spec in _stages(run):
+        yield from check_trainer(spec.name, spec.trainer, f"{place}.trainer")
+
+
+def _stages(run: Run) -> tuple[tuple[str, MethodSpec], ...]:
+    return (("method", run.method), ("upstream.sft", run.upstream.sft), ("upstream.reward", run.upstream.reward))
+
+
+def _needed(run: Run) -> list[tuple[str, MethodSpec]]:
+    """Return the stages that this run trains, with their places."""
+    judged = run.method.trains_policy and run.evaluation.judge == "reward"
+    wanted = {"method": True, "upstream.reward": judged}
+    wanted["upstream.sft"] = run.method.starts_from == "sft" or (judged and run.upstream.reward.starts_from == "sft")
+    return [(place, stage) for place, stage in _stages(run) if wanted[place]]
+
+
+def _source_clashes(run: Run) -> Iterator[str]:
+    """Tell what is missing of weights and data, and data that cannot teach what is asked of it."""
+    model, dataset = run.model, run.dataset
+    for key, path in (("model.path", model.path), ("dataset.path", getattr(dataset, "path", None))):
+        if path is not None and not Path(path).expanduser().exists():
             yield f"{key}: there is no file or folder {path}. Give one that exists."
     if model.init in ("random", "tiny") and "model_type" not in model.architecture:
         yield f"model.architecture.model_type: model.init={model.init} builds from a config class. Name its model_type."
     if model.init == "pretrained" and model.hub_id is None and model.path is None:
         yield "model.path: no weights are named. Set model.path=FOLDER or model.hub_id=OWNER/NAME."
-    yield from _token_clashes(run)
-    for place, spec in (
-        ("method", method),
-        ("upstream.sft", run.upstream.sft),
-        ("upstream.reward", run.upstream.reward),
-    ):
-        yield from check_trainer_keys(spec.name, list(spec.trainer), f"{place}.trainer")
+    if not isinstance(dataset, FileDataset):
+        return
+    if dataset.path is None and dataset.hub_id is None:
+        yield f"dataset.path: dataset={dataset.name} names no data. Set dataset.path=FILE or dataset.hub_id=OWNER/NAME."
+    pairs = dataset.format not in ("bitext", "table") or "chosen" in dataset.mapped
+    if not pairs and run.method.data_shape == "preference":
+        yield (
+            f"dataset: {dataset.name} holds demonstrations, {run.method.name} learns from pairs of a chosen and a "
+            "rejected answer. Use method=sft, a dataset of pairs, or dataset.columns with chosen and rejected."
+        )
+    elif not pairs and run.method.trains_policy and run.evaluation.judge == "reward":
+        yield (
+            f"evaluation.judge: a reward model needs pairs and {dataset.name} holds demonstrations. "
+            "Use evaluation.judge=none."
+        )
 
 
 def _token_clashes(run: Run) -> Iterator[str]:
     model, method = run.model, run.method
-    total = method.max_prompt_tokens + method.max_response_tokens
-    longest = max(method.max_prompt_tokens, method.max_response_tokens) if model.family == "seq2seq" else total
-    if longest > model.context_length:
-        yield (
-            f"method.max_prompt_tokens: {longest} tokens do not fit {model.name}'s context of {model.context_length}. "
-            "Lower method.max_prompt_tokens or method.max_response_tokens."
-        )
+    for place, stage in _needed(run):
+        total = stage.max_prompt_tokens + stage.max_response_tokens
+        longest = max(stage.max_prompt_tokens, stage.max_response_tokens) if model.family == "seq2seq" else total
+        if longest > model.context_length:
+            yield (
+                f"{place}.max_prompt_tokens: {longest} tokens do not fit {model.name}'s context of "
+                f"{model.context_length}. Lower {place}.max_prompt_tokens or {place}.max_response_tokens."
+            )
     sampled = run.evaluation.max_new_tokens + (0 if model.family == "seq2seq" else method.max_prompt_tokens)
     if method.trains_policy and sampled > model.context_length:
         yield (

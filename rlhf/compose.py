@@ -17,12 +17,18 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlhf.build import build
+from rlhf.build import build, refuse_wrong_names
 from rlhf.config import Run
 from rlhf.errors import UserError
 from rlhf.suggest import did_you_mean
+from rlhf.trainer_fields import OWNED, trainer_fields
 
-VALUED_FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c")
+CONFIG_DIR = ("--config-dir", "-cd")
+VALUED_FLAGS = {*CONFIG_DIR, "--package", "-p", "--cfg", "-c"}
+INFO_FLAGS = {"--info", "-i"}  # Hydra's, whose value may be left out
+PLAIN_FLAGS = {"--help", "-h", "--hydra-help", "--version", "--resolve"}
+PLAIN_FLAGS |= {"--multirun", "-m", "--run", "-r", "--shell-completion", "-sc"}
+PRINTED = ("job", "hydra", "all")  # what --cfg takes
 HERE = Path(__file__).resolve().parent
 
 
@@ -43,33 +49,38 @@ class Words:
 
 
 def parse_words(words: Sequence[str]) -> Words:
-    """Split `words` into overrides and flags (`--config-dir DIR` and its like keep their value)."""
+    """Split `words` into overrides and flags (`--config-dir DIR` and its like keep their value).
+
+    Raises `UserError` for a flag that is not one, and for one without its value.
+    """
     overrides: list[str] = []
     flags: list[str] = []
     config_dir = None
-    waiting = iter(words)
-    for word in waiting:
-        if word in (
-            "--config-dir",
-            "-cd",
-            "--config-name",
-            "-cn",
-            "--config-path",
-            "-cp",
-            "--package",
-            "-p",
-            "--cfg",
-            "-c",
-        ):
-            value = next(waiting, "")
-            flags += [word, value]
-            config_dir = value if word in ("--config-dir", "-cd") else config_dir
-        elif word.startswith("-"):
-            flags.append(word)
-            config_dir = word.partition("=")[2] if word.startswith("--config-dir=") else config_dir
-        else:
-            overrides.append(word)
+    waiting = list(reversed(words))
+    while waiting:
+        word = waiting.pop()
+        if not word.startswith("-"):
+            overrides += replaced(word)
+            continue
+        flag, joined, value = word.partition("=")
+        if flag not in VALUED_FLAGS | INFO_FLAGS | PLAIN_FLAGS:
+            known = [name for name in VALUED_FLAGS | PLAIN_FLAGS | INFO_FLAGS | {"--debug"} if name.startswith("--")]
+            raise UserError(flag, "there is no such flag", did_you_mean(flag, known))
+        flags.append(flag)
+        if flag in VALUED_FLAGS or (flag in INFO_FLAGS and waiting and waiting[-1].isalpha()):
+            value = value if joined else waiting.pop() if waiting else ""
+            flags.append(value)
+        if flag in CONFIG_DIR and not value:
+            raise UserError(flag, "it needs a folder", f"Write {flag} FOLDER")
+        if flag in ("--cfg", "-c") and value not in PRINTED:
+            raise UserError(f"{flag} {value}".strip(), "it prints job, hydra or all", "Write --cfg job")
+        config_dir = value if flag in CONFIG_DIR else config_dir
     return Words(tuple(overrides), tuple(flags), bool({"-m", "--multirun"} & set(flags)), config_dir)
+
+
+def replaced(word: str) -> list[str]:
+    """Return the words for Hydra: a mapping of the user's own columns replaces the YAML's, where Hydra would merge."""
+    return ["~dataset.columns", f"+{word}"] if word.startswith("dataset.columns={") else [word]
 
 
 def jobs(words: Words) -> list[tuple[tuple[str, ...], Run]]:
@@ -77,13 +88,19 @@ def jobs(words: Words) -> list[tuple[tuple[str, ...], Run]]:
 
     Raises `UserError` for the first word that cannot be composed and for the first job that is refused.
     """
+    return [(overrides, build(plain(config))) for overrides, config in composed(words)]
+
+
+def composed(words: Words) -> list[tuple[tuple[str, ...], DictConfig]]:
+    """Compose every job of the command line without checking its values, as `--cfg` prints it."""
     if words.config_dir is not None and not Path(words.config_dir).is_dir():
-        raise UserError(f"--config-dir {words.config_dir}", "there is no such folder", "Give a folder of config groups")
+        place = f"--config-dir {words.config_dir}".strip()
+        raise UserError(place, "there is no such folder", "Give a folder of config groups")
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         composer = Composer(words.config_dir)
         expanded = expand(words.overrides) if words.multirun else [words.overrides]
-        return [(overrides, build(plain(composer.compose(overrides)))) for overrides in expanded]
+        return [(overrides, composer.compose(overrides)) for overrides in expanded]
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -91,22 +108,33 @@ def plain(config: DictConfig) -> dict[str, Any]:
     try:
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
+        refuse_wrong_names(OmegaConf.to_container(config, resolve=False))
         place = getattr(error, "full_key", None) or "configuration"
-        raise UserError(str(place), str(error).splitlines()[0], "Give it a value that can be resolved") from None
+        problem = str(error).splitlines()[0]
+        if match := re.search(r"Interpolation key '([^']+)' not found", problem):
+            problem = f"it takes the value of {match.group(1)}, which is not set"
+        raise UserError(str(place), problem, f"Write {place}=VALUE") from None
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items() if key != "hydra"}
 
 
 def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
-    """Multiply out `key=a,b` words as Hydra's basic sweeper does, the last key varying fastest."""
-    parser = OverridesParser.create()
+    """Multiply out `key=a,b` words as Hydra's basic sweeper does, the last key varying fastest.
+
+    Hydra must be initialised: `glob(*)` looks at the groups.
+    """
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     choices: list[list[str]] = []
+    swept: set[str] = set()
     for word in overrides:
         try:
-            parsed = parser.parse_override(word)
+            (parsed,) = parser.parse_overrides([word])
         except HydraException:
             raise _not_an_override(word) from None
         if parsed.is_sweep_override():
+            if parsed.key_or_group in swept:
+                raise UserError(word, "its values are swept over already", "Give all of them in one word")
+            swept.add(parsed.key_or_group)
             choices.append([f"{parsed.get_key_element()}={value}" for value in parsed.sweep_string_iterator()])
         else:
             choices.append([word])
@@ -121,6 +149,11 @@ class Composer:
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """Return the configuration of one job's words."""
+        for word in overrides:
+            if word.startswith("="):
+                raise _not_an_override(word)
+            if re.fullmatch(r"~\w+(=.*)?", word):
+                raise UserError(word, "a run needs every group and key of the top level", f"Leave {word} out")
         try:
             return compose("config", overrides=[*self.search, *overrides])
         except OverrideParseException as error:
@@ -135,28 +168,47 @@ class Composer:
             group, _, option = missing.group(1).rpartition("/")
             options = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
             return UserError(f"{group}={option}", "there is no such option", did_you_mean(option, options))
-        if match := re.search(r"Could not override '([^']+)'", text):
-            key = match.group(1).partition("@")[0]
-            *parents, word = key.split(".")
-            names = self._keys(parents, overrides)
-            return UserError(key, "unknown key", did_you_mean(word, names) if names else "See `rlhf --cfg job`")
+        if match := re.search(r"Could not (?:override|delete from config.) '([^']+)'", text):
+            return self._unknown(match.group(1), text, overrides)
         if match := re.search(r"An item is already at '([^']+)'", text):
             key = match.group(1)
             return UserError(key, "it exists already and `+` adds a new key", f"Write {key}=VALUE without the `+`")
         place = next((word for word in overrides if word.split("=")[0].lstrip("+~") in text), "configuration")
+        if "Ambiguous value for argument" in text:
+            key, _, value = place.partition("=")
+            as_list = f", or write one list: '{key}=[{value}]'" if "." in key else ""
+            return UserError(place, "it has several values", f"Add -m for a sweep over them{as_list}")
+        if "Multiple values for" in text or "force-add of config groups" in text:
+            return UserError(place, "the group has an option already", f"Write {place.lstrip('+')} without the `+`")
         problem = text.strip().splitlines()[0].rstrip(".")
         return UserError(place, problem, "See `rlhf --help` for groups and `rlhf --cfg job` for keys")
 
-    def _keys(self, parents: list[str], overrides: Sequence[str]) -> list[str]:
-        """Return the keys beside a misspelt one, with the command line's group choices (`method=sft`) in force."""
+    def _unknown(self, key: str, text: str, overrides: Sequence[str]) -> UserError:
+        """Explain a key or group that is not there; Hydra knows where a group of that name belongs."""
+        if hint := re.search(r"Did you mean to override (\S+)\?", text):
+            return UserError(key, "there is no such key; the group is chosen elsewhere", f"Write {hint.group(1)}=NAME")
+        if full := re.search(r"full_key: (\S+)", text):
+            key = full.group(1)
+        *parents, word = key.split(".")
+        node = self._node(parents, overrides)
+        names = [str(name) for name in node]
+        if parents[-1:] == ["trainer"] and (method := self._node(parents[:-1], overrides).get("name")):
+            names = sorted(trainer_fields(method).keys() - OWNED.keys())
+            if word in names:
+                return UserError(key, "the YAML does not set it, so it is to be added", f"Write ++{key}=VALUE")
+        return UserError(key, "unknown key", did_you_mean(word, names) if names else "See `rlhf --cfg job`")
+
+    def _node(self, path: list[str], overrides: Sequence[str]) -> DictConfig:
+        """Return what lies at `path` with the command line's group choices (`method=sft`) in force; else nothing."""
         groups = [word for word in overrides if re.match(r"^[\w/]+=", word)]
         for choices in (groups, []):
             with suppress(HydraException, OmegaConfBaseException):
                 config = compose("config", overrides=[*self.search, *choices])
-                node = OmegaConf.select(config, ".".join(parents)) if parents else config
-                return [str(key) for key in node] if isinstance(node, DictConfig) else []
-        return []
+                node = OmegaConf.select(config, ".".join(path)) if path else config
+                return node if isinstance(node, DictConfig) else OmegaConf.create()
+        return OmegaConf.create()
 
 
 def _not_an_override(word: str) -> UserError:
-    return UserError(word, "this is not KEY=VALUE", "Quote values with spaces or brackets: 'key=\"a b\"'")
+    quoting = "Quote values with spaces or brackets: 'key=\"a b\"'"
+    return UserError(word, "this is not KEY=VALUE", quoting)

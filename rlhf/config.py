@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 Family = Literal["causal", "seq2seq", "encoder"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Spec(BaseModel):
@@ -111,8 +112,8 @@ class Nf4Quantization(Spec):
 class SplitSpec(Spec):
     """Shares of groups (not rows) held out; the same group is never on both sides."""
 
-    validation: Fraction
-    test: Fraction
+    validation: Share
+    test: Share
     seed: int
 
 
@@ -140,11 +141,16 @@ class FileDataset(Spec):
     hub_config: str | None  # data_dir or configuration name on the hub
     revision: str | None
     path: str | None
-    columns: dict[str, str]  # canonical name -> column of the file (format `table` only)
+    columns: dict[str, str | None]  # canonical name -> column of the file, null: none (format `table` only)
     limit: PositiveInt | None
     fraction: Annotated[float, Field(gt=0, le=1)]
     max_bad_rows: Annotated[int, Field(ge=0)]
     split: SplitSpec
+
+    @property
+    def mapped(self) -> dict[str, str]:
+        """The columns that are named."""
+        return {name: column for name, column in self.columns.items() if column is not None}
 
 
 class Method(Spec):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
+from pathlib import Path
+
 
 def _sentence(place: str, problem: str, remedy: str) -> str:
     end = "" if remedy.endswith(("?", ".", ")", "`")) else "."
@@ -30,3 +35,29 @@ class RunFailure(RuntimeError):
     def __init__(self, place: str, problem: str, remedy: str) -> None:
         self.place, self.problem, self.remedy = place, problem, remedy
         super().__init__(_sentence(place, problem, remedy))
+
+
+def unwritable(error: BaseException) -> UserError | RunFailure | None:
+    """Return what to tell where the system refused to write: no permission, read-only, or no space; else None."""
+    place = str(getattr(error, "filename", None) or Path.cwd())
+    full = RunFailure(place, "the disk is full", "Free some space and run the same command again")
+    if not isinstance(error, OSError):  # safetensors wraps the system's error in a type of its own
+        return full if "No space left on device" in str(error) else None
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return UserError(place, "cannot be written to", "Work elsewhere, or set store=FOLDER to one that can be")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return full
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return UserError(place, "is a file where a folder is needed", "Move it, or set store=FOLDER to another place")
+    return None
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Raise `UserError` unless files can be made in `folder`, which is made where it is missing."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        error.filename = str(folder)
+        raise (unwritable(error) or error) from None

@@ -7,6 +7,7 @@ import shlex
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import yaml
 from rich.console import Console
 
 from rlhf.config import Run
-from rlhf.errors import RunFailure, UserError
+from rlhf.errors import RunFailure, UserError, unwritable
 from rlhf.pipeline import Finished, Job
 from rlhf.report.outcome import report_rows
 from rlhf.report.plots import plot_curves
@@ -22,9 +23,9 @@ from rlhf.report.table import comparison_table
 from rlhf.stages.device import choose_device, limit_threads
 from rlhf.stages.evaluate import Evaluator, Row
 from rlhf.tracking import NullRun, TrackedRun, deliver_spool, open_tracker
-from rlhf.verdict import warnings_of
+from rlhf.verdict import no_learning_loss, warnings_of
 
-LN2 = 0.6931471805599453
+SPOOL_HOMES = ("outputs/runs", "multirun")  # where earlier runs may have had to keep their records
 
 
 def _quiet_libraries() -> None:
@@ -45,7 +46,8 @@ def execute(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, 
     folder.mkdir(parents=True, exist_ok=True)
     _quiet_libraries()
     limit_threads()
-    deliver_spool(run.tracking, folder.parent)
+    for home in SPOOL_HOMES:
+        deliver_spool(run.tracking, Path(home))
     tracker = open_tracker(run.tracking, folder)
     tracker.close_zombies()
     name = f"{run.method.name}-{run.model.name}"
@@ -57,10 +59,12 @@ def execute(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, 
         job = Job(run, choose_device(run), tracker, tracked, console)
         finished = job.build(run.method, upstream=False)
         rows = Evaluator(job).rows(finished) if run.method.trains_policy else []
-        outcome |= _record(run, finished, rows, tracked, folder)
+        outcome |= _record(job, finished, rows, tracked, folder)
     except BaseException as error:
-        outcome |= {"status": "failed", "error": _one_line(error), "exit_code": getattr(error, "exit_code", 1)}
-        _write(folder, outcome)
+        code = getattr(unwritable(error) or error, "exit_code", 1)
+        outcome |= {"status": "failed", "error": _one_line(error), "exit_code": code}
+        with suppress(OSError):  # where the disk is full, the error itself is what must be told
+            _write(folder, outcome)
         tracked.tags({"error": outcome["error"]})
         tracked.text("traceback.txt", traceback.format_exc())
         tracked.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
@@ -87,17 +91,17 @@ def _show(outcome: dict[str, Any], folder: Path, tracked: Any, tracker: Any, con
 
 
 def _record(
-    run: Run, finished: Finished, rows: list[Row], tracked: TrackedRun | NullRun, folder: Path
+    job: Job, finished: Finished, rows: list[Row], tracked: TrackedRun | NullRun, folder: Path
 ) -> dict[str, Any]:
     """Send summary metrics, samples and plots of a finished job to the tracker."""
-    metrics = dict(rows[-1].metrics) if rows else dict(finished.result["metrics"])
+    metrics = dict(rows[-1].metrics if rows else finished.result["metrics"] | job.pipeline_cost(finished))
     warnings = warnings_of(finished.method, metrics)
     tracked.metrics(metrics, None)
     tracked.tags({"stage_folder": str(finished.folder.resolve()), "fingerprint": finished.fingerprint})
     if warnings:
         tracked.tags({"warnings": " | ".join(warnings)})
     if rows:
-        columns, table = sample_table(rows, run.evaluation.table_rows)
+        columns, table = sample_table(rows, job.run.evaluation.table_rows)
         tracked.table("samples", columns, table)
     for figure in plots(finished, folder / "plots"):
         tracked.figure(figure)
@@ -133,7 +137,8 @@ def sample_table(rows: list[Row], count: int) -> tuple[list[str], list[list[Any]
 def plots(finished: Finished, folder: Path) -> list[Path]:
     """Draw loss (with its no-learning line) and reward curves of a finished stage; returns the PNG files."""
     curves = finished.result["curves"]
-    baselines = {"ln 2: nothing learned": LN2} if finished.method.name in ("dpo", "reward") else {}
+    line = no_learning_loss(finished.method)
+    baselines = {} if line is None else {"ln 2, nothing learned": line}
     wanted = {
         "loss": ({"training": "train/loss", "held out": "eval/loss"}, baselines),
         "reward": (
@@ -155,6 +160,7 @@ def plots(finished: Finished, folder: Path) -> list[Path]:
 
 
 def _one_line(error: BaseException) -> str:
+    error = unwritable(error) or error
     if isinstance(error, UserError | RunFailure):
         return str(error)
     text = " ".join(str(error).split()) or "no message"

@@ -21,7 +21,7 @@ from rlhf.data import load_corpus
 from rlhf.data.rows import Corpus
 from rlhf.errors import RunFailure, UserError
 from rlhf.evaluation.cost import CostMeter, pipeline_costs
-from rlhf.fingerprint import base_identity, digest, stage_fingerprint
+from rlhf.fingerprint import base_identity, digest, digest_files, stage_fingerprint
 from rlhf.models.codec import Codec
 from rlhf.models.load import Source, load_tokenizer, resolve_base
 from rlhf.stages import dpo, reward, sft
@@ -73,7 +73,7 @@ class Job:
     @cached_property
     def base(self) -> Source:
         """The model's weights before any training."""
-        return resolve_base(self.run.model, self.store.parent / "models")
+        return resolve_base(self.run.model, self.store / "models")
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -110,7 +110,7 @@ class Job:
             self.run,
             method,
             corpus.fingerprint,
-            start.fingerprint if start else digest([self.base_fingerprint, str(source.base)]),
+            start.fingerprint if start else self._untrained(method),
             self.device.kind,
             self.device.precision,
         )
@@ -124,6 +124,11 @@ class Job:
                 return Finished(method, folder, fingerprint, result, True, start)
             result = self._train(method, source, corpus, folder, upstream)
         return Finished(method, folder, fingerprint, result, False, start)
+
+    def _untrained(self, method: MethodSpec) -> str:
+        """Hash the weights of a method that no stage of ours comes before: the base model, or a folder's bytes too."""
+        folder = None if method.starts_from == "base" else digest_files(Path(method.starts_from))
+        return digest([self.base_fingerprint, folder])
 
     def _start(self, method: MethodSpec) -> tuple[Source, Finished | None]:
         """Find what weights a method starts from: the base, a trained stage, or a folder."""
@@ -167,6 +172,7 @@ class Job:
             except (UserError, RunFailure):
                 shutil.rmtree(work, ignore_errors=True)  # what cannot go on is not resumed
                 raise
+            self._tell_cuts(context.codec, method)
             result["metrics"] |= meter.report() | {"cost/artifact_bytes": folder_bytes(work / "model")}
             tracked.metrics(result["metrics"], None)
             (work / "run.json").write_text(self.run.model_dump_json(indent=1), encoding="utf-8")
@@ -176,6 +182,15 @@ class Job:
             os.replace(work, folder)
             tracked.artifact_reference("model", folder / "model")
         return result
+
+    def _tell_cuts(self, codec: Codec, method: MethodSpec) -> None:
+        """Say how many texts did not fit; a reward model reads each prompt twice, with either answer."""
+        for count, what, limit in (
+            (codec.truncated_prompts, "prompts kept only their end", f"max_prompt_tokens={method.max_prompt_tokens}"),
+            (codec.cut_responses, "answers lost their end", f"max_response_tokens={method.max_response_tokens}"),
+        ):
+            if count:
+                self.console.print(f"  {method.name}: {count} {what} ({limit})", highlight=False)
 
     @contextmanager
     def _stage_run(self, method: MethodSpec, name: str, upstream: bool) -> Any:
@@ -188,8 +203,8 @@ class Job:
         self.tracked.tags({f"built.{method.name}": tracked.id})
         try:
             yield tracked
-        except BaseException:
-            tracked.end("FAILED")
+        except BaseException as error:
+            tracked.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
         tracked.end("FINISHED")
 
@@ -207,10 +222,10 @@ def story(corpus: Corpus) -> str:
     """One line of row counts: what was read, what each filter dropped, what each split got."""
     parts = []
     for count in corpus.counts:
-        dropped = count.before - count.after
-        parts.append(
-            f"{count.step} {count.after}" if dropped == 0 or count.step in SPLITS else f"{count.step} -{dropped}"
-        )
+        if count.step in SPLITS:
+            parts.append(f"{count.step} {count.after}")
+        elif count.after < count.before:
+            parts.append(f"{count.step} -{count.before - count.after}")
     return ", ".join(parts)
 
 

@@ -12,12 +12,14 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from rlhf.config import Run
 from rlhf.report.outcome import report_rows
 from rlhf.report.plots import plot_curves
 from rlhf.report.table import comparison_table, to_csv, to_markdown
 from rlhf.tracking import open_tracker
+from rlhf.verdict import LN2, no_learning_loss
 
 
 class Sweep:
@@ -49,8 +51,10 @@ class Sweep:
         self.exit_code = max([outcome["exit_code"] for outcome in failed], default=0) and 1
         self._report(outcomes)
         for outcome in failed:
-            self.console.print(f"[red]failed[/] {' '.join(outcome['words'])}: {outcome['error']}", markup=True)
-        self.summary.end("FAILED" if failed or error else "FINISHED")
+            line = escape(f"{' '.join(outcome['words'])}: {outcome['error']}")
+            self.console.print(f"[red]failed[/] {line}", highlight=False, soft_wrap=True)
+        stopped = isinstance(error, KeyboardInterrupt)
+        self.summary.end("KILLED" if stopped else "FAILED" if failed or error else "FINISHED")
 
     def _outcomes(self) -> list[dict[str, Any]]:
         """Read what each job left; a job that left nothing was killed or never started."""
@@ -79,9 +83,10 @@ class Sweep:
         rows = report_rows(outcomes)
         self.console.print()
         self.console.print(comparison_table(rows, title=f"sweep {self.id}"))
-        for outcome in outcomes:
+        for number, outcome in enumerate(outcomes, start=1):
             for warning in outcome.get("warnings", []):
-                self.console.print(f"[yellow]note[/] {' '.join(outcome['words'])}: {warning}", highlight=False)
+                line = escape(f"job {number}, {outcome['name']}: {warning}")
+                self.console.print(f"[yellow]note[/] {line}", highlight=False, soft_wrap=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, text in (("comparison.md", to_markdown(rows)), ("comparison.csv", to_csv(rows))):
             (self.folder / name).write_text(text, encoding="utf-8")
@@ -105,8 +110,8 @@ class Sweep:
                     series.setdefault(metric, {})[label] = [(int(step), float(value)) for step, value in points]
         if not series:
             return []
-        losses = {outcome["name"].split("-")[0] for outcome in outcomes}
-        lines = {"eval/loss: ln 2, nothing learned": 0.6931471805599453} if losses <= {"dpo", "reward"} else {}
+        known = {no_learning_loss(run.method) for _, run in self.jobs}
+        lines = {"eval/loss: ln 2, nothing learned": LN2} if known == {LN2} else {}
         return [plot_curves(series, self.folder / "curves.png", title=f"sweep {self.id}, held out", baselines=lines)]
 
 

@@ -1,16 +1,22 @@
-"""Which training arguments the libraries know, read from their source so that checking a key imports nothing heavy."""
+"""What the libraries know (training arguments, losses, keywords of architectures), read from their source.
+
+Nothing heavy is imported for it, so that a misspelt key is refused at once.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from rlhf.errors import UserError
 from rlhf.suggest import did_you_mean
 
 # Our own key for what would otherwise have two homes, by trainer field.
+SMOOTHED = {"aot", "aot_unpaired", "exo_pair", "robust"}  # the losses of TRL 1.16 that read label_smoothing
 OWNED = {
     "output_dir": "store",
     "seed": "seed",
@@ -36,34 +42,120 @@ SOURCES = {
 SHARED = (("trl", "trainer/base_config.py"), ("transformers", "training_args.py"))
 
 
+PLAIN = {"int": int, "float": (int, float), "bool": bool, "str": str}  # annotations whose values are checked
+
+
 @cache
-def _fields(package: str, file: str) -> frozenset[str]:
+def _classes(package: str, file: str) -> tuple[ast.ClassDef, ...]:
+    """Return the class statements of a library's file; none where it has no such file."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise UserError(package, "is not installed", "Run `pip install -c constraints.txt -e .`")
-    tree = ast.parse((Path(spec.origin).parent / file).read_text(encoding="utf-8"))
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    return frozenset(
-        line.target.id
-        for node in classes
+    path = Path(spec.origin).parent / file
+    tree = ast.parse(path.read_text(encoding="utf-8") if path.exists() else "")
+    return tuple(node for node in tree.body if isinstance(node, ast.ClassDef))
+
+
+@cache
+def _fields(package: str, file: str) -> dict[str, str]:
+    """Return field name -> annotation of all dataclasses in a file."""
+    return {
+        line.target.id: ast.unparse(line.annotation)
+        for node in _classes(package, file)
         for line in node.body
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and not line.target.id.startswith("_")
+    }
+
+
+def trainer_fields(method: str) -> dict[str, str]:
+    """Return name -> annotation of all arguments of `method`'s trainer (TRL's own and those of transformers)."""
+    return {name: kind for source in (*SHARED[::-1], SOURCES[method]) for name, kind in _fields(*source).items()}
+
+
+def check_trainer(method: str, values: Mapping[str, Any], place: str) -> Iterator[str]:
+    """Yield one message per key of `place` that the trainer does not know, with a home elsewhere or of a wrong type."""
+    known = trainer_fields(method)
+    for key, value in values.items():
+        if key in OWNED and key in known:
+            yield f"{place}.{key}: is set by {OWNED[key]}. Set it there."
+        elif key not in known:
+            free = known.keys() - OWNED.keys()
+            yield f"{place}.{key}: the {method} trainer has no such argument. {did_you_mean(key, free)}"
+        else:
+            kinds = known[key].split(" | ")
+            plain = tuple(PLAIN[kind] for kind in kinds if kind in PLAIN)
+            right = value is None if "None" in kinds else False
+            if len(plain) == len([kind for kind in kinds if kind != "None"]) and not right and not _is(value, plain):
+                yield f"{place}.{key}: should be {known[key]}, got {value!r}. Write another value: {place}.{key}=VALUE."
+
+
+def _is(value: Any, kinds: tuple[Any, ...]) -> bool:
+    """Whether `value` is of one of the types; true and false are no numbers."""
+    return isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds)
+
+
+@cache
+def _loss_types() -> frozenset[str]:
+    """Return the words that TRL's DPO loss compares `loss_type` with."""
+    return frozenset(
+        side.value
+        for node in _classes("trl", "trainer/dpo_trainer.py")
+        for test in ast.walk(node)
+        if isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "loss_type"
+        for side in test.comparators
+        if isinstance(side, ast.Constant) and isinstance(side.value, str)
     )
 
 
-def trainer_fields(method: str) -> frozenset[str]:
-    """Return the names of all arguments of `method`'s trainer (TRL's own and those of transformers)."""
-    return frozenset().union(*(_fields(*source) for source in (SOURCES[method], *SHARED)))
+def check_losses(names: Sequence[str], smoothing: float) -> Iterator[str]:
+    """Yield one message per loss that TRL's DPO trainer does not have, or whose label smoothing it would not read."""
+    for name in names:
+        if name not in _loss_types():
+            yield f"method.loss_type: TRL has no loss {name!r}. {did_you_mean(name, _loss_types())}"
+    if smoothing and not SMOOTHED & set(names):
+        yield (
+            f"method.label_smoothing: TRL reads it only in {', '.join(sorted(SMOOTHED))}, not in {', '.join(names)}. "
+            "Use method.loss_type=[robust], or method.label_smoothing=0."
+        )
+    if "exo_pair" in names and not smoothing:
+        yield "method.label_smoothing: exo_pair needs it above 0. Set method.label_smoothing=0.001."
 
 
-def check_trainer_keys(method: str, keys: list[str], place: str) -> list[str]:
-    """Return one message per key of `place` that the trainer does not know or that has a home elsewhere."""
-    known = trainer_fields(method)
-    problems = []
-    for key in keys:
-        if key in OWNED and key in known:
-            problems.append(f"{place}.{key}: is set by {OWNED[key]}. Set it there.")
-        elif key not in known:
-            free = known - OWNED.keys()
-            problems.append(f"{place}.{key}: the {method} trainer has no such argument. {did_you_mean(key, free)}")
-    return problems
+def check_architecture(keywords: Mapping[str, Any]) -> Iterator[str]:
+    """Yield one message per keyword that the config class of `model_type` does not declare.
+
+    transformers takes unknown keywords in silence, and a model of another size would be trained than was asked for.
+    """
+    kind = str(keywords.get("model_type", "")).replace("-", "_")
+    file = f"models/{kind}/configuration_{kind}.py"
+    own = _fields("transformers", file) if kind else {}
+    if not own:  # a config class from elsewhere (trust_remote_code), or no architecture at all
+        return
+    known = {"model_type", *own, *_fields("transformers", "configuration_utils.py"), *_aliases(file)}
+    known |= {*_attributes(file), *_attributes("configuration_utils.py")}
+    for key in keywords:
+        if key not in known:
+            yield f"model.architecture.{key}: the {kind} config has no such keyword. {did_you_mean(key, known)}"
+
+
+def _attributes(file: str) -> set[str]:
+    """Return the attributes that the config classes of a file set on themselves beside their declared fields."""
+    return {
+        node.attr
+        for source in _classes("transformers", file)
+        for node in ast.walk(source)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and not node.attr.startswith("_")
+    }
+
+
+def _aliases(file: str) -> set[str]:
+    """Return the keys of `attribute_map`: common names that a config class takes for its own."""
+    return {
+        key.value
+        for node in _classes("transformers", file)
+        for line in node.body
+        if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name)
+        if line.targets[0].id == "attribute_map" and isinstance(line.value, ast.Dict)
+        for key in line.value.keys
+        if isinstance(key, ast.Constant) and isinstance(key.value, str)
+    }

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
-from rlhf.config import Method
+from rlhf.config import DPO, MethodSpec, Reward
+
+LN2 = math.log(2)
 
 
-def warnings_of(method: Method, metrics: Mapping[str, float]) -> list[str]:
+def no_learning_loss(method: MethodSpec) -> float | None:
+    """The loss of a model that tells no answer from another, where the method has such a line: ln 2 for pairs."""
+    if isinstance(method, Reward) or (isinstance(method, DPO) and method.loss_type == ["sigmoid"]):
+        return LN2
+    return None
+
+
+def warnings_of(method: MethodSpec, metrics: Mapping[str, float]) -> list[str]:
     """Return one sentence per finding; an empty list says that none of them applies."""
     found = []
     margin, error = metrics.get("final/margin"), metrics.get("final/margin_se")

@@ -23,7 +23,7 @@ case "$uri" in
 esac
 
 # 2. The project's own Python if it has one, else the PATH's.
-python="$root/.venv/bin/python"
+python="${RLHF_VENV:-$root/.venv}/bin/python"
 [ -x "$python" ] || python="$(command -v python3 || command -v python || true)"
 if [ -z "$python" ] || ! "$python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("mlflow") is None)'; then
   echo "ui.sh: no Python with mlflow found. Install the project (README.md) or activate its environment." >&2

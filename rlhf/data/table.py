@@ -32,27 +32,27 @@ LABELS = {True: True, False: False, "true": True, "false": False, "1": True, "0"
 
 def rows(raw: Mapping[str, Any], spec: FileDataset) -> Row:
     """Map one record; text columns and columns of messages may be mixed. The group is the prompt's text."""
-    if frozenset(spec.columns) not in SHAPES:
+    if frozenset(spec.mapped) not in SHAPES:
         known = " | ".join(" ".join(sorted(shape)) for shape in SHAPES)
-        problem = f"{sorted(spec.columns) or 'nothing'} does not make a row"
+        problem = f"{sorted(spec.mapped) or 'nothing'} does not make a row"
         raise WrongSpec("dataset.columns", problem, f"Map one of: {known}")
-    at = {name: value(raw, column) for name, column in spec.columns.items()}
+    at = {name: value(raw, column) for name, column in spec.mapped.items()}
     if "messages" in at:
-        turns = messages(at["messages"], spec.columns["messages"])
+        turns = messages(at["messages"], spec.mapped["messages"])
         if turns and turns[-1]["role"] != "assistant":
             raise Drop("the answer is empty")
         prompt = as_prompt(turns[:-1])
         return Row(prompt, prompt_key(prompt), completion=turns[-1]["content"])
     if "prompt" not in at:
-        sides = [messages(at[name], spec.columns[name]) for name in ("chosen", "rejected")]
+        sides = [messages(at[name], spec.mapped[name]) for name in ("chosen", "rejected")]
         prompt, chosen, rejected = shared_prompt(*sides)
         return Row(prompt, prompt_key(prompt), chosen=chosen, rejected=rejected)
-    prompt = _prompt(at["prompt"], spec.columns["prompt"])
+    prompt = _prompt(at["prompt"], spec.mapped["prompt"])
     if "chosen" in at:
-        chosen, rejected = pair(*(_reply(at[name], spec.columns[name]) for name in ("chosen", "rejected")))
+        chosen, rejected = pair(*(_reply(at[name], spec.mapped[name]) for name in ("chosen", "rejected")))
         return Row(prompt, prompt_key(prompt), chosen=chosen, rejected=rejected)
-    completion = answer(_reply(at["completion"], spec.columns["completion"]))
-    label = _label(at["label"], spec.columns["label"]) if "label" in at else None
+    completion = answer(_reply(at["completion"], spec.mapped["completion"]))
+    label = _label(at["label"], spec.mapped["label"]) if "label" in at else None
     return Row(prompt, prompt_key(prompt), completion=completion, label=label)
 
 

@@ -163,7 +163,9 @@ def load_scorer(
 def save_model(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write a whole model (or just its adapter), tokenizer and chat template to `folder`, readable by others."""
     folder.mkdir(parents=True, exist_ok=True)
-    options: dict[str, Any] = {"save_embedding_layers": False} if isinstance(model, PeftModel) else {}
+    options: dict[str, Any] = {}
+    if isinstance(model, PeftModel):  # of its adapters only ours: TRL adds "ref", DPO's reference
+        options = {"save_embedding_layers": False, "selected_adapters": ["default"]}
     with quiet():
         model.save_pretrained(str(folder), **options)
     tokenizer.save_pretrained(folder)

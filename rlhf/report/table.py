@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Role = Literal["base", "sft", "policy", "failed"]
+INTERVALS_SHOWN = ("win rate", "gold gain")
 UNCLEAR = "bright_black"  # style of a difference that may be none
 CONTROLS = ("base", "sft")  # rows that every other one is read against
 
@@ -61,9 +62,10 @@ class _Column:
 _COLUMNS = (
     _Column("loss", names.FINAL_LOSS, None, 0.0),
     _Column("reward", names.FINAL_REWARD, (names.FINAL_REWARD_DIFFERENCE_LOW, names.FINAL_REWARD_DIFFERENCE_HIGH), 0.0),
+    _Column("gold", names.FINAL_REWARD_GOLD, None, 0.0),
     _Column(
-        "gold",
-        names.FINAL_REWARD_GOLD,
+        "gold gain",
+        names.FINAL_REWARD_GOLD_DIFFERENCE,
         (names.FINAL_REWARD_GOLD_DIFFERENCE_LOW, names.FINAL_REWARD_GOLD_DIFFERENCE_HIGH),
         0.0,
     ),
@@ -88,6 +90,10 @@ def comparison_cells(rows: Sequence[ReportRow]) -> Cells:
     ordered = sorted(rows, key=lambda row: _rank(row, key))
     varying = _varying(rows)
     used = [column for column in _COLUMNS if any(column.metric.name in row.metrics for row in rows)]
+    if any(
+        column.metric is names.FINAL_WIN_RATE for column in used
+    ):  # says more of a policy than pairs it did not write
+        used = [column for column in used if column.metric is not names.FINAL_ACCURACY]
     lines = []
     for row in ordered:
         style = {"failed": "red", "policy": ""}.get(row.role, "dim")
@@ -118,7 +124,12 @@ def comparison_table(rows: Sequence[ReportRow], title: str) -> Table:
         )
     for line in cells.lines:
         table.add_row(*(Text(cell.text, style=cell.style) for cell in line))
-    notes = [Text(f"{row.name} failed: {row.note}", style="red") for row in rows if row.role == "failed"]
+    notes = []
+    if "gold gain" in cells.columns:
+        notes.append(
+            Text("gold gain: over the model it started from, same prompts, with its 95% interval", style="dim")
+        )
+    notes += [Text(f"{row.name} failed: {row.note}", style="red") for row in rows if row.role == "failed"]
     if any(cell.style == UNCLEAR for line in cells.lines for cell in line):
         notes.append(Text("grey: the 95% interval against the reference model includes no difference", style="dim"))
     table.caption = Text("\n").join(notes) if notes else None
@@ -189,7 +200,7 @@ def _cell(row: ReportRow, column: _Column, style: str) -> Cell:
     if column.interval:
         low, high = (row.metrics.get(end.name) for end in column.interval)
         if low is not None and high is not None:
-            if column.metric is names.FINAL_WIN_RATE:
+            if column.title in INTERVALS_SHOWN:
                 text += f" [{_short(low)}, {_short(high)}]"
             if low <= column.null <= high and not style:
                 style = UNCLEAR
@@ -206,9 +217,13 @@ def _share(value: float) -> str:
     return f"{value:.2f}"
 
 
+def _gain(value: float) -> str:
+    return f"{value:+.2f}"
+
+
 def _short(value: float) -> str:
-    """A share without its leading zero: `.57`."""
-    return _share(value).removeprefix("0") or "0"
+    """A share without its leading zero: `.57`, `-.12`."""
+    return _share(value).replace("0.", ".", 1) if abs(value) < 1 else _share(value)
 
 
 def _usd(value: float) -> str:
@@ -227,4 +242,4 @@ def memory(size: float) -> str:
     return f"{size / 2**20:.0f} MiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"
 
 
-_FORMATS = {"win rate": _share, "accuracy": _share, "USD": _usd, "time": duration, "memory": memory}
+_FORMATS = {"win rate": _share, "gold gain": _gain, "accuracy": _share, "USD": _usd, "time": duration, "memory": memory}

@@ -33,5 +33,6 @@ def choose_device(run: Run) -> Device:
 
 def limit_threads() -> None:
     """Give torch as many threads as cores, or OMP_NUM_THREADS; a second pool on shared cores slows steps tenfold."""
-    threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = int(os.environ.get("OMP_NUM_THREADS") or cores)
     torch.set_num_threads(threads)

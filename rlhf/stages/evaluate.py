@@ -160,6 +160,6 @@ class Evaluator:
     def _progress(self, what: str, total: int) -> Any:
         from rich.progress import Progress
 
-        with Progress(console=self.job.console, transient=True) as progress:
+        with Progress(console=self.job.console, transient=True, disable=not self.job.console.is_terminal) as progress:
             task = progress.add_task(f"  {what}", total=total)
             yield lambda done: progress.update(task, completed=done)

@@ -15,12 +15,14 @@ import torch
 from peft import PeftModel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from rlhf.errors import RunFailure, UserError
 from rlhf.models.adapter import full_precision
 from rlhf.stages.context import StageContext
 from rlhf.suggest import did_you_mean
 
+LEARNED = 1e-3  # nats: a loss this small has zero gradients for a good reason
 WHOLE = "whole.json"  # written into a checkpoint after everything else: without it the checkpoint is half-written
 SKIPPED_LOGS = ("epoch", "total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second")
 
@@ -91,7 +93,8 @@ class Guard(TrainerCallback):
                 )
         if "grad_norm" in logs:
             self.zero_norms = self.zero_norms + 1 if logs["grad_norm"] == 0 else 0
-            if self.zero_norms == 2 or (self.zero_norms and state.global_step <= 1):
+            learned = abs(logs.get("loss", math.inf)) < LEARNED  # nothing is left to learn there
+            if not learned and (self.zero_norms == 2 or (self.zero_norms and state.global_step <= 1)):
                 raise RunFailure(
                     f"{self.method} step {state.global_step}",
                     "the gradient is exactly zero, nothing is being learned",
@@ -105,6 +108,12 @@ class Recorder(TrainerCallback):
     def __init__(self, context: StageContext) -> None:
         self.context = context
         self.curves: dict[str, list[tuple[int, float]]] = {}
+        self.tokens_before = 0.0
+
+    def resume(self, curves: Mapping[str, Any]) -> None:
+        """Go on from the curves of an interrupted attempt; TRL's own count of tokens starts at 0 again."""
+        self.curves = {name: [(int(s), float(v)) for s, v in points] for name, points in curves.items()}
+        self.tokens_before = self.curves.get("train/num_tokens", [(0, 0.0)])[-1][1]
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict | None = None, **_: Any
@@ -114,6 +123,8 @@ class Recorder(TrainerCallback):
         for key, value in (logs or {}).items():
             if key in SKIPPED_LOGS or not isinstance(value, int | float) or key.startswith("final_"):
                 continue
+            if key in ("num_tokens", "eval_num_tokens"):
+                value += self.tokens_before
             if key.startswith("eval_"):
                 if not key.endswith(("_runtime", "_per_second")):
                     named[f"eval/{key.removeprefix('eval_')}"] = float(value)
@@ -125,7 +136,10 @@ class Recorder(TrainerCallback):
 
 
 class Checkpoints(TrainerCallback):
-    """Marks a checkpoint as whole once all of it is written, with the seconds and curves up to it."""
+    """Makes checkpoints from which training goes on exactly as if it had never stopped.
+
+    A checkpoint is marked as whole once all of it is written, with the seconds and curves up to it.
+    """
 
     def __init__(self, recorder: Recorder, before: float) -> None:
         self.recorder = recorder
@@ -136,6 +150,22 @@ class Checkpoints(TrainerCallback):
     def seconds(self) -> float:
         """Seconds of training so far, interrupted attempts included up to their last whole checkpoint."""
         return self.before + time.perf_counter() - self.start
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """Seed the order of each epoch: transformers draws it from the global state, which a resumed run has not got.
+
+        Its other samplers are seeded per epoch by accelerate.
+        """
+        batches = given["train_dataloader"].batch_sampler
+        sampler = getattr(getattr(batches, "batch_sampler", batches), "sampler", None)
+        if isinstance(sampler, LengthGroupedSampler):
+            sampler.generator = torch.Generator().manual_seed(args.seed + int(state.epoch or 0))
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Log whatever a checkpoint ends, the last step included: running means are not saved with it."""
+        control.should_log |= control.should_save
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Write the mark by rename, so that it is there in full or not at all."""
@@ -158,6 +188,7 @@ class Bar(TrainerCallback):
             TextColumn("[dim]{task.fields[loss]}"),
             console=context.console,
             transient=True,
+            disable=not context.console.is_terminal,
         )
         self.task = self.progress.add_task(context.method.name, total=None, loss="")
 
@@ -201,7 +232,7 @@ def fit(trainer: Trainer, context: StageContext) -> History:
         mark = json.loads((checkpoint / WHOLE).read_text(encoding="utf-8"))
         context.console.print(f"  {context.method.name}: resumed from step {checkpoint.name.rpartition('-')[2]}")
     recorder, bar = Recorder(context), Bar(context)
-    recorder.curves = {name: [(int(s), float(v)) for s, v in points] for name, points in mark["curves"].items()}
+    recorder.resume(mark["curves"])
     checkpoints = Checkpoints(recorder, mark["seconds"])
     for callback in (Guard(context.method.name), recorder, checkpoints, bar):
         trainer.add_callback(callback)
@@ -220,7 +251,8 @@ def fit(trainer: Trainer, context: StageContext) -> History:
         ) from None
     finally:
         bar.stop()
-    if trainer.state.global_step > 0 and checkpoint is None and before == _sums(trainer.model):
+    past_warmup = trainer.state.global_step > trainer.args.get_warmup_steps(trainer.state.max_steps)
+    if past_warmup and checkpoint is None and before == _sums(trainer.model):
         raise RunFailure(
             context.method.name, "no trainable weight has moved", "Check adapter.targets and the learning rate"
         )

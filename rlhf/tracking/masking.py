@@ -13,6 +13,7 @@ from typing import Any
 
 MASK = "***"
 _PASSWORDS = {"password", "passwd", "passphrase", "pw", "pwd", "secret", "secrets", "credential", "credentials"}
+_FOLDERS = {"PWD", "OLDPWD"}  # the shell's names for the working folder
 _KEY_KINDS = {"api", "access", "private", "secret", "signing", "encryption"}
 _VOCABULARY = {"pad", "eos", "bos", "unk", "cls", "sep", "mask", "image", "audio", "per", "start", "end", "special"}
 _SHAPES = re.compile(
@@ -39,6 +40,8 @@ def looks_secret(key: str, value: Any) -> bool:
         return False
     last = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", re.split(r"[./+]", key.lstrip("-+"))[-1])
     words = [word for word in re.split(r"[_\-\s]+", last.lower()) if word]
+    if key.upper() in _FOLDERS:
+        return False
     if _PASSWORDS & set(words) or any(word.endswith(("password", "passwd")) for word in words):
         return True
     if (

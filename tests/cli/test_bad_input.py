@@ -1,0 +1,223 @@
+"""The table of bad input: each ends in one line with place and remedy, the right exit code, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from commandline import QUICK, Here, command, tracked
+
+PAIR = {"prompt": "How do I pay?", "chosen": "By card.", "rejected": "No."}
+TABLE = ("dataset=table", "evaluation.judge=none", "method=sft", *QUICK[1:2], *QUICK[3:])
+PREFERENCES = ("dataset.columns={prompt: prompt, chosen: chosen, rejected: rejected}",)
+
+
+def lines(*rows: object) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def demonstrations(count: int, **more: object) -> bytes:
+    return lines(*({"prompt": f"Question {n}?", "completion": f"Answer {n}.", **more} for n in range(count)))
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("method.betta=0.1", ("method.betta: unknown key", "Did you mean `beta`?")),
+        ("dataset.rows=many", ("dataset.rows: should be a valid integer", "Write another value: dataset.rows=VALUE")),
+        (
+            "dataset=hh_rlhf evaluation.judge=none dataset.path=no.jsonl",
+            ("dataset.path: there is no file or folder no.j",),
+        ),
+        (
+            "method.starts_from=outputs/nothing",
+            ("method.starts_from: outputs/nothing is neither base, sft nor a folder",),
+        ),
+        ("model=tiny_gpt3", ("model=tiny_gpt3: there is no such option", "Did you mean `tiny_gpt2`?")),
+        ("=3", ("=3: this is not KEY=VALUE",)),
+        ("trian method=sft", ("trian: is neither a verb nor KEY=VALUE", "Did you mean `train`?")),
+        ("--cfg job method.betta=1", ("method.betta: unknown key",)),
+        ("-m method.beta=0.1,-1", ("method.beta: should be greater than 0, got -1",)),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_refused_before_anything_is_made(
+    words: str, parts: tuple[str, ...], here: Here, tmp_path: Path
+) -> None:
+    here(*words.split(), folder=tmp_path).refused(2, *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_real_command_line_prints_one_line_and_makes_nothing(tmp_path: Path) -> None:
+    line = command("method.betta=0.1", folder=tmp_path).refused(2)
+    assert line == "rlhf: method.betta: unknown key. Did you mean `beta`?"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = command("method.betta=0.1", "--debug", folder=tmp_path)
+    assert done.code == 1
+    assert "Traceback" in done.err and "rlhf.errors.UserError: method.betta" in done.err
+
+
+MISSING_COLUMN = ("column 'completion': there is no such column, only: question, answer", "dataset.columns=")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "content", "more", "parts"),
+    [
+        ("empty.jsonl", b"", (), ("empty.jsonl: the file holds no rows", "Give a file with data")),
+        (
+            "columns.jsonl",
+            lines({"question": "a", "answer": "b"}),
+            (),
+            ("columns.jsonl:1, column 'prompt': there is no",),
+        ),
+        (
+            "pairs.jsonl",
+            lines(PAIR),
+            (),
+            ("pairs.jsonl:1, column 'completion': there is no such column, only: prompt",),
+        ),
+        ("prose.jsonl", demonstrations(2) + b"not json\n", (), ("prose.jsonl:3: not JSON", "one JSON object per line")),
+        ("latin.jsonl", demonstrations(1) + b'{"prompt": "caf\xe9"}\n', (), ("latin.jsonl:2: not UTF-8", "as UTF-8")),
+        ("list.jsonl", b"[1]\n", (), ("list.jsonl:1: a list where an object with columns was expected",)),
+        ("few.jsonl", demonstrations(3), (), ("dataset.split",)),
+        ("rows.xlsx", b"PK", (), ("rows.xlsx: a .xlsx file cannot be read", "Use one of .jsonl")),
+        (
+            "bad.jsonl",
+            demonstrations(40, label=False),
+            ("dataset.columns={prompt: prompt, completion: completion, label: label}",),
+            ("bad.jsonl: no row is left: the answer was judged bad (40)",),
+        ),
+        (
+            "labels.jsonl",
+            demonstrations(40, label="perhaps"),
+            ("dataset.columns={prompt: prompt, completion: completion, label: label}",),
+            ("labels.jsonl:1, column 'label': 'perhaps' is no label. Use true or false",),
+        ),
+        (
+            "same.jsonl",
+            lines(*[PAIR | {"rejected": "By card."}] * 9),
+            PREFERENCES,
+            ("no row is left: answers are equal",),
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_bad_data_is_refused_with_file_line_and_remedy_and_the_run_is_failed(
+    name: str,
+    content: bytes,
+    more: tuple[str, ...],
+    parts: tuple[str, ...],
+    here: Here,
+    tmp_path: Path,
+    shared_store: Path,
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    place = (f"store={shared_store}/stages", f"tracking.uri=sqlite:///{shared_store}/mlflow.db")
+    done = here(*TABLE, *more, f"dataset.path={name}", *place, folder=tmp_path)
+    line = done.refused(2, *parts)
+    assert line[-1] in ".`?)"
+    assert list((shared_store / "stages").glob("*.partial")) == []
+    newest = tracked(shared_store)[0]
+    assert newest.info.status == "FAILED"
+    assert line == f"rlhf: {newest.data.tags['error']}"
+    assert json.loads(next(tmp_path.rglob("result.json")).read_text())["exit_code"] == 2
+
+
+def test_labels_of_one_answer_are_refused_where_pairs_are_needed(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "labels.jsonl").write_bytes(demonstrations(40, label=True))
+    columns = "dataset.columns={prompt: prompt, completion: completion, label: label}"
+    done = here("dataset=table", "evaluation.judge=none", columns, "dataset.path=labels.jsonl", folder=tmp_path)
+    done.refused(2, "dataset: table holds demonstrations, dpo learns from pairs", "Use method=sft")
+
+
+@pytest.mark.slow
+def test_a_folder_without_a_model_is_no_checkpoint(here: Here, tmp_path: Path, shared_store: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    words = ("method=dpo", "method.starts_from=nothing", *QUICK, "tracking=none", f"store={shared_store}/stages")
+    done = here(*words, folder=tmp_path)
+    done.refused(2, "method.starts_from=nothing: is not base, sft or a folder with a model", "Give base, sft or such")
+    assert list((shared_store / "stages").glob("*.partial")) == []
+
+
+@pytest.mark.slow
+def test_long_prompts_are_cut_at_their_start_and_counted(here: Here, tmp_path: Path, shared_store: Path) -> None:
+    words = ("method=sft", "method.max_prompt_tokens=8", *QUICK, "tracking=none", f"store={shared_store}/stages")
+    done = here(*words, folder=tmp_path)
+    assert done.code == 0
+    # 200 dialogues, none of them short enough: those of training and validation are counted once each
+    (told,) = [line for line in done.out.splitlines() if "prompts kept only their end" in line]
+    counts = dict(part.split() for part in done.out.partition("rows: ")[2].splitlines()[0].split(", "))
+    assert (
+        told.strip()
+        == f"sft: {int(counts['train']) + int(counts['validation'])} prompts kept only their end (max_prompt_tokens=8)"
+    )
+
+
+@pytest.mark.slow
+def test_a_learning_rate_that_destroys_the_weights_fails_and_leaves_no_stage(
+    here: Here, tmp_path: Path, shared_store: Path
+) -> None:
+    place = (f"store={shared_store}/nan", f"tracking.uri=sqlite:///{shared_store}/mlflow.db")
+    words = ("method=sft", *QUICK, *place, "method.trainer.learning_rate=1e30", "method.trainer.logging_steps=1")
+    done = here(*words, folder=tmp_path)
+    done.refused(1, "sft step ", " is nan", "Lower method.trainer.learning_rate")
+    assert [p.name for p in (shared_store / "nan").iterdir() if not p.name.endswith(".lock")] == []
+    assert tracked(shared_store)[0].info.status == "FAILED"
+
+
+def test_a_folder_that_is_read_only_is_refused_at_once(
+    tmpfs: Callable[[str], Path], here: Here, tmp_path: Path
+) -> None:
+    mounted = tmpfs("size=1m,ro")
+    here("method=sft", folder=mounted).refused(2, "outputs/stages: cannot be written to", "set store=FOLDER")
+    done = here("method=sft", f"store={mounted}/stages", folder=tmp_path)
+    done.refused(2, f"{mounted}/stages: cannot be written to", "set store=FOLDER")
+    assert list(mounted.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_store_is_told(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    here("method=sft", "store=taken", folder=tmp_path).refused(2, "taken: is a file where a folder is needed")
+
+
+@pytest.mark.slow
+def test_a_full_disk_fails_in_one_line_and_goes_on_when_there_is_space(
+    tmpfs: Callable[[str], Path], here: Here, tmp_path: Path
+) -> None:
+    store = tmpfs("size=5m") / "stages"
+    words = ("method=sft", *QUICK, "tracking=none", f"store={store}")
+    here(*words, folder=tmp_path).refused(1, "sft-tiny_gpt2-", "the disk is full. Free some space")
+    assert [p.name for p in store.iterdir() if not p.name.endswith((".lock", ".partial"))] == []
+    tmpfs("size=60m")
+    done = here(*words, folder=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert list(store.glob("*.partial")) == []
+
+
+@pytest.mark.slow
+def test_a_disk_too_small_for_the_model_is_told_as_full(
+    tmpfs: Callable[[str], Path], here: Here, tmp_path: Path
+) -> None:
+    store = tmpfs("size=1m") / "stages"
+    done = here("method=sft", *QUICK, "tracking=none", f"store={store}", folder=tmp_path)
+    done.refused(1, "the disk is full", "Free some space")
+    assert not list(store.glob("sft-*"))
+
+
+@pytest.mark.slow
+def test_a_tracker_that_is_down_is_told_once_and_stops_nothing(
+    here: Here, tmp_path: Path, shared_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    done = here("method=sft", *QUICK, f"store={shared_store}/stages", folder=tmp_path)
+    assert done.code == 0
+    assert done.err.count("does not answer") == 1
+    (spool,) = tmp_path.rglob("spool/*.jsonl")
+    assert str(spool) in done.err.splitlines()[-1]
+    assert all(line.startswith("rlhf: tracking: ") for line in done.err.splitlines())
+    assert "sft tiny_gpt2" in done.out

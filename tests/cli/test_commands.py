@@ -1,0 +1,116 @@
+"""What the command line prints, groups of the user's own, and Ctrl-C."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from commandline import QUICK, Here, command, environment, tracked
+
+from rlhf import __version__
+from rlhf.build import build
+from rlhf.compose import conf_dir
+
+
+def test_help_shows_usage_examples_and_every_group_with_its_options(tmp_path: Path) -> None:
+    done = command("--help", folder=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "Usage: rlhf [train] [-m] [KEY=VALUE ...]" in done.out
+    for group in (folder for folder in conf_dir().iterdir() if folder.is_dir()):
+        (line,) = [text for text in done.out.splitlines() if text.startswith(f"{group.name}: ")]
+        assert line.partition(": ")[2].split(", ") == sorted(file.stem for file in group.glob("*.yaml"))
+    for part in ("rlhf --cfg job", "--config-dir", "scripts/ui.sh", "--debug"):
+        assert part in done.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_example_of_the_help_is_accepted(here: Here, tmp_path: Path) -> None:
+    shown = here("--help", folder=tmp_path).out
+    examples = [
+        line.strip().split("  ")[0] for line in shown.splitlines() if line.startswith("    ") and " rlhf " in line
+    ]
+    examples = [line for line in shown.splitlines() if line.startswith("  rlhf ")]
+    assert len(examples) >= 6
+    (tmp_path / "FILE").write_text("")
+    (tmp_path / "my_conf" / "model").mkdir(parents=True)
+    (tmp_path / "my_conf" / "model" / "mine.yaml").write_text("defaults: [tiny_gpt2, _self_]\nname: mine\n")
+    for example in examples:
+        words = [w for w in example.strip().split("  ")[0].split()[1:] if w != "--cfg" and w != "job"]
+        done = here("--cfg", "job", *[w for w in words if w != "-m"], folder=tmp_path) if "-m" not in words else None
+        assert done is None or (done.code, done.err) == (0, ""), example
+
+
+def test_cfg_job_prints_yaml_that_is_the_whole_run(tmp_path: Path) -> None:
+    done = command("--cfg", "job", "--resolve", "method=sft", "model=tiny_mt5", folder=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    run = build(yaml.safe_load(done.out))
+    assert (run.method.name, run.model.name) == ("sft", "tiny_mt5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_version(here: Here, tmp_path: Path) -> None:
+    assert here("--version", folder=tmp_path).out.strip() == f"rlhf {__version__}"
+
+
+@pytest.mark.slow
+def test_a_user_adds_models_and_datasets_of_their_own(here: Here, tmp_path: Path, shared_store: Path) -> None:
+    mine = tmp_path / "my_conf"
+    (mine / "model").mkdir(parents=True)
+    (mine / "dataset").mkdir()
+    (mine / "model" / "shallow.yaml").write_text(
+        "defaults: [tiny_gpt2, _self_]\nname: shallow\narchitecture: {n_layer: 1}\n"
+    )
+    with (tmp_path / "faq.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["question", "answer"])
+        writer.writerows([f"Where is shop {n}?", f"In street {n}."] for n in range(120))
+    (mine / "dataset" / "faq.yaml").write_text(
+        "defaults: [table, _self_]\nname: faq\npath: faq.csv\ncolumns: {prompt: question, completion: answer}\n"
+    )
+    words = ("--config-dir", "my_conf", "model=shallow", "dataset=faq", "method=sft", "evaluation.judge=none")
+    quick = (*QUICK[1:2], *QUICK[3:], "tracking=none", f"store={shared_store}/stages")
+    done = here(*words, *quick, folder=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "faq as demonstration rows: read 120" in done.out
+    assert "sft shallow" in done.out
+    # Hydra's own pass sees the same groups, and so does a sweep
+    here(*words[:2], "model=shalow", folder=tmp_path).refused(2, "model=shalow: there is no such option", "`shallow`")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(here: Here, tmp_path: Path) -> None:
+    steps = ("++method.trainer.max_steps=30", "++method.trainer.save_steps=3")
+    words = ("method=sft", *QUICK[:1], *QUICK[3:], *steps)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "rlhf", *words],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.rglob("checkpoint-*/whole.json")):
+        assert running.poll() is None and time.monotonic() < deadline, running.communicate()
+        time.sleep(0.05)
+    os.kill(running.pid, signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert err.splitlines() == ["rlhf: interrupted: run the same command again and it goes on from the last checkpoint"]
+    (interrupted,) = tracked(tmp_path)
+    assert interrupted.info.status == "KILLED"
+    (partial,) = (tmp_path / "outputs" / "stages").glob("sft-*.partial")
+    assert not (partial / "result.json").exists()
+
+    done = here(*words, folder=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "sft: resumed from step " in done.out
+    assert tracked(tmp_path)[0].info.status == "FINISHED"
+    assert not partial.exists()

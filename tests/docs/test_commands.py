@@ -1,0 +1,186 @@
+"""Every command of README.md and docs/ is run here, shrunk where it would take long; a command in no table fails."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ["README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
+
+STEPS = (
+    "++method.trainer.max_steps=2 ++upstream.sft.trainer.max_steps=2 ++upstream.reward.trainer.max_steps=2 "
+    "evaluation.prompts=4 evaluation.max_new_tokens=16 evaluation.bootstrap=50"
+)
+TOY = f"{STEPS} dataset.rows=150"
+SMALL_BATCH = "method.trainer.gradient_accumulation_steps=1 dataset.limit=150"
+HH = f"{STEPS} {SMALL_BATCH} method.trainer.per_device_eval_batch_size=32"
+
+# Run in this process with these words appended.
+RUN = {
+    "rlhf -m method=dpo model=tiny_gpt2,tiny_mt5 method.beta=0.05,0.2": TOY,
+    "rlhf --help": "",
+    "rlhf --cfg job method=dpo": "",
+    "rlhf method=sft": TOY,
+    "rlhf method=reward": TOY,
+    "rlhf method=dpo": TOY,
+    "rlhf method=dpo 'method.loss_type=[ipo]' method.beta=0.2": TOY,
+    "rlhf method=dpo method.trainer.learning_rate=1e-4 ++method.trainer.max_grad_norm=0.5": TOY,
+    "rlhf method=reward model=tiny_bert method.starts_from=base": TOY,
+    "rlhf method=dpo evaluation.judge=reward": TOY,
+    "rlhf method=dpo adapter=lora": TOY,
+    "rlhf method=dpo model=tiny_llama adapter=lora quantization=nf4": TOY,
+    "rlhf method=dpo method.beta=0.2 reuse=false": TOY,
+    "rlhf method=dpo tracking.experiment=my_study": TOY,
+    "rlhf method=dpo tracking=none": TOY,
+    "rlhf method=dpo hardware=cpu": TOY,
+    "rlhf method=sft dataset.languages=[en] dataset.rows=2000": f"{STEPS} dataset.rows=150",
+    "rlhf method=sft model=gpt2 model.path=my_gpt2": f"{TOY} model.context_length=256",
+    "rlhf method=sft dataset=table dataset.path=answers.csv dataset.columns.prompt=question "
+    "dataset.columns.completion=answer evaluation.judge=none": STEPS,
+    "rlhf method=dpo dataset=table dataset.path=pairs.jsonl "
+    "'dataset.columns={prompt: question, chosen: better, rejected: worse}' evaluation.judge=reward": STEPS,
+    "rlhf experiment=hh_reward dataset.path=hh_rlhf_helpful_base.jsonl.gz model=tiny_gpt2 "
+    "method.max_prompt_tokens=160 method.max_response_tokens=96": HH,
+    "rlhf experiment=hh_dpo_gpt2 dataset.path=hh_rlhf_helpful_base.jsonl.gz model=tiny_gpt2 "
+    "method.max_prompt_tokens=160 method.max_response_tokens=96 evaluation.max_new_tokens=96": HH,
+    "rlhf --config-dir my_conf model=mine method=sft": TOY,
+}
+# Composed and cross-checked only: their weights or data come from the hub.
+CHECKED = {
+    "rlhf experiment=hh_reward",
+    "rlhf experiment=hh_dpo_gpt2",
+    "rlhf experiment=hh_dpo_gpt2 model=llama3_2_1b adapter=lora quantization=nf4",
+}
+# Refused, with these words on the only line of stderr.
+REFUSED = {
+    "rlhf method.betta=0.2": "method.betta: unknown key. Did you mean `beta`?",
+    "rlhf model=tiny_gpt3": "model=tiny_gpt3: there is no such option. Did you mean `tiny_gpt2`?",
+    "rlhf quantization=nf4": "Add adapter=lora, or use quantization=none.",
+    "rlhf dataset=hh_rlhf dataset.path=nowhere.jsonl evaluation.judge=reward": "there is no file or folder",
+}
+# Run for real elsewhere: by .ci/run, or by the named test.
+ELSEWHERE = {
+    "bash scripts/quickstart.sh": ".ci/run",
+    "bash scripts/test.sh": ".ci/run",
+    "source .venv/bin/activate": "scripts/install.sh",
+    "bash scripts/ui.sh": "tests/tracking/test_ui.py",
+}
+
+
+def commands(page: str) -> list[str]:
+    """The lines of a page's bash fences, continued lines joined, comments left out."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = []
+    for fence in re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        for line in fence.replace("\\\n", " ").splitlines():
+            if words := shlex.split(line, comments=True):
+                found.append(shlex.join(words))
+    return found
+
+
+def known(table: dict[str, str] | set[str]) -> set[str]:
+    return {shlex.join(shlex.split(command)) for command in table}
+
+
+WRITTEN = {page: commands(page) for page in PAGES}
+EVERY = list(dict.fromkeys(command for found in WRITTEN.values() for command in found))
+
+
+def test_every_written_command_is_in_one_table_and_every_table_entry_is_written() -> None:
+    tables = [known(table) for table in (RUN, CHECKED, REFUSED, ELSEWHERE)]
+    assert sum(len(table) for table in tables) == len(set.union(*tables)), "a command is in two tables"
+    assert set(EVERY) == set.union(*tables)
+
+
+@pytest.mark.parametrize("file", sorted(set(ELSEWHERE.values())))
+def test_the_file_that_runs_a_command_elsewhere_exists(file: str) -> None:
+    assert (ROOT / file).is_file()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_relative_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
+    assert [link for link in targets if not ((ROOT / page).parent / link).exists()] == []
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to run in, with the files that the commands name; stages are shared by all of them."""
+    from rlhf.compose import jobs, parse_words
+    from rlhf.models.load import resolve_base
+
+    folder = tmp_path_factory.mktemp("commands")
+    rows = [(f"What is {i} plus {i}?", f"It is {2 * i}.", f"Ask someone else about {i}.") for i in range(150)]
+    with (folder / "answers.csv").open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([("question", "answer"), *((question, right) for question, right, _ in rows)])
+    lines = [json.dumps({"question": q, "better": right, "worse": wrong}) for q, right, wrong in rows]
+    (folder / "pairs.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    model = jobs(parse_words(["model=tiny_gpt2"]))[0][1].model
+    shutil.copytree(resolve_base(model, folder / "outputs" / "stages" / "models").base, folder / "my_gpt2")
+    (folder / "my_conf" / "model").mkdir(parents=True)
+    mine = (ROOT / "conf/model/tiny_gpt2.yaml").read_text(encoding="utf-8").replace("name: tiny_gpt2", "name: mine")
+    (folder / "my_conf" / "model" / "mine.yaml").write_text(mine, encoding="utf-8")
+    return folder
+
+
+def run(words: list[str], place: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+    """What `rlhf WORDS` exits with, run in this process: 7 s of imports are paid once for all commands."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    from rlhf.__main__ import main
+
+    GlobalHydra.instance().clear()
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(sys, "argv", ["rlhf", *words])
+    monkeypatch.setenv("RLHF_SWEEP_ID", "")
+    monkeypatch.delenv("RLHF_SWEEP_ID")  # set before, so that what a sweep leaves there is undone
+    with pytest.raises(SystemExit) as ending:
+        main()
+    return ending.value.code
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [command for command in EVERY if command in known(set(RUN))])
+def test_a_command_that_trains_or_informs_ends_well(
+    command: str,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> None:
+    if "hh_rlhf_helpful_base.jsonl.gz" in command and not (place / "hh_rlhf_helpful_base.jsonl.gz").exists():
+        shared = request.getfixturevalue("shared_data")
+        shutil.copy(shared / "preference" / "hh_rlhf_helpful_base.jsonl.gz", place)
+    more = next(value for key, value in RUN.items() if shlex.join(shlex.split(key)) == command)
+    words = [*shlex.split(command)[1:], *shlex.split(more)]
+    code = run(words, place, monkeypatch)
+    said = capsys.readouterr()
+    assert code == 0, said.out + said.err
+    assert len(said.out.splitlines()) > 5
+
+
+@pytest.mark.parametrize("command", sorted(known(CHECKED)))
+def test_a_command_for_hub_weights_composes_and_passes_the_cross_checks(command: str) -> None:
+    from rlhf.compose import jobs, parse_words
+
+    (_, job), *rest = jobs(parse_words(shlex.split(command)[1:]))
+    assert job.model.init == "pretrained" and rest == []
+
+
+@pytest.mark.parametrize("command", sorted(known(set(REFUSED))))
+def test_a_mistaken_command_is_refused_in_one_line_with_exit_code_2(
+    command: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(shlex.split(command)[1:], place, monkeypatch) == 2
+    said = capsys.readouterr().err
+    expected = next(value for key, value in REFUSED.items() if shlex.join(shlex.split(key)) == command)
+    assert said.count("\n") == 1 and expected in said

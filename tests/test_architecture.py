@@ -1,0 +1,163 @@
+"""The shape of the code: imports point downwards, each library has one home, files and functions stay short."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "rlhf"
+FILES = sorted(PACKAGE.rglob("*.py"))
+NAMES = [str(file.relative_to(ROOT)) for file in FILES]
+# what a part of the package may import of it beside itself; None is anything
+BASICS = {"errors", "suggest", "config"}
+ALLOWED: dict[str, set[str] | None] = {
+    "errors": set(),
+    "suggest": set(),
+    "losses": set(),
+    "kl": set(),
+    "config": set(),
+    "trainer_fields": {"errors", "suggest"},
+    "build": BASICS | {"trainer_fields"},
+    "compose": BASICS | {"build", "trainer_fields"},
+    "fingerprint": {"config"},
+    "verdict": {"config"},
+    "data": BASICS,
+    "models": BASICS | {"data"},
+    "evaluation": BASICS | {"data", "models", "losses", "kl"},
+    "stages": BASICS | {"data", "models", "evaluation", "losses", "kl", "fingerprint"},
+    "report": {"evaluation"},
+    "tracking": {"errors", "config"},
+    "pipeline": BASICS | {"data", "models", "evaluation", "stages", "tracking", "fingerprint"},
+    "job": None,
+    "sweep": None,
+    "__main__": None,
+    "__init__": set(),
+}
+ABOVE = {"job", "sweep", "__main__"}  # nobody below imports these
+
+
+@cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def part(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def runtime_nodes(file: Path) -> list[ast.AST]:
+    """All nodes but those under `if TYPE_CHECKING:`."""
+    found: list[ast.AST] = []
+    waiting: list[ast.AST] = [tree(file)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+            continue
+        found.append(node)
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def imported(file: Path) -> set[str]:
+    """Dotted modules that a file imports at run time, at its top or inside a function."""
+    modules: set[str] = set()
+    for node in runtime_nodes(file):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            modules.add(str(node.module))
+            if node.module == "rlhf":
+                modules |= {f"rlhf.{alias.name}" for alias in node.names}
+    return modules
+
+
+def importers(library: str) -> set[str]:
+    return {
+        name for name, file in zip(NAMES, FILES, strict=True) if library in {m.split(".")[0] for m in imported(file)}
+    }
+
+
+@pytest.mark.parametrize("file", FILES, ids=NAMES)
+def test_imports_point_downwards(file: Path) -> None:
+    own = part(file)
+    assert own in ALLOWED, f"say in this test what rlhf/{own} may import"
+    allowed = ALLOWED[own]
+    parts = {module.split(".")[1] for module in imported(file) if module.startswith("rlhf.")} - {own, "__version__"}
+    assert allowed is None or parts <= allowed
+    assert own in ABOVE or not parts & ABOVE
+
+
+@pytest.mark.parametrize("name", ["losses", "kl"])
+def test_mathematics_needs_torch_alone(name: str) -> None:
+    assert {module.split(".")[0] for module in imported(PACKAGE / f"{name}.py")} <= {"__future__", "torch"}
+
+
+@pytest.mark.parametrize(
+    ("library", "homes"),
+    [
+        ("hydra", {"rlhf/__main__.py", "rlhf/compose.py"}),
+        ("omegaconf", {"rlhf/compose.py"}),
+        ("mlflow", {"rlhf/tracking/store.py"}),
+        ("gradio", set()),
+    ],
+)
+def test_a_library_has_one_home(library: str, homes: set[str]) -> None:
+    assert importers(library) == homes
+
+
+LIGHT = {"errors", "suggest", "config", "build", "compose", "trainer_fields", "data", "tracking", "report", "verdict"}
+HEAVY = {"torch", "transformers", "trl", "peft", "mlflow", "datasets", "sklearn", "pandas", "matplotlib", "scipy"}
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if part(f) in LIGHT | {"__main__"}], ids=lambda f: f.name)
+def test_light_modules_import_heavy_libraries_inside_functions_only(file: Path) -> None:
+    top = {
+        name.split(".")[0]
+        for node in tree(file).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([str(node.module)] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    }
+    assert not top & HEAVY
+
+
+@pytest.mark.parametrize("file", FILES, ids=NAMES)
+def test_file_has_a_header_and_stays_short(file: Path) -> None:
+    assert ast.get_docstring(tree(file)), "a file says first what it is"
+    assert len(file.read_text(encoding="utf-8").splitlines()) < 300
+
+
+@pytest.mark.parametrize("file", FILES, ids=NAMES)
+def test_functions_fit_a_screen(file: Path) -> None:
+    functions = [node for node in ast.walk(tree(file)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = {node.name: size for node in functions if (size := (node.end_lineno or 0) - node.lineno + 1) >= 60}
+    assert long == {}
+
+
+@pytest.mark.parametrize("file", FILES, ids=NAMES)
+def test_nothing_is_left_to_do(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert not re.search(r"\b(TODO|FIXME|XXX)\b", text)
+    raised = [ast.unparse(node) for node in ast.walk(tree(file)) if isinstance(node, ast.Raise)]
+    assert not [line for line in raised if "NotImplementedError" in line]
+
+
+def test_configuration_names_no_python_objects() -> None:
+    assert [file for file in (ROOT / "conf").rglob("*.yaml") if "_target_" in file.read_text(encoding="utf-8")] == []
+
+
+def test_methods_are_asked_what_they_need_not_for_their_name() -> None:
+    """`method.name == "dpo"` spreads knowledge about a method; `method.data_shape` keeps it in its spec."""
+    compared = [
+        f"{name}:{node.lineno}"
+        for name, file in zip(NAMES, FILES, strict=True)
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Compare) and ast.unparse(node.left).endswith("method.name")
+    ]
+    assert [place for place in compared if not place.startswith("rlhf/job.py")] == []

@@ -1,0 +1,229 @@
+"""Stages are built once, reused by content, linked in MLflow, and their costs add up."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+
+from rlhf.errors import UserError
+from rlhf.job import execute
+from tests.bench import QUIET, run_of, same, weights_of
+
+SMALL = {"max_steps": 2, "per_device_train_batch_size": 4, "logging_steps": 1}
+CAUSES = ("usd", "seconds", "kwh", "tokens", "flops", "gpu_seconds", "artifact_bytes")
+
+
+@dataclass
+class Place:
+    """A folder in which jobs run one after another, with a database of its own."""
+
+    folder: Path
+    count: int = 0
+
+    def job(self, *words: str) -> dict[str, Any]:
+        """Run one small job here; returns its outcome."""
+        method = next(word.partition("=")[2] for word in words if word.startswith("method="))
+        settings = ["evaluation.prompts=4", "evaluation.max_new_tokens=4", "evaluation.bootstrap=10"]
+        for place in ("method", "upstream.sft", "upstream.reward"):
+            settings += [f"++{place}.trainer.{key}={value}" for key, value in SMALL.items()]
+        if method == "sft":
+            settings += ["++method.trainer.learning_rate=5e-3"]
+        tracking = ["tracking=mlflow", f"tracking.uri=sqlite:///{self.folder / 'mlflow.db'}"]
+        run = run_of(*settings, *tracking, *words, store=self.folder / "stages")
+        self.count += 1
+        return execute(run, self.folder / f"job{self.count}", list(words), None, QUIET)
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(f"sqlite:///{self.folder / 'mlflow.db'}")
+
+    def tracked(self, outcome: dict[str, Any]):
+        return self.client.get_run(outcome["run_id"])
+
+    def stages(self) -> dict[str, float]:
+        """Finished stages with the time of their result."""
+        found = self.folder.glob("stages/*-*-*/result.json")
+        return {path.parent.name: path.stat().st_mtime_ns for path in found}
+
+    def stage_metrics(self, method: str) -> dict[str, float]:
+        [file] = self.folder.glob(f"stages/{method}-*/result.json")
+        return json.loads(file.read_text())["metrics"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Place:
+    return Place(tmp_path_factory.mktemp("pipeline"))
+
+
+@pytest.fixture(scope="module")
+def dpo(place: Place) -> dict[str, Any]:
+    return place.job("method=dpo")
+
+
+@pytest.fixture(scope="module")
+def reward(place: Place, dpo) -> dict[str, Any]:
+    return place.job("method=reward")
+
+
+def test_a_dpo_job_builds_its_sft_stage_and_links_it_both_ways(place: Place, dpo) -> None:
+    job = place.tracked(dpo)
+    assert job.info.status == "FINISHED"
+    assert job.data.tags["role"] == "job"
+    stage = place.client.get_run(job.data.tags["built.sft"])
+    assert stage.data.tags["role"] == "stage"
+    assert stage.data.tags["built_for"] == job.info.run_id
+    assert stage.data.tags["stage"] == "sft"
+    assert stage.info.status == "FINISHED"
+    assert len(place.client.get_metric_history(stage.info.run_id, "train/loss")) == 2
+    assert "reused.sft" not in job.data.tags
+
+
+def test_policies_report_loss_nll_reward_kl_and_cost(place: Place, dpo) -> None:
+    found = place.tracked(dpo).data.metrics
+    names = "loss nll reward reward_gold reward_difference reward_difference_low reward_difference_high kl "
+    names += "kl_per_token win_rate win_rate_low win_rate_high response_tokens eos_share distinct_2 margin accuracy"
+    missing = [name for name in names.split() if f"final/{name}" not in found]
+    assert missing == []
+    costs = (*CAUSES, "peak_memory_bytes", "trainable_parameters", "parameters")
+    assert [name for name in costs if f"cost/{name}" not in found] == []
+    assert [name for name in CAUSES if f"cost/pipeline_{name}" not in found] == []
+    assert all(found[f"cost/{name}"] > 0 for name in costs if name != "gpu_seconds")
+    assert found["cost/gpu_seconds"] == 0.0  # a CPU
+
+
+def test_a_reward_job_reports_accuracy_between_its_baselines(place: Place, reward) -> None:
+    found = place.tracked(reward).data.metrics
+    names = "loss accuracy accuracy_low accuracy_high margin accuracy_length_rule accuracy_bag_of_words"
+    assert [name for name in names.split() if f"final/{name}" not in found] == []
+    assert [name for name in CAUSES if f"cost/{name}" not in found] == []
+    assert [name for name in CAUSES if f"cost/pipeline_{name}" not in found] == []
+
+
+def test_pipeline_costs_are_the_sums_over_the_stages(place: Place, dpo, reward) -> None:
+    sft = place.stage_metrics("sft")
+    for outcome, method in ((dpo, "dpo"), (reward, "reward")):
+        own = place.stage_metrics(method)
+        tracked = place.tracked(outcome).data.metrics
+        for name in CAUSES:
+            assert tracked[f"cost/{name}"] == pytest.approx(own[f"cost/{name}"])
+            assert tracked[f"cost/pipeline_{name}"] == pytest.approx(own[f"cost/{name}"] + sft[f"cost/{name}"])
+        peaks = own["cost/peak_memory_bytes"], sft["cost/peak_memory_bytes"]
+        assert tracked["cost/pipeline_peak_memory_bytes"] == max(peaks)
+
+
+def test_another_method_reuses_the_sft_stage(place: Place, dpo, reward) -> None:
+    tags = place.tracked(reward).data.tags
+    assert tags["reused.sft"].startswith("sft-tiny_gpt2-")
+    assert "built.sft" not in tags
+    assert sorted(name.partition("-")[0] for name in place.stages()) == ["dpo", "reward", "sft"]
+
+
+def test_the_same_job_again_trains_nothing(place: Place, dpo, reward) -> None:
+    before = place.stages()
+    again = place.job("method=dpo")
+    assert again["reused"]
+    assert place.stages() == before
+    assert again["metrics"] == dpo["metrics"]  # the answers are kept as well
+    tags = place.tracked(again).data.tags
+    assert {tags["reused.sft"], tags["reused.dpo"]} <= before.keys()
+
+
+def test_an_sft_job_of_its_own_is_the_stage_that_dpo_started_from(place: Place, dpo, reward) -> None:
+    before = place.stages()
+    outcome = place.job("method=sft")
+    assert outcome["reused"]
+    assert place.stages() == before
+    found = place.tracked(outcome).data.metrics
+    assert found["final/loss"] == found["final/nll"]
+    assert "final/margin" not in found
+    assert found["cost/pipeline_seconds"] == found["cost/seconds"] == place.stage_metrics("sft")["cost/seconds"]
+
+
+def test_reuse_false_trains_again_to_the_same_weights(place: Place, dpo, reward) -> None:
+    before = place.stages()
+    weights = weights_of(Path(dpo["stage"]) / "model")
+    outcome = place.job("method=dpo", "reuse=false")
+    after = place.stages()
+    assert not outcome["reused"]
+    assert after.keys() == before.keys()
+    changed = {name.partition("-")[0] for name in before if after[name] != before[name]}
+    assert changed == {"sft", "dpo"}
+    assert same(weights_of(Path(outcome["stage"]) / "model"), weights)
+
+
+def test_a_changed_setting_keeps_the_stages_before_it(place: Place, dpo, reward) -> None:
+    before = place.stages()
+    place.job("method=dpo", "method.beta=0.7")
+    new = place.stages().keys() - before.keys()
+    assert [name.partition("-")[0] for name in new] == ["dpo"]
+
+
+@pytest.mark.slow
+def test_starting_from_a_folder_follows_its_bytes(place: Place, dpo, reward, tmp_path: Path) -> None:
+    """From a copy of the SFT model the DPO stage comes out the same; other bytes in that folder are another start."""
+    copy = tmp_path / "start"
+    [sft] = place.folder.glob("stages/sft-tiny_gpt2-*/model")
+    shutil.copytree(sft, copy)
+    first = place.job("method=dpo", f"method.starts_from={copy}")
+    assert same(weights_of(Path(first["stage"]) / "model"), weights_of(Path(dpo["stage"]) / "model"))
+    assert place.job("method=dpo", f"method.starts_from={copy}")["reused"]
+    shutil.rmtree(copy)
+    shutil.copytree(Path(dpo["stage"]) / "model", copy)
+    other = place.job("method=dpo", f"method.starts_from={copy}")
+    assert not other["reused"]
+    assert other["stage"] != first["stage"]
+
+
+def test_a_folder_without_a_model_is_refused(place: Place, tmp_path: Path) -> None:
+    for start in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(UserError, match="method.starts_from"):
+            place.job("method=dpo", f"method.starts_from={start}")
+    assert list(place.folder.glob("stages/*.partial")) == []
+
+
+@pytest.mark.slow
+def test_a_dpo_job_can_start_from_an_adapter_folder(place: Place, dpo, reward) -> None:
+    sft = place.job("method=sft", "adapter=lora")
+    adapter = Path(sft["stage"]) / "model"
+    found = place.job("method=dpo", "adapter=lora", f"method.starts_from={adapter}")
+    assert found["curves"]["train/loss"][0][1] == pytest.approx(0.693147, abs=1e-4)
+    through = place.job("method=dpo", "adapter=lora")  # the same through the pipeline
+    assert same(weights_of(Path(found["stage"]) / "model"), weights_of(Path(through["stage"]) / "model"))
+
+
+def serve(words: list[str], folder: str) -> None:
+    """In a fork: the command line."""
+    from rlhf.__main__ import main
+
+    os.chdir(folder)
+    torch.set_num_threads(1)
+    sys.argv = ["rlhf", *words]
+    main()
+
+
+@pytest.mark.slow
+def test_two_processes_that_need_one_stage_build_it_once(tmp_path: Path) -> None:
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["rlhf.job", "rlhf.__main__"])
+    words = ["method=sft", "tracking=none", "dataset.rows=200", "evaluation.prompts=4", "evaluation.max_new_tokens=4"]
+    words += ["++method.trainer.max_steps=5", "evaluation.bootstrap=10", "hardware=cpu"]
+    both = [forks.Process(target=serve, args=(words, str(tmp_path))) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(240)
+    assert [process.exitcode for process in both] == [0, 0]
+    outcomes = [json.loads(file.read_text()) for file in tmp_path.glob("outputs/runs/*/*/result.json")]
+    assert sorted(outcome["reused"] for outcome in outcomes) == [False, True]
+    assert outcomes[0]["stage"] == outcomes[1]["stage"]
+    assert outcomes[0]["curves"] == outcomes[1]["curves"]

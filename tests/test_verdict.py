@@ -1,0 +1,65 @@
+"""Each warning on made-up numbers, and silence where nothing is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from rlhf.verdict import warnings_of
+from tests.bench import run_of
+
+GOOD = {
+    "final/margin": 0.5,
+    "final/margin_se": 0.1,
+    "final/accuracy": 0.8,
+    "final/accuracy_low": 0.75,
+    "final/accuracy_high": 0.85,
+    "final/accuracy_length_rule": 0.6,
+    "final/accuracy_bag_of_words": 0.7,
+    "final/reward_difference": 1.0,
+    "final/reward_difference_low": 0.4,
+    "final/reward_difference_high": 1.6,
+    "final/reward_gold_difference": 1.0,
+    "final/reward_gold_difference_low": 0.4,
+    "final/reward_gold_difference_high": 1.6,
+    "final/eos_share": 0.9,
+}
+
+
+@pytest.fixture(scope="module")
+def dpo():
+    return run_of("method=dpo").method
+
+
+def test_nothing_is_said_of_good_numbers_or_of_none(dpo) -> None:
+    assert warnings_of(dpo, GOOD) == []
+    assert warnings_of(dpo, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"final/margin": 0.1}, "no preference was learned"),  # exactly one standard error
+        ({"final/margin": -2.0}, "no preference was learned"),
+        ({"final/accuracy_length_rule": 0.75}, "choosing by length scores 0.750"),
+        ({"final/accuracy_bag_of_words": 0.9}, "single words without the prompt scores 0.900"),
+        ({"final/reward_difference_low": -0.1}, "gain in judge reward is within its noise"),
+        ({"final/reward_gold_difference_low": 0.0}, "gain in gold reward is within its noise"),
+        ({"final/reward_difference_low": -0.9, "final/reward_difference_high": -0.1}, "judge reward fell"),
+        ({"final/reward_gold_difference_low": -0.9, "final/reward_gold_difference_high": -0.1}, "gold reward fell"),
+        ({"final/eos_share": 0.4}, "only 40% of the answers end by themselves"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_one_bad_number_gives_its_warning_alone(change: dict[str, float], words: str, dpo) -> None:
+    [warning] = warnings_of(dpo, GOOD | change)
+    assert words in warning
+
+
+def test_a_reward_model_writes_no_answers() -> None:
+    method = run_of("method=reward").method
+    assert warnings_of(method, GOOD | {"final/eos_share": 0.0}) == []
+
+
+def test_all_findings_are_told() -> None:
+    bad = GOOD | {"final/margin": 0.0, "final/eos_share": 0.1, "final/accuracy_low": 0.5}
+    assert len(warnings_of(run_of("method=dpo").method, bad)) == 4
