@@ -158,11 +158,14 @@ def _clashes(run: Run) -> Iterator[str]:
             f"evaluation.judge: the gold reward is known only for support_toy, not for {run.dataset.name}. "
             "Use evaluation.judge=reward or evaluation.judge=none."
         )
-    if method.starts_from not in STARTS and not Path(method.starts_from).is_dir():
-        yield (
-            f"method.starts_from: {method.starts_from} is neither base, sft nor a folder with a model. "
-            f"{did_you_mean(method.starts_from, STARTS)}"
-        )
+    for place, stage in _needed(run):
+        if stage.starts_from not in STARTS and not Path(stage.starts_from).is_dir():
+            yield (
+                f"{place}.starts_from: {stage.starts_from} is neither base, sft nor a folder with a model. "
+                f"{did_you_mean(stage.starts_from, STARTS)}"
+            )
+        elif place == "upstream.sft" and stage.starts_from == "sft":
+            yield "upstream.sft.starts_from: SFT cannot start from itself. Use base or a folder with a model."
     yield from _source_clashes(run)
     yield from _token_clashes(run)
     yield from check_architecture(model.architecture)

@@ -188,7 +188,7 @@ class DPO(Method):
     data_shape: ClassVar = "preference"
     name: Literal["dpo"]
     beta: PositiveFloat
-    loss_type: list[str]
+    loss_type: Annotated[list[str], Field(min_length=1)]
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)]
 
 

@@ -32,8 +32,8 @@ class RunFailure(RuntimeError):
 
     exit_code = 1
 
-    def __init__(self, place: str, problem: str, remedy: str) -> None:
-        self.place, self.problem, self.remedy = place, problem, remedy
+    def __init__(self, place: str, problem: str, remedy: str, *, resumable: bool = False) -> None:
+        self.place, self.problem, self.remedy, self.resumable = place, problem, remedy, resumable
         super().__init__(_sentence(place, problem, remedy))
 
 

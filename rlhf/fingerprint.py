@@ -12,7 +12,7 @@ from typing import Any
 from rlhf.config import Method, ModelSpec, Run
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "tokenizers")
-SOURCES = ("stages/*", "models/*", "data/*", "losses.py", "kl.py", "config.py")
+SOURCES = ("stages/*", "models/*", "data/*", "evaluation/*", "losses.py", "kl.py", "config.py")
 
 
 def digest(value: Any) -> str:
@@ -54,7 +54,7 @@ def package_versions() -> dict[str, str | None]:
 
 def base_identity(model: ModelSpec) -> dict[str, Any]:
     """Say what weights a model has before any training: its settings, and the bytes of a local folder."""
-    values = model.model_dump(exclude={"name", "path"})
+    values = model.model_dump(exclude={"name", "path", "learning_rates"})
     if model.path is not None:
         values["path_bytes"] = digest_files(Path(model.path))
     if model.tokenizer is not None and Path(model.tokenizer).exists():

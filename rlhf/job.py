@@ -22,7 +22,7 @@ from rlhf.report.plots import plot_curves
 from rlhf.report.table import comparison_table
 from rlhf.stages.device import choose_device, limit_threads
 from rlhf.stages.evaluate import Evaluator, Row
-from rlhf.tracking import NullRun, TrackedRun, deliver_spool, open_tracker
+from rlhf.tracking import deliver_spool, open_tracker
 from rlhf.verdict import no_learning_loss, warnings_of
 
 SPOOL_HOMES = ("outputs/runs", "multirun")  # where earlier runs may have had to keep their records
@@ -58,8 +58,10 @@ def execute(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, 
     try:
         job = Job(run, choose_device(run), tracker, tracked, console)
         finished = job.build(run.method, upstream=False)
-        rows = Evaluator(job).rows(finished) if run.method.trains_policy else []
-        outcome |= _record(job, finished, rows, tracked, folder)
+        evaluator = Evaluator(job) if run.method.trains_policy else None
+        rows = evaluator.rows(finished) if evaluator else []
+        judge = evaluator.scorer if evaluator else None
+        outcome |= _record(job, finished, rows, judge, folder)
     except BaseException as error:
         code = getattr(unwritable(error) or error, "exit_code", 1)
         outcome |= {"status": "failed", "error": _one_line(error), "exit_code": code}
@@ -90,12 +92,13 @@ def _show(outcome: dict[str, Any], folder: Path, tracked: Any, tracker: Any, con
         console.print(f"run      {tracked.url}", highlight=False, soft_wrap=True)
 
 
-def _record(
-    job: Job, finished: Finished, rows: list[Row], tracked: TrackedRun | NullRun, folder: Path
-) -> dict[str, Any]:
+def _record(job: Job, finished: Finished, rows: list[Row], judge: Finished | None, folder: Path) -> dict[str, Any]:
     """Send summary metrics, samples and plots of a finished job to the tracker."""
+    tracked = job.tracked
     metrics = dict(rows[-1].metrics if rows else finished.result["metrics"] | job.pipeline_cost(finished))
     warnings = warnings_of(finished.method, metrics)
+    if judge is not None:
+        warnings += [f"judge: {warning}" for warning in warnings_of(judge.method, judge.result["metrics"])]
     tracked.metrics(metrics, None)
     tracked.tags({"stage_folder": str(finished.folder.resolve()), "fingerprint": finished.fingerprint})
     if warnings:

@@ -20,12 +20,12 @@ from rlhf.config import MethodSpec, Run
 from rlhf.data import load_corpus
 from rlhf.data.rows import Corpus
 from rlhf.errors import RunFailure, UserError
-from rlhf.evaluation.cost import CostMeter, pipeline_costs
+from rlhf.evaluation.cost import CostMeter, pipeline_costs, priced
 from rlhf.fingerprint import base_identity, digest, digest_files, stage_fingerprint
 from rlhf.models.codec import Codec
 from rlhf.models.load import Source, load_tokenizer, resolve_base
 from rlhf.stages import dpo, reward, sft
-from rlhf.stages.context import Device, StageContext, StageFunction, as_json
+from rlhf.stages.context import BASE, Device, StageContext, StageFunction, as_json
 from rlhf.tracking import NullRun, NullTracker, TrackedRun, Tracker
 
 LEAST_FREE_BYTES = 1 << 20
@@ -41,7 +41,9 @@ class Finished:
     fingerprint: str
     result: Mapping[str, Any]
     reused: bool
-    start: Finished | None  # the stage it started from; None for the base model
+    start: Finished | None  # the stage it started from; None for the base model or a folder
+    origin: Source  # the weights it started from
+    origin_fingerprint: str
 
     @property
     def name(self) -> str:
@@ -51,9 +53,12 @@ class Finished:
     def source(self, base: Source) -> Source:
         """The weights it leaves: a whole model, or an adapter on the base."""
         model = self.folder / "model"
-        if (model / "adapter_config.json").exists():
-            return Source(base=base.base, adapter=model, kind=base.kind)
-        return Source(base=model, adapter=None, kind="folder")
+        if not (model / "adapter_config.json").exists():
+            return Source(base=model, adapter=None, kind="folder")
+        own = self.folder / BASE
+        if own.exists():
+            return Source(base=own, adapter=model, kind="folder")
+        return Source(base=base.base, adapter=model, kind=base.kind)
 
 
 @dataclass
@@ -69,6 +74,7 @@ class Job:
     def __post_init__(self) -> None:
         self.store = Path(self.run.store)
         self._corpora: dict[str, Corpus] = {}
+        self._built: dict[str, Finished] = {}
 
     @cached_property
     def base(self) -> Source:
@@ -106,29 +112,49 @@ class Job:
         """Return the finished stage of `method`: reused, resumed or trained now (and its upstream stages before it)."""
         source, start = self._start(method)
         corpus = self.corpus(method.data_shape)
+        origin = start.fingerprint if start else self._untrained(method)
         fingerprint = stage_fingerprint(
-            self.run,
-            method,
-            corpus.fingerprint,
-            start.fingerprint if start else self._untrained(method),
-            self.device.kind,
-            self.device.precision,
+            self.run, method, corpus.fingerprint, origin, self.device.kind, self.device.precision
         )
+        if fingerprint not in self._built:
+            self._built[fingerprint] = self._finish(method, source, start, origin, fingerprint, upstream)
+        return self._built[fingerprint]
+
+    def _finish(
+        self,
+        method: MethodSpec,
+        source: Source,
+        start: Finished | None,
+        origin: str,
+        fingerprint: str,
+        upstream: bool,
+    ) -> Finished:
+        """Take the stage from the store, or train it while others that need it wait."""
         folder = self.store / f"{method.name}-{self.run.model.name}-{fingerprint[:12]}"
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if (folder / "result.json").exists() and self.run.reuse:
                 result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+                result["metrics"] = priced(result["metrics"], self.run.hardware, self.device.precision)
+                if not upstream:
+                    self._resend(result["curves"])
                 self.console.print(f"[green]reused[/] {folder.name}")
                 self.tracked.tags({f"reused.{method.name}": folder.name})
-                return Finished(method, folder, fingerprint, result, True, start)
-            result = self._train(method, source, corpus, folder, upstream)
-        return Finished(method, folder, fingerprint, result, False, start)
+                return Finished(method, folder, fingerprint, result, True, start, source, origin)
+            result = self._train(method, source, self.corpus(method.data_shape), folder, upstream)
+        return Finished(method, folder, fingerprint, result, False, start, source, origin)
+
+    def _resend(self, curves: Mapping[str, Any]) -> None:
+        """Give a job that trains nothing itself the curves of the stage that it reuses."""
+        for name, points in curves.items():
+            for step, value in points:
+                self.tracked.metrics({name: value}, int(step))
 
     def _untrained(self, method: MethodSpec) -> str:
         """Hash the weights of a method that no stage of ours comes before: the base model, or a folder's bytes too."""
-        folder = None if method.starts_from == "base" else digest_files(Path(method.starts_from))
-        return digest([self.base_fingerprint, folder])
+        if method.starts_from == "base":
+            return self.base_fingerprint
+        return digest([self.base_fingerprint, digest_files(Path(method.starts_from))])
 
     def _start(self, method: MethodSpec) -> tuple[Source, Finished | None]:
         """Find what weights a method starts from: the base, a trained stage, or a folder."""
@@ -142,6 +168,8 @@ class Job:
             place = f"method.starts_from={method.starts_from}"
             raise UserError(place, "is not base, sft or a folder with a model", "Give base, sft or such a folder")
         if (folder / "adapter_config.json").exists():
+            if self.run.adapter.name == "none":
+                raise UserError(f"method.starts_from={folder}", "it holds an adapter", "Add adapter=lora")
             return Source(base=self.base.base, adapter=folder, kind=self.base.kind), None
         return Source(base=folder, adapter=None, kind="folder"), None
 
@@ -169,13 +197,14 @@ class Job:
             try:
                 with meter:
                     result = as_json(STAGES[method.name](context))
-            except (UserError, RunFailure):
-                shutil.rmtree(work, ignore_errors=True)  # what cannot go on is not resumed
+            except (UserError, RunFailure) as error:
+                if getattr(error, "resumable", False) is False:
+                    shutil.rmtree(work, ignore_errors=True)  # what cannot go on is not resumed
                 raise
             self._tell_cuts(context.codec, method)
             result["metrics"] |= meter.report() | {"cost/artifact_bytes": folder_bytes(work / "model")}
             tracked.metrics(result["metrics"], None)
-            (work / "run.json").write_text(self.run.model_dump_json(indent=1), encoding="utf-8")
+            (work / "run.json").write_text(self.run.model_dump_json(indent=1, exclude={"tracking"}), encoding="utf-8")
             (work / "result.json").write_text(json.dumps(result), encoding="utf-8")
             if folder.exists():
                 shutil.rmtree(folder)

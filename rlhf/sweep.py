@@ -21,6 +21,13 @@ from rlhf.report.table import comparison_table, to_csv, to_markdown
 from rlhf.tracking import open_tracker
 from rlhf.verdict import LN2, no_learning_loss
 
+PANELS = {  # curve of a job -> title of the panel that shows it
+    "train/loss": "training loss",
+    "eval/loss": "held-out loss",
+    "train/rewards/margins": "training margin",
+    "eval/rewards/margins": "held-out margin",
+}
+
 
 class Sweep:
     """Opens the summary run, waits for the jobs to leave their `result.json`, then reports."""
@@ -101,18 +108,20 @@ class Sweep:
             self.console.print(f"compare  {url}", highlight=False, soft_wrap=True)
 
     def _figures(self, outcomes: list[dict[str, Any]]) -> list[Path]:
-        """Draw the jobs' held-out loss and margin side by side."""
+        """Draw the jobs' losses and margins side by side."""
         series: dict[str, dict[str, list[tuple[int, float]]]] = {}
-        for number, outcome in enumerate(outcomes):
-            for metric in ("eval/loss", "eval/rewards/margins"):
+        for metric, panel in PANELS.items():
+            for number, outcome in enumerate(outcomes, start=1):
                 if points := outcome.get("curves", {}).get(metric):
                     label = f"{number}: {outcome['name']}"
-                    series.setdefault(metric, {})[label] = [(int(step), float(value)) for step, value in points]
+                    series.setdefault(panel, {})[label] = [(int(step), float(value)) for step, value in points]
         if not series:
             return []
         known = {no_learning_loss(run.method) for _, run in self.jobs}
-        lines = {"eval/loss: ln 2, nothing learned": LN2} if known == {LN2} else {}
-        return [plot_curves(series, self.folder / "curves.png", title=f"sweep {self.id}, held out", baselines=lines)]
+        lines = {
+            f"{PANELS[name]}: ln 2, nothing learned": LN2 for name in ("train/loss", "eval/loss") if known == {LN2}
+        }
+        return [plot_curves(series, self.folder / "curves.png", title=f"sweep {self.id}", baselines=lines)]
 
 
 def _statuses(outcomes: Sequence[dict[str, Any]]) -> dict[str, int]:

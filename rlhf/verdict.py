@@ -30,7 +30,10 @@ def warnings_of(method: MethodSpec, metrics: Mapping[str, float]) -> list[str]:
         baseline = metrics.get(f"final/accuracy_{name}")
         if accuracy is not None and baseline is not None and baseline >= metrics["final/accuracy_low"]:
             found.append(f"{words} scores {baseline:.3f}, the reward model {accuracy:.3f}: not clearly better")
-    for name, words in (("reward_difference", "judge reward"), ("reward_gold_difference", "gold reward")):
+    kinds = [("reward_difference", "judge reward"), ("reward_gold_difference", "gold reward")]
+    if metrics.get("final/reward_difference", 0.0) == metrics.get("final/reward_gold_difference", 1.0):
+        kinds = kinds[1:]  # the gold reward is the judge
+    for name, words in kinds:
         low, high = metrics.get(f"final/{name}_low"), metrics.get(f"final/{name}_high")
         if low is not None and high is not None and low <= 0 <= high:
             found.append(f"the gain in {words} is within its noise: 95% interval [{low:.3f}, {high:.3f}] holds 0")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rlhf.config import HardwareSpec
 
 SAMPLE_SECONDS = 0.1
+_PRICED = {names.COST_USD.name, names.COST_KWH.name, names.COST_MFU.name}
 
 
 class CostMeter:
@@ -32,7 +33,7 @@ class CostMeter:
         self._device = device
         self._cuda = device.startswith("cuda")
         self._devices = int(os.environ.get("WORLD_SIZE", "1")) if self._cuda else 1
-        self._peak_rate = {str(key): rate for key, rate in hardware.peak_flops.items()}.get(precision)
+        self._precision = precision
         self._tokens = 0
         self._flops = 0
         self._memory = 0
@@ -85,15 +86,9 @@ class CostMeter:
             names.COST_TOKENS.name: float(self._tokens),
             names.COST_PEAK_MEMORY_BYTES.name: float(self._peak_memory() if self._ended is None else self._memory),
         }
-        if self._hardware.usd_per_hour is not None:
-            report[names.COST_USD.name] = self._hardware.usd_per_hour * machine_seconds / 3600
-        if self._hardware.watts is not None:
-            report[names.COST_KWH.name] = self._hardware.watts * machine_seconds / 3.6e6
         if self._flops:
             report[names.COST_FLOPS.name] = float(self._flops)
-            if self._peak_rate and machine_seconds > 0:
-                report[names.COST_MFU.name] = self._flops / (self._peak_rate * machine_seconds)
-        return report
+        return priced(report, self._hardware, self._precision)
 
     def _peak_memory(self) -> int:
         """A peak between two samples is seen when it is the highest of the process's life: the kernel notes it."""
@@ -107,6 +102,24 @@ class CostMeter:
     def _sample(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
             self._memory = max(self._memory, resident_bytes())
+
+
+def priced(report: Mapping[str, float], hardware: HardwareSpec, precision: str) -> dict[str, float]:
+    """`report` with money, energy and utilisation by `hardware`: what was measured before may be priced anew.
+
+    Machine time is GPU seconds where there are some, else seconds. What the hardware file does not say is left out.
+    """
+    priced = {name: value for name, value in report.items() if name not in _PRICED}
+    machine_seconds = report[names.COST_GPU_SECONDS.name] or report[names.COST_SECONDS.name]
+    if hardware.usd_per_hour is not None:
+        priced[names.COST_USD.name] = hardware.usd_per_hour * machine_seconds / 3600
+    if hardware.watts is not None:
+        priced[names.COST_KWH.name] = hardware.watts * machine_seconds / 3.6e6
+    peak = {str(key): rate for key, rate in hardware.peak_flops.items()}.get(precision)
+    flops = report.get(names.COST_FLOPS.name)
+    if flops and peak and machine_seconds > 0:
+        priced[names.COST_MFU.name] = flops / (peak * machine_seconds)
+    return priced
 
 
 def resident_bytes() -> int:

@@ -153,11 +153,18 @@ def load_scorer(
     """
     _refuse_half_t5(spec, dtype)
     if source.adapter is not None and not is_scorer_adapter(source.adapter):
-        return _scorer_from_policy_adapter(spec, source, quantization, dtype, device, seed)
+        raise ValueError(f"{source.adapter} is a policy's adapter: `merge_adapter` first, then load the scorer")
     model = _load(AutoModelForSequenceClassification, spec, source, quantization, dtype, device, seed)
     if source.adapter is None:
         return model
     return with_saved_adapter(model, source.adapter)
+
+
+def merge_adapter(spec: ModelSpec, source: Source, folder: Path, *, dtype: torch.dtype, seed: int) -> Source:
+    """Merge a policy's adapter into its base (in `dtype`, never quantized) and keep the whole model in `folder`."""
+    policy: Any = load_policy(spec, source, NoQuantization(name="none"), dtype=dtype, device="cpu", seed=seed)
+    save_model(policy.merge_and_unload(), load_tokenizer(spec, source), folder)
+    return Source(folder, None, "folder")
 
 
 def save_model(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -240,17 +247,6 @@ def _config(spec: ModelSpec, source: Source) -> Any:
         return AutoConfig.from_pretrained(source.base, **options)
     except (OSError, ValueError) as error:
         raise _not_loaded("model.hub_id", str(source.base), error) from error
-
-
-def _scorer_from_policy_adapter(
-    spec: ModelSpec, source: Source, quantization: Quantization, dtype: torch.dtype, device: str, seed: int
-) -> PreTrainedModel | PeftModel:
-    """Merge a policy's adapter into its base, and start a new scorer from the merged weights."""
-    policy: Any = load_policy(spec, source, NoQuantization(name="none"), dtype=dtype, device="cpu", seed=seed)
-    with tempfile.TemporaryDirectory() as scratch:
-        save_model(policy.merge_and_unload(), load_tokenizer(spec, source), Path(scratch))
-        merged = Source(Path(scratch), None, "folder")
-        return load_scorer(spec, merged, quantization, dtype=dtype, device=device, seed=seed)
 
 
 def _refuse_half_t5(spec: ModelSpec, dtype: torch.dtype) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,8 +20,9 @@ def report_rows(outcomes: Sequence[dict[str, Any]]) -> list[ReportRow]:
             continue
         model = outcome["name"].split("-", 1)[1]
         for control in outcome["rows"][:-1]:
-            if control["fingerprint"] not in seen:
-                seen.add(control["fingerprint"])
+            key = json.dumps([control["fingerprint"], control["metrics"]], sort_keys=True)
+            if key not in seen:
+                seen.add(key)
                 rows.append(ReportRow(f"{control['role']} {model}", control["role"], {}, control["metrics"], ""))
         rows.append(ReportRow(outcome["name"].replace("-", " ", 1), "policy", settings, outcome["metrics"], ""))
     return rows

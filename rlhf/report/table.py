@@ -17,10 +17,10 @@ from rlhf.evaluation import metrics as names
 if TYPE_CHECKING:
     from rich.table import Table
 
-Role = Literal["base", "sft", "policy", "failed"]
-INTERVALS_SHOWN = ("win rate", "gold gain")
+Role = Literal["base", "start", "sft", "policy", "failed"]
+INTERVALS_SHOWN = ("win rate", "gold gain", "accuracy")
 UNCLEAR = "bright_black"  # style of a difference that may be none
-CONTROLS = ("base", "sft")  # rows that every other one is read against
+CONTROLS = ("base", "start", "sft")  # rows that every other one is read against
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class _Column:
 
 _COLUMNS = (
     _Column("loss", names.FINAL_LOSS, None, 0.0),
+    _Column("nll", names.FINAL_NLL, None, 0.0),
     _Column("reward", names.FINAL_REWARD, (names.FINAL_REWARD_DIFFERENCE_LOW, names.FINAL_REWARD_DIFFERENCE_HIGH), 0.0),
     _Column("gold", names.FINAL_REWARD_GOLD, None, 0.0),
     _Column(
@@ -69,7 +70,9 @@ _COLUMNS = (
         (names.FINAL_REWARD_GOLD_DIFFERENCE_LOW, names.FINAL_REWARD_GOLD_DIFFERENCE_HIGH),
         0.0,
     ),
-    _Column("accuracy", names.FINAL_ACCURACY, None, 0.0),
+    _Column("accuracy", names.FINAL_ACCURACY, (names.FINAL_ACCURACY_LOW, names.FINAL_ACCURACY_HIGH), 0.5),
+    _Column("by length", names.FINAL_ACCURACY_LENGTH_RULE, None, 0.0),
+    _Column("by words", names.FINAL_ACCURACY_BAG_OF_WORDS, None, 0.0),
     _Column("KL", names.FINAL_KL, None, 0.0),
     _Column("win rate", names.FINAL_WIN_RATE, (names.FINAL_WIN_RATE_LOW, names.FINAL_WIN_RATE_HIGH), 0.5),
     _Column("USD", names.COST_USD, None, 0.0),
@@ -84,10 +87,7 @@ def comparison_cells(rows: Sequence[ReportRow]) -> Cells:
     Best reward first (gold reward where no row has the judge's), failed runs last. A value whose 95% interval against
     the reference model includes "no difference" is grey.
     """
-    key = names.FINAL_REWARD.name
-    if not any(key in row.metrics for row in rows):
-        key = names.FINAL_REWARD_GOLD.name
-    ordered = sorted(rows, key=lambda row: _rank(row, key))
+    ordered = _ordered(rows)
     varying = _varying(rows)
     used = [column for column in _COLUMNS if any(column.metric.name in row.metrics for row in rows)]
     if any(
@@ -153,11 +153,18 @@ def to_csv(rows: Sequence[ReportRow]) -> str:
     cells = comparison_cells(rows)
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    reasons = {_label(row): row.note for row in rows if row.role == "failed"}
+    reasons = [row.note for row in _ordered(rows) if row.role == "failed"]
+    reasons = [""] * (len(rows) - len(reasons)) + reasons  # failed ones come last
     writer.writerow([*cells.columns, "failure"])
-    for line in cells.lines:
-        writer.writerow([*("" if cell.value is None else cell.value for cell in line), reasons.get(line[0].text, "")])
+    for line, reason in zip(cells.lines, reasons, strict=True):
+        writer.writerow([*("" if cell.value is None else cell.value for cell in line), reason])
     return stream.getvalue()
+
+
+def _ordered(rows: Sequence[ReportRow]) -> list[ReportRow]:
+    ranked = (names.FINAL_REWARD, names.FINAL_REWARD_GOLD, names.FINAL_ACCURACY)
+    key = next((metric.name for metric in ranked if any(metric.name in row.metrics for row in rows)), ranked[0].name)
+    return sorted(rows, key=lambda row: _rank(row, key))
 
 
 def _rank(row: ReportRow, key: str) -> tuple[int, float]:
@@ -194,7 +201,7 @@ def _setting(value: Any) -> str:
 
 def _cell(row: ReportRow, column: _Column, style: str) -> Cell:
     value = row.metrics.get(column.metric.name)
-    if value is None:
+    if value is None or (column.metric is names.FINAL_LOSS and row.role in CONTROLS):  # another objective's units
         return Cell("-", None, style)
     text = _FORMATS.get(column.title, _number)(value)
     if column.interval:
@@ -242,4 +249,13 @@ def memory(size: float) -> str:
     return f"{size / 2**20:.0f} MiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"
 
 
-_FORMATS = {"win rate": _share, "gold gain": _gain, "accuracy": _share, "USD": _usd, "time": duration, "memory": memory}
+_FORMATS = {
+    "win rate": _share,
+    "gold gain": _gain,
+    "accuracy": _share,
+    "by length": _share,
+    "by words": _share,
+    "USD": _usd,
+    "time": duration,
+    "memory": memory,
+}

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from rlhf.tracking import NullRun, TrackedRun
 
 
+BASE = "base"  # folder of a stage whose adapter lies on a base of its own
+
+
 @dataclass(frozen=True)
 class Device:
     """Where and in what precision a job computes."""
@@ -45,11 +48,11 @@ class StageContext:
     meter: CostMeter
     console: Console
 
-    def load(self, loader: Callable[..., Any]) -> Any:
-        """Load the starting weights with `load_policy` or `load_scorer`."""
+    def load(self, loader: Callable[..., Any], source: Source | None = None) -> Any:
+        """Load the starting weights (or those of `source`) with `load_policy` or `load_scorer`."""
         return loader(
             self.run.model,
-            self.source,
+            source or self.source,
             self.run.quantization,
             dtype=self.weights_dtype,
             device=self.device.kind,

@@ -35,7 +35,7 @@ def run(context: StageContext) -> StageResult:
     assert isinstance(method, DPO)
     policy = context.load(load_policy)
     reference = None
-    if job.adapter.name == "lora" and context.source.adapter is None:
+    if job.adapter.name == "lora":
         policy = add_adapter(policy, job.model, job.adapter, scorer=False, seed=job.seed)
     elif job.adapter.name == "none":
         reference = context.load(load_policy)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rlhf.config import DPO
 from rlhf.evaluation.policy import Answers, Judge, against, answer, evaluation_prompts, pair_margin
-from rlhf.fingerprint import digest
+from rlhf.fingerprint import digest, package_versions, source_digest
 from rlhf.models.load import Source, load_policy, load_scorer
 from rlhf.models.score import score
 
@@ -24,7 +24,7 @@ class Row:
     """One line of the comparison: a control or the job's own policy."""
 
     name: str
-    role: str  # base | sft | policy
+    role: str  # base | start | sft | policy
     fingerprint: str
     metrics: Mapping[str, float]
     texts: list[str]
@@ -49,6 +49,11 @@ class Evaluator:
         base = self._row("base", "base", self.job.base, self.job.base_fingerprint, None, {})
         rows = [base]
         reference: tuple[Row, Source] = (base, self.job.base)
+        first = chain[-1]
+        if first.origin_fingerprint != self.job.base_fingerprint:  # method.starts_from names a folder
+            start = self._row("start", "start", first.origin, first.origin_fingerprint, reference, {})
+            rows.append(start)
+            reference = (start, first.origin)
         for stage in reversed(chain):
             role = "policy" if stage is finished else stage.method.name
             source = stage.source(self.job.base)
@@ -57,7 +62,7 @@ class Evaluator:
             rows.append(row)
             reference = (row, source)
         if isinstance(finished.method, DPO):
-            rows[-1].metrics.update(self._margins(finished))  # type: ignore[attr-defined]  # a dict of ours
+            rows[-1] = replace(rows[-1], metrics={**rows[-1].metrics, **self._margins(finished)})
         return rows
 
     def _row(
@@ -87,6 +92,10 @@ class Evaluator:
             reference[0].fingerprint if reference else None,
             self.scorer.fingerprint if self.scorer else None,
             corpus.fingerprint,
+            self.job.run.quantization.model_dump(),
+            self.job.run.seed,
+            [self.codec.max_prompt_tokens, self.codec.max_response_tokens],
+            [package_versions(), source_digest()],
             self.job.device.kind,
             self.job.device.precision,
         ]
@@ -111,10 +120,9 @@ class Evaluator:
 
     def _margins(self, finished: Finished) -> dict[str, float]:
         assert isinstance(finished.method, DPO)
-        start = finished.start.source(self.job.base) if finished.start else self.job.base
         return pair_margin(
             self._load(finished.source(self.job.base)),
-            self._load(start),
+            self._load(finished.origin),
             self.codec,
             self.job.corpus("preference").test,
             finished.method.beta,

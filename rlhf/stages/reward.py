@@ -5,17 +5,25 @@ from __future__ import annotations
 from trl import RewardConfig, RewardTrainer
 
 from rlhf.evaluation.reward import judge_pairs
-from rlhf.models.load import add_adapter, load_scorer, save_model
-from rlhf.stages.context import StageContext, StageResult
+from rlhf.models.load import Source, add_adapter, load_scorer, merge_adapter, save_model
+from rlhf.stages.context import BASE, StageContext, StageResult
 from rlhf.stages.costs import account
 from rlhf.stages.tokens import scored_pair_tokens
 from rlhf.stages.training import finish, fit, trainer_arguments
 
 
+def _merged(context: StageContext) -> Source:
+    """What the scorer starts from; a policy's adapter is merged into its base, which stays beside the new adapter."""
+    if context.source.adapter is None:
+        return context.source
+    folder, dtype = context.folder / BASE, context.device.trained_dtype
+    return merge_adapter(context.run.model, context.source, folder, dtype=dtype, seed=context.run.seed)
+
+
 def run(context: StageContext) -> StageResult:
     """Train one score per text and leave the scorer in `folder/model`; held-out accuracy comes with its baselines."""
     job, codec = context.run, context.codec
-    scorer = context.load(load_scorer)
+    scorer = context.load(load_scorer, _merged(context))
     if job.adapter.name == "lora":
         scorer = add_adapter(scorer, job.model, job.adapter, scorer=True, seed=job.seed)
     train = scored_pair_tokens(codec, context.corpus.train)

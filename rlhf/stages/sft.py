@@ -17,7 +17,7 @@ def run(context: StageContext) -> StageResult:
     """Train on the demonstrations' response tokens and leave the policy in `folder/model`."""
     job, codec = context.run, context.codec
     policy = context.load(load_policy)
-    if job.adapter.name == "lora" and context.source.adapter is None:
+    if job.adapter.name == "lora":
         policy = add_adapter(policy, job.model, job.adapter, scorer=False, seed=job.seed)
     train = demonstration_tokens(codec, context.corpus.train)
     collator = DataCollatorForLanguageModeling(pad_token_id=codec.pad_id)

@@ -85,6 +85,8 @@ class Guard(TrainerCallback):
         logs = logs or {}
         for key in ("loss", "grad_norm", "eval_loss"):
             value = logs.get(key)
+            if key == "grad_norm" and args.fp16 and value is not None and not math.isfinite(value):
+                continue  # the gradient scaler skips such a step and halves its scale
             if value is not None and not math.isfinite(value):
                 raise RunFailure(
                     f"{self.method} step {state.global_step}",
@@ -109,16 +111,22 @@ class Recorder(TrainerCallback):
         self.context = context
         self.curves: dict[str, list[tuple[int, float]]] = {}
         self.tokens_before = 0.0
+        self.ended = False
 
     def resume(self, curves: Mapping[str, Any]) -> None:
         """Go on from the curves of an interrupted attempt; TRL's own count of tokens starts at 0 again."""
         self.curves = {name: [(int(s), float(v)) for s, v in points] for name, points in curves.items()}
         self.tokens_before = self.curves.get("train/num_tokens", [(0, 0.0)])[-1][1]
+        for name, points in self.curves.items():  # the interrupted attempt was another tracked run
+            for step, value in points:
+                self.context.tracked.metrics({name: value}, step)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict | None = None, **_: Any
     ) -> None:
         """Name metrics `train/...` or `eval/...` and send them on."""
+        if self.ended:  # the test set's numbers are no point of a validation curve
+            return
         named = {}
         for key, value in (logs or {}).items():
             if key in SKIPPED_LOGS or not isinstance(value, int | float) or key.startswith("final_"):
@@ -133,6 +141,10 @@ class Recorder(TrainerCallback):
         for name, value in named.items():
             self.curves.setdefault(name, []).append((state.global_step, value))
         self.context.tracked.metrics(named, state.global_step)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Close the curves."""
+        self.ended = True
 
 
 class Checkpoints(TrainerCallback):
@@ -248,6 +260,7 @@ def fit(trainer: Trainer, context: StageContext) -> History:
             str(error).splitlines()[0].rstrip("."),
             "Halve method.trainer.per_device_train_batch_size and double gradient_accumulation_steps, "
             "or use adapter=lora quantization=nf4",
+            resumable=True,
         ) from None
     finally:
         bar.stop()

@@ -59,6 +59,9 @@ def deliver_spool(spec: TrackingSpec, folder: Path) -> int:
     delivered = 0
     for file in [] if spec.name == "none" else sorted(folder.rglob("spool/*.jsonl")):
         lines = channel.read_spool(file)
+        if lines and lines[0].get("kind") != "run":
+            log.warning("tracking: %s lost its first line and cannot be delivered", file)
+            continue
         if not lines or not channel.abandoned(lines):
             continue
         if not any(line["kind"] == "end" for line in lines):

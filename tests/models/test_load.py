@@ -17,6 +17,7 @@ from rlhf.models.load import (
     load_policy,
     load_scorer,
     load_tokenizer,
+    merge_adapter,
     open_folder,
     resolve_base,
     save_model,
@@ -108,7 +109,11 @@ def test_a_scorer_can_start_from_a_policys_adapter(name: str, tiny, tmp_path) ->
     bench = tiny(name)
     policy = moved(add_adapter(bench.policy(), bench.spec, LORA, scorer=False, seed=0))
     save_model(policy, bench.tokenizer, tmp_path)
-    scorer = load_scorer(bench.spec, open_folder(tmp_path, "x"), NONE, **FP32_CPU)
+    own = open_folder(tmp_path, "x")
+    with pytest.raises(ValueError, match="merge_adapter"):
+        load_scorer(bench.spec, own, NONE, **FP32_CPU)
+    merged = merge_adapter(bench.spec, own, tmp_path / "base", dtype=torch.float32, seed=1)
+    scorer = load_scorer(bench.spec, merged, NONE, **FP32_CPU)
     target = next(n for n, _ in policy.named_modules() if n.endswith(bench.spec.lora_targets[0]))
     layer = policy.get_submodule(target)
     product = layer.lora_B["default"].weight @ layer.lora_A["default"].weight * LORA.alpha / LORA.r
@@ -164,10 +169,10 @@ def test_random_weights_can_be_quantized(quantization, tiny) -> None:
 
 def test_trainable_parameters_counted_by_hand(tiny) -> None:
     bench = tiny("tiny_gpt2")
-    whole = 1024 * 128 + 256 * 128 + 2 * (12 * 128 * 128 + 13 * 128) + 2 * 128
+    whole = 1024 * 96 + 256 * 96 + 2 * (12 * 96 * 96 + 13 * 96) + 2 * 96
     assert trainable_parameters(bench.policy()) == (whole, whole)
-    # rank 8 on c_attn (128 -> 384) and both c_proj (128 -> 128, 512 -> 128) of two layers
-    lora = 2 * 8 * ((128 + 384) + (128 + 128) + (512 + 128))
+    # rank 8 on c_attn (96 -> 288) and both c_proj (96 -> 96, 384 -> 96) of two layers
+    lora = 2 * 8 * ((96 + 288) + (96 + 96) + (384 + 96))
     for quantization in (NONE, INT8, NF4):
         model = add_adapter(bench.policy(quantization), bench.spec, LORA, scorer=False, seed=0)
         assert trainable_parameters(model) == (lora, whole + lora)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from rlhf.compose import jobs, parse_words
+from rlhf.evaluation.reward import judge_pairs
+from rlhf.models.load import load_policy, load_scorer
+from rlhf.pipeline import Job
+from rlhf.stages.device import choose_device
+from rlhf.stages.evaluate import Evaluator
+from rlhf.tracking import NullRun, NullTracker
+
+SMALL = [
+    "dataset.rows=200",
+    "tracking=none",
+    "evaluation.prompts=6",
+    "evaluation.max_new_tokens=8",
+    "++method.trainer.max_steps=3",
+    "++upstream.sft.trainer.max_steps=5",
+    "++upstream.reward.trainer.max_steps=5",
+]
+
+
+def job_of(store: Path, *words: str) -> Job:
+    ((_, run),) = jobs(parse_words([*SMALL, f"store={store}", *words]))
+    return Job(run, choose_device(run), NullTracker(), NullRun(), Console(quiet=True))
+
+
+@pytest.mark.parametrize("words", [("adapter=none",), ("adapter=lora",), ("adapter=lora", "model=tiny_mt5")])
+def test_the_judge_that_scores_is_the_reward_model_that_was_trained(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Loading a finished reward stage gives the held-out loss it ended with: head, adapter and base are its own."""
+    job = job_of(tmp_path, *words)
+    finished = job.build(job.run.upstream.reward, upstream=True)
+    scorer = load_scorer(
+        job.run.model,
+        finished.source(job.base),
+        job.run.quantization,
+        dtype=job.device.dtype,
+        device="cpu",
+        seed=job.run.seed,
+    )
+    again = judge_pairs(scorer.eval(), job.codec(finished.method), job.corpus("preference"), job.run.evaluation)
+    assert again["final/loss"] == pytest.approx(finished.result["metrics"]["final/loss"], abs=1e-6)
+
+
+def test_a_policy_that_started_from_a_folder_is_compared_with_that_folder(tmp_path: Path) -> None:
+    first = job_of(tmp_path / "a", "method=sft", "++method.trainer.max_steps=5")
+    folder = first.build(first.run.method, upstream=False).folder / "model"
+    words = ("method=dpo", f"method.starts_from={folder}", "++method.trainer.learning_rate=1e-12")
+    job = job_of(tmp_path / "b", *words)
+    rows = Evaluator(job).rows(job.build(job.run.method, upstream=False))
+    assert [row.role for row in rows] == ["base", "start", "policy"]
+    assert rows[-1].metrics["final/kl"] == pytest.approx(0.0, abs=1e-5)  # at this rate the policy is where it started
+    assert rows[-1].metrics["final/margin"] == pytest.approx(0.0, abs=1e-5)
+    assert rows[1].metrics["final/kl"] > 1e-3  # the folder is not the base
+
+
+def test_one_job_builds_a_shared_stage_once_even_without_reuse(tmp_path: Path) -> None:
+    job = job_of(tmp_path, "reuse=false", "evaluation.judge=reward")
+    policy = job.build(job.run.method, upstream=False)
+    judge = Evaluator(job).scorer
+    assert judge is not None and judge.start is policy.start
+
+
+def test_policies_are_loaded_from_where_stages_left_them(tmp_path: Path) -> None:
+    job = job_of(tmp_path, "adapter=lora")
+    finished = job.build(job.run.method, upstream=False)
+    assert finished.source(job.base).adapter == finished.folder / "model"
+    policy = load_policy(
+        job.run.model,
+        finished.source(job.base),
+        job.run.quantization,
+        dtype=job.device.dtype,
+        device="cpu",
+        seed=job.run.seed,
+    )
+    assert set(policy.peft_config) == {"default"}  # TRL's frozen reference copy is not kept
