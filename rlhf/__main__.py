@@ -57,13 +57,15 @@ def train(words: list[str]) -> int:
     from rlhf.compose import composed, jobs, parse_words, replaced
 
     parsed = parse_words(words)
-    words = [part for word in words for part in replaced(word)]
+    words = [*parsed.flags, *(part for word in parsed.overrides for part in replaced(word))]  # as argparse wants it
     if "--version" in parsed.flags:
         console.print(f"rlhf {__version__}")
         return 0
     if INFORMATION & set(parsed.flags):
         composed(parsed)  # which explains a misspelt key better than Hydra does
         return _hydra(words, lambda config: None)
+    if own := next((word for word in parsed.overrides if word.startswith("hydra.sweep.")), None):
+        raise UserError(own, "a sweep makes its own folder below multirun", "Leave it out")
     checked = jobs(parsed)
     for _, run in checked:
         refuse_unwritable(Path(run.store))

@@ -110,12 +110,9 @@ def _known_keys(parents: list[str], values: Mapping[str, Any]) -> list[str]:
         if field is None:
             break
         members = [t for t in (get_args(field.annotation) or (field.annotation,)) if _is_spec(t)]
-        tag = node.get(TAGS.get(name, "name")) if isinstance(node, Mapping) else None
-        spec = (
-            next((m for m in members if tag in get_args(m.model_fields[TAGS.get(name, "name")].annotation)), spec)
-            if (len(members) > 1)
-            else (members[0] if members else spec)
-        )
+        key = TAGS.get(name, "name")
+        tag = node.get(key) if isinstance(node, Mapping) else None
+        spec = _member(members, key, tag) if len(members) > 1 else (members or [spec])[0]
     return list(spec.model_fields)
 
 
@@ -195,6 +192,8 @@ def _source_clashes(run: Run) -> Iterator[str]:
             yield f"{key}: there is no file or folder {path}. Give one that exists."
     if model.init in ("random", "tiny") and "model_type" not in model.architecture:
         yield f"model.architecture.model_type: model.init={model.init} builds from a config class. Name its model_type."
+    if model.init == "tiny" and model.hub_id is not None:
+        yield f"model.hub_id: {model.name} is built here and takes no hub id. Choose a model of the hub: model=gpt2."
     if model.init == "pretrained" and model.hub_id is None and model.path is None:
         yield "model.path: no weights are named. Set model.path=FOLDER or model.hub_id=OWNER/NAME."
     if not isinstance(dataset, FileDataset):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
 
 Family = Literal["causal", "seq2seq", "encoder"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -188,7 +188,7 @@ class DPO(Method):
     data_shape: ClassVar = "preference"
     name: Literal["dpo"]
     beta: PositiveFloat
-    loss_type: Annotated[list[str], Field(min_length=1)]
+    loss_type: Annotated[list[str], Field(min_length=1), BeforeValidator(lambda v: [v] if isinstance(v, str) else v)]
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)]
 
 

@@ -32,6 +32,11 @@ def digest_files(folder: Path) -> str:
     return total.hexdigest()
 
 
+def file_sizes(folder: Path) -> dict[str, int]:
+    """Bytes of each file below `folder`: a cheap test of whether it is still what was written."""
+    return {str(f.relative_to(folder)): f.stat().st_size for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
 @cache
 def source_digest() -> str:
     """Return the sha256 of our own modules that a stage runs."""

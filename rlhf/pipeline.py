@@ -15,13 +15,14 @@ from typing import Any
 
 from filelock import FileLock
 from rich.console import Console
+from rich.markup import escape
 
 from rlhf.config import MethodSpec, Run
 from rlhf.data import load_corpus
 from rlhf.data.rows import Corpus
 from rlhf.errors import RunFailure, UserError
 from rlhf.evaluation.cost import CostMeter, pipeline_costs, priced
-from rlhf.fingerprint import base_identity, digest, digest_files, stage_fingerprint
+from rlhf.fingerprint import base_identity, digest, digest_files, file_sizes, stage_fingerprint
 from rlhf.models.codec import Codec
 from rlhf.models.load import Source, load_tokenizer, resolve_base
 from rlhf.stages import dpo, reward, sft
@@ -100,7 +101,7 @@ class Job:
         if shape not in self._corpora:
             corpus = load_corpus(self.run.dataset, shape)  # type: ignore[arg-type]  # a ClassVar of Method
             self._corpora[shape] = corpus
-            self.console.print(f"[bold]{corpus.name}[/] as {shape} rows: {story(corpus)}", soft_wrap=True)
+            self.console.print(f"[bold]{corpus.name}[/] as {shape} rows: {escape(story(corpus))}", soft_wrap=True)
             splits = {"train": len(corpus.train), "validation": len(corpus.validation), "test": len(corpus.test)}
             self.tracked.dataset(f"{corpus.name}-{shape}", corpus.fingerprint, splits)
             self.tracked.table(
@@ -133,8 +134,8 @@ class Job:
         folder = self.store / f"{method.name}-{self.run.model.name}-{fingerprint[:12]}"
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if (folder / "result.json").exists() and self.run.reuse:
-                result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            result = self._stored(folder) if self.run.reuse else None
+            if result is not None:
                 result["metrics"] = priced(result["metrics"], self.run.hardware, self.device.precision)
                 if not upstream:
                     self._resend(result["curves"])
@@ -143,6 +144,18 @@ class Job:
                 return Finished(method, folder, fingerprint, result, True, start, source, origin)
             result = self._train(method, source, self.corpus(method.data_shape), folder, upstream)
         return Finished(method, folder, fingerprint, result, False, start, source, origin)
+
+    def _stored(self, folder: Path) -> dict[str, Any] | None:
+        """Read a finished stage's result; None where there is none, or where its files are not what was written."""
+        if not (folder / "result.json").exists():
+            return None
+        result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        if file_sizes(folder / "model") == result["sizes"]:
+            return result
+        self.console.print(
+            f"[yellow]damaged[/] {folder.name}: its files are not as they were written, it is built anew"
+        )
+        return None
 
     def _resend(self, curves: Mapping[str, Any]) -> None:
         """Give a job that trains nothing itself the curves of the stage that it reuses."""
@@ -177,7 +190,7 @@ class Job:
         self, method: MethodSpec, source: Source, corpus: Corpus, folder: Path, upstream: bool
     ) -> dict[str, Any]:
         """Run the stage in a `.partial` folder that takes the final name when it is complete."""
-        work = folder.with_name(f"{folder.name}.partial")
+        work, codec = folder.with_name(f"{folder.name}.partial"), self.codec(method)
         work.mkdir(exist_ok=True)
         self.console.print(f"[bold]{method.name}[/] on {self.run.model.name} -> {folder}")
         with self._stage_run(method, folder.name, upstream) as tracked, refusing_full_disk(work):
@@ -187,7 +200,7 @@ class Job:
                 method=method,
                 source=source,
                 corpus=corpus,
-                codec=self.codec(method),
+                codec=codec,
                 device=self.device,
                 folder=work,
                 tracked=tracked,
@@ -197,14 +210,16 @@ class Job:
             try:
                 with meter:
                     result = as_json(STAGES[method.name](context))
-            except (UserError, RunFailure) as error:
-                if getattr(error, "resumable", False) is False:
-                    shutil.rmtree(work, ignore_errors=True)  # what cannot go on is not resumed
+            except Exception as error:
+                hopeless = isinstance(error, UserError | RunFailure) and not getattr(error, "resumable", False)
+                if hopeless or not any(work.glob("checkpoints/checkpoint-*")):
+                    shutil.rmtree(work, ignore_errors=True)  # there is nothing to go on from
                 raise
             self._tell_cuts(context.codec, method)
             result["metrics"] |= meter.report() | {"cost/artifact_bytes": folder_bytes(work / "model")}
             tracked.metrics(result["metrics"], None)
             (work / "run.json").write_text(self.run.model_dump_json(indent=1, exclude={"tracking"}), encoding="utf-8")
+            result["sizes"] = file_sizes(work / "model")
             (work / "result.json").write_text(json.dumps(result), encoding="utf-8")
             if folder.exists():
                 shutil.rmtree(folder)

@@ -21,6 +21,7 @@ from rlhf.report.table import comparison_table, to_csv, to_markdown
 from rlhf.tracking import open_tracker
 from rlhf.verdict import LN2, no_learning_loss
 
+LEGEND = "Gains, KL and win rates are over the model a run started from; italics: the 95% interval holds no difference."
 PANELS = {  # curve of a job -> title of the panel that shows it
     "train/loss": "training loss",
     "eval/loss": "held-out loss",
@@ -90,12 +91,16 @@ class Sweep:
         rows = report_rows(outcomes)
         self.console.print()
         self.console.print(comparison_table(rows, title=f"sweep {self.id}"))
-        for number, outcome in enumerate(outcomes, start=1):
-            for warning in outcome.get("warnings", []):
-                line = escape(f"job {number}, {outcome['name']}: {warning}")
-                self.console.print(f"[yellow]note[/] {line}", highlight=False, soft_wrap=True)
+        notes = [
+            f"job {number}, {outcome['name']}: {warning}"
+            for number, outcome in enumerate(outcomes, start=1)
+            for warning in outcome.get("warnings", [])
+        ]
+        for note in notes:
+            self.console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name, text in (("comparison.md", to_markdown(rows)), ("comparison.csv", to_csv(rows))):
+        page = to_markdown(rows) + "".join(f"\n- {line}" for line in (LEGEND, *notes)) + "\n"
+        for name, text in (("comparison.md", page), ("comparison.csv", to_csv(rows))):
             (self.folder / name).write_text(text, encoding="utf-8")
             self.summary.text(name, text)
         for figure in self._figures(outcomes):
@@ -103,6 +108,9 @@ class Sweep:
         self.summary.metrics({f"jobs/{status}": float(count) for status, count in _statuses(outcomes).items()}, None)
         ids = [outcome["run_id"] for outcome in outcomes if "run_id" in outcome]
         self.console.print(f"files    {self.folder}", highlight=False, soft_wrap=True)
+        self.console.print(
+            f"plots    {self.folder}/curves.png and {self.folder}/JOB/plots", highlight=False, soft_wrap=True
+        )
         if url := self.tracker.compare_url(ids):
             self.console.print(f"open UI  {self.tracker.ui_command}", highlight=False, soft_wrap=True)
             self.console.print(f"compare  {url}", highlight=False, soft_wrap=True)
@@ -110,10 +118,12 @@ class Sweep:
     def _figures(self, outcomes: list[dict[str, Any]]) -> list[Path]:
         """Draw the jobs' losses and margins side by side."""
         series: dict[str, dict[str, list[tuple[int, float]]]] = {}
+        shared = set.intersection(*(set(outcome["words"]) for outcome in outcomes)) if len(outcomes) > 1 else set()
         for metric, panel in PANELS.items():
             for number, outcome in enumerate(outcomes, start=1):
                 if points := outcome.get("curves", {}).get(metric):
-                    label = f"{number}: {outcome['name']}"
+                    own = " ".join(word for word in outcome["words"] if word not in shared) or outcome["name"]
+                    label = f"{number}: {own}"
                     series.setdefault(panel, {})[label] = [(int(step), float(value)) for step, value in points]
         if not series:
             return []

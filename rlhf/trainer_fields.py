@@ -34,6 +34,11 @@ OWNED = {
     "trust_remote_code": "model.trust_remote_code",
     "push_to_hub": "nothing yet: runs are never pushed while they train",
 }
+AT_LEAST = dict.fromkeys(
+    ["num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"]
+    + ["logging_steps", "eval_steps", "save_steps"],
+    "above 0",
+) | dict.fromkeys(["learning_rate", "warmup_steps", "weight_decay", "max_grad_norm"], "0 or more")
 SOURCES = {
     "sft": ("trl", "trainer/sft_config.py"),
     "reward": ("trl", "trainer/reward_config.py"),
@@ -81,12 +86,18 @@ def check_trainer(method: str, values: Mapping[str, Any], place: str) -> Iterato
         elif key not in known:
             free = known.keys() - OWNED.keys()
             yield f"{place}.{key}: the {method} trainer has no such argument. {did_you_mean(key, free)}"
+        elif key in AT_LEAST and isinstance(value, int | float) and not _reaches(value, AT_LEAST[key]):
+            yield f"{place}.{key}: should be {AT_LEAST[key]}, got {value}. Write such a value: {place}.{key}=VALUE."
         else:
             kinds = known[key].split(" | ")
             plain = tuple(PLAIN[kind] for kind in kinds if kind in PLAIN)
             right = value is None if "None" in kinds else False
             if len(plain) == len([kind for kind in kinds if kind != "None"]) and not right and not _is(value, plain):
                 yield f"{place}.{key}: should be {known[key]}, got {value!r}. Write another value: {place}.{key}=VALUE."
+
+
+def _reaches(value: float, bound: str) -> bool:
+    return value > 0 if bound == "above 0" else value >= 0
 
 
 def _is(value: Any, kinds: tuple[Any, ...]) -> bool:

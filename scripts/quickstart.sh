@@ -19,7 +19,4 @@ installed=$SECONDS
 # 2. Run. HF_HUB_OFFLINE: tiny models and toy data are made here, nothing is asked of the hub.
 HF_HUB_OFFLINE=1 "$python" -m rlhf -m experiment=quickstart model=tiny_gpt2,tiny_mt5
 
-# 3. Say where the pictures lie.
-folder="$(ls -dt multirun/*/*/ | head -n 1)"
-echo "plots    ${folder}curves.png and ${folder}<job>/plots/*.png"
 echo "time     $((SECONDS - installed)) s, and $installed s of installation"

@@ -203,6 +203,13 @@ def test_an_encoder_can_be_a_reward_model_from_its_own_weights(model: str) -> No
             "dataset.path: there is no file or folder /now",
         ),
         ("model.path=/nowhere", "model.path: there is no file or folder /nowhere"),
+        ("model.hub_id=foo/bar", "model.hub_id: tiny_gpt2 is built here and takes no hub id"),
+        ("++method.trainer.learning_rate=-1", "method.trainer.learning_rate: should be 0 or more, got -1"),
+        ("++method.trainer.num_train_epochs=0", "method.trainer.num_train_epochs: should be above 0, got 0"),
+        ("method.loss_type=[]", "method.loss_type"),
+        ("upstream.sft.starts_from=sft", "upstream.sft.starts_from: SFT cannot start from itself"),
+        ("method.label_smoothing=0.1", "method.label_smoothing: TRL reads it only in"),
+        ("method.loss_type=exo_pair", "method.label_smoothing: exo_pair needs it above 0"),
         ("model.init=pretrained", "model.path: no weights are named. Set model.path=FOLDER or model.hub_id=OWNER/NAME"),
         ("model.init=random ~model.architecture.model_type", "model.architecture.model_type: model.init=random builds"),
         (

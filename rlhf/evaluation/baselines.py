@@ -20,7 +20,7 @@ def _longer(row: Row) -> float:
 
 
 def bag_of_words_accuracy(train: Sequence[Row], test: Sequence[Row], seed: int) -> float:
-    """Accuracy on `test` of a logistic regression on differences of word counts (chosen minus rejected).
+    """Accuracy on `test` of a logistic regression on which words occur (chosen minus rejected).
 
     It is fit on `train`, each pair in both orders, and never sees the prompt: this is what style alone gives away.
     """

@@ -133,7 +133,7 @@ FINAL_ACCURACY_LENGTH_RULE = Metric(
 )
 FINAL_ACCURACY_BAG_OF_WORDS = Metric(
     "final/accuracy_bag_of_words",
-    "the same share for a linear model on word counts: a floor to beat",
+    "the same share for a linear model on which words occur: a floor to beat",
     "share",
     "fitted on the training pairs, mean over held-out pairs",
     None,

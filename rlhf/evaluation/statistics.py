@@ -14,11 +14,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of 0."""
-        return self.low > 0 or self.high < 0
-
 
 def bootstrap_mean(values: Sequence[float], resamples: int, seed: int) -> Interval:
     """Mean of `values` with its 95% percentile-bootstrap interval (Efron 1979); give paired differences for a gain."""

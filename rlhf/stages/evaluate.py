@@ -61,7 +61,7 @@ class Evaluator:
             row = self._row(stage.name, role, source, stage.fingerprint, reference, own)
             rows.append(row)
             reference = (row, source)
-        if isinstance(finished.method, DPO):
+        if finished.method.needs_reference:
             rows[-1] = replace(rows[-1], metrics={**rows[-1].metrics, **self._margins(finished)})
         return rows
 

@@ -18,6 +18,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from rlhf.errors import RunFailure, UserError
+from rlhf.fingerprint import file_sizes
 from rlhf.models.adapter import full_precision
 from rlhf.stages.context import StageContext
 from rlhf.suggest import did_you_mean
@@ -182,7 +183,7 @@ class Checkpoints(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Write the mark by rename, so that it is there in full or not at all."""
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        mark = {"seconds": self.seconds, "curves": self.recorder.curves}
+        mark = {"sizes": file_sizes(folder), "seconds": self.seconds, "curves": self.recorder.curves}
         (folder / f"{WHOLE}.new").write_text(json.dumps(mark), encoding="utf-8")
         (folder / f"{WHOLE}.new").rename(folder / WHOLE)
 
@@ -226,14 +227,22 @@ class Bar(TrainerCallback):
 
 
 def newest_whole_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint that was written in full and remove those that were not."""
+    """Return the newest checkpoint that was written in full and remove those that were not, or were damaged since."""
     found = []
     for checkpoint in folder.glob("checkpoint-*"):
-        if (checkpoint / WHOLE).exists():
+        if _is_whole(checkpoint):
             found.append((int(checkpoint.name.rpartition("-")[2]), checkpoint))
         else:
             shutil.rmtree(checkpoint)
     return max(found)[1] if found else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether the mark is there and every file still has the size it was written with."""
+    if not (checkpoint / WHOLE).exists():
+        return False
+    written = json.loads((checkpoint / WHOLE).read_text(encoding="utf-8")).get("sizes")
+    return {name: size for name, size in file_sizes(checkpoint).items() if name != WHOLE} == written
 
 
 def fit(trainer: Trainer, context: StageContext) -> History:

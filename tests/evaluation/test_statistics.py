@@ -68,10 +68,3 @@ def test_standard_error_by_hand() -> None:
 
 def test_wins_count_a_tie_as_half() -> None:
     assert wins([2.0, 1.0, 0.0], [1.0, 1.0, 1.0]) == [1.0, 0.5, 0.0]
-
-
-def test_excludes_zero() -> None:
-    assert Interval(1.0, 0.1, 2.0).excludes_zero
-    assert Interval(-1.0, -2.0, -0.1).excludes_zero
-    assert not Interval(1.0, 0.0, 2.0).excludes_zero
-    assert not Interval(0.5, -0.1, 2.0).excludes_zero

@@ -78,3 +78,25 @@ def test_policies_are_loaded_from_where_stages_left_them(tmp_path: Path) -> None
         seed=job.run.seed,
     )
     assert set(policy.peft_config) == {"default"}  # TRL's frozen reference copy is not kept
+
+
+def test_a_finished_stage_whose_files_are_damaged_is_built_anew(tmp_path: Path) -> None:
+    words = ("method=sft", "++method.trainer.max_steps=2")
+    first = job_of(tmp_path, *words)
+    weights = first.build(first.run.method, upstream=False).folder / "model" / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:100])
+    again = job_of(tmp_path, *words)
+    finished = again.build(again.run.method, upstream=False)
+    assert not finished.reused and weights.read_bytes() == whole
+
+
+def test_a_reused_stage_is_priced_by_the_hardware_of_the_job_that_reuses_it(tmp_path: Path) -> None:
+    words = ("method=sft", "++method.trainer.max_steps=2")
+    first = job_of(tmp_path, *words)
+    measured = first.build(first.run.method, upstream=False).result["metrics"]
+    assert "cost/usd" not in measured  # hardware=auto has no price
+    again = job_of(tmp_path, *words, "hardware=cpu", "hardware.usd_per_hour=3600")
+    finished = again.build(again.run.method, upstream=False)
+    assert finished.reused
+    assert finished.result["metrics"]["cost/usd"] == pytest.approx(measured["cost/seconds"])

@@ -120,7 +120,7 @@ def test_one_refused_job_stops_the_sweep_before_it_starts(here: Here, tmp_path: 
 
 @pytest.mark.slow
 def test_values_with_brackets_are_shown_as_they_are(swept: Done, here: Here, place: Path) -> None:
-    words = ("-m", "method=dpo", "method.loss_type=[sigmoid],[ipo]", *QUICK, "tracking=none")
+    words = ("method=dpo", "method.loss_type=[sigmoid],[ipo]", *QUICK, "tracking=none", "-m")  # -m anywhere
     done = here(*words, folder=place)
     assert (done.code, done.err) == (0, "")
     assert "method.loss_type=[ipo]" in done.out
