@@ -21,7 +21,7 @@ from rlhf.suggest import did_you_mean
 
 INFORMATION = {"--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--resolve", "-sc"}
 SWEEP_VARIABLE = "RLHF_SWEEP_ID"  # tells jobs, in whatever process they run, which sweep they belong to
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
 
 def main() -> None:

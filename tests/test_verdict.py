@@ -15,7 +15,7 @@ GOOD = {
     "final/accuracy_high": 0.85,
     "final/accuracy_length_rule": 0.6,
     "final/accuracy_bag_of_words": 0.7,
-    "final/reward_difference": 1.0,
+    "final/reward_difference": 1.1,
     "final/reward_difference_low": 0.4,
     "final/reward_difference_high": 1.6,
     "final/reward_gold_difference": 1.0,
@@ -53,6 +53,12 @@ def test_nothing_is_said_of_good_numbers_or_of_none(dpo) -> None:
 def test_one_bad_number_gives_its_warning_alone(change: dict[str, float], words: str, dpo) -> None:
     [warning] = warnings_of(dpo, GOOD | change)
     assert words in warning
+
+
+def test_a_gold_judge_is_not_told_twice(dpo) -> None:
+    ends = {f"final/{kind}_difference_low": -0.1 for kind in ("reward", "reward_gold")}
+    [warning] = warnings_of(dpo, GOOD | ends | {"final/reward_difference": 1.0})
+    assert "gold reward" in warning
 
 
 def test_a_reward_model_writes_no_answers() -> None:

@@ -88,7 +88,7 @@ def test_keep_takes_whole_groups_but_for_the_last_whatever_the_order(count: int,
 )
 def test_an_empty_part_is_refused(count: int, validation: float, test: float, message: str) -> None:
     with pytest.raises(UserError, match=f"dataset.split: {message}"):
-        split(rows(count), SplitSpec(validation=validation, test=test, seed=0))
+        split(rows(count), SplitSpec.model_construct(validation=validation, test=test, seed=0))
 
 
 def test_a_share_of_zero_leaves_its_part_empty() -> None:
