@@ -192,6 +192,12 @@ def _source_clashes(run: Run) -> Iterator[str]:
             yield f"{key}: there is no file or folder {path}. Give one that exists."
     if model.init in ("random", "tiny") and "model_type" not in model.architecture:
         yield f"model.architecture.model_type: model.init={model.init} builds from a config class. Name its model_type."
+    own = model.path is not None or model.tokenizer is not None or model.init == "pretrained"
+    if model.template.chat and not own:
+        yield (
+            f"model.template: model.init={model.init} makes a toy tokenizer, which has no chat template. "
+            "Add template@model.template=human_assistant, or name a tokenizer that has one: model.tokenizer=FOLDER."
+        )
     if model.init == "tiny" and model.hub_id is not None:
         yield f"model.hub_id: {model.name} is built here and takes no hub id. Choose a model of the hub: model=gpt2."
     if model.init == "pretrained" and model.hub_id is None and model.path is None:

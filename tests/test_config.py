@@ -37,6 +37,7 @@ COMPANIONS = {
     ("dataset", "hh_rlhf"): ["evaluation.judge=reward"],
     ("dataset", "rm_single_context"): ["evaluation.judge=reward"],
     ("dataset", "ultrafeedback_binarized"): ["evaluation.judge=reward"],
+    ("template", "chat"): ["model=llama3_2_1b_instruct"],
     ("model", "tiny_bert"): ["method=reward", "method.starts_from=base"],
     ("model", "bert_base"): ["method=reward", "method.starts_from=base"],
     ("model", "roberta_base"): ["method=reward", "method.starts_from=base"],
@@ -211,6 +212,12 @@ def test_an_encoder_can_be_a_reward_model_from_its_own_weights(model: str) -> No
         ("method.label_smoothing=0.1", "method.label_smoothing: TRL reads it only in"),
         ("method.loss_type=exo_pair", "method.label_smoothing: exo_pair needs it above 0"),
         ("model.init=pretrained", "model.path: no weights are named. Set model.path=FOLDER or model.hub_id=OWNER/NAME"),
+        (
+            "model=llama3_2_1b_instruct model.init=random",
+            "model.template: model.init=random makes a toy tokenizer, which has no chat template. "
+            "Add template@model.template=human_assistant",
+        ),
+        ("model=llama2_7b_chat model.init=random", "model.template: model.init=random makes a toy tokenizer"),
         ("model.init=random ~model.architecture.model_type", "model.architecture.model_type: model.init=random builds"),
         (
             "method.starts_from=stf",
@@ -230,6 +237,11 @@ def test_an_encoder_can_be_a_reward_model_from_its_own_weights(model: str) -> No
 )
 def test_settings_that_clash_are_refused_with_the_reason(words: str, expected: str) -> None:
     assert expected in refusal(*words.split())
+
+
+@pytest.mark.parametrize("remedy", ["template@model.template=human_assistant", "model.tokenizer=/a/folder"])
+def test_a_chat_model_with_random_weights_takes_either_remedy(remedy: str) -> None:
+    assert run_of("model=llama2_7b_chat", "model.init=random", remedy).model.init == "random"
 
 
 def test_an_unused_upstream_stage_is_not_checked() -> None:
