@@ -55,6 +55,10 @@ def test_cfg_job_prints_yaml_that_is_the_whole_run(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_hydra_writes_no_log_file_beside_a_run(here: Here, tmp_path: Path) -> None:
+    assert "FileHandler" not in here("--cfg", "hydra", folder=tmp_path).out
+
+
 def test_version(here: Here, tmp_path: Path) -> None:
     assert here("--version", folder=tmp_path).out.strip() == f"rlhf {__version__}"
 
