@@ -11,7 +11,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -121,6 +121,7 @@ def _read_csv(file: Path, stream: IO[bytes]) -> Iterator[Record]:
     ended = 0  # line of the last sound row's end: where a quote was left open, the reader itself is at the file's end
     try:
         header = reader.fieldnames or []
+        _refuse_other_separator(file, header)
         ended = reader.line_num
         for row in reader:
             ended = reader.line_num
@@ -133,6 +134,14 @@ def _read_csv(file: Path, stream: IO[bytes]) -> Iterator[Record]:
     except csv.Error as error:
         problem = f"not comma-separated values ({error})"
         raise UserError(f"{file}:{ended + 1}", problem, "Quote fields that hold commas or quotes") from error
+
+
+def _refuse_other_separator(file: Path, header: Sequence[str]) -> None:
+    """Raise UserError where the only column's name is a header cut by something else than commas."""
+    for sign, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(header) == 1 and sign in header[0]:
+            problem = f"the header is separated by {name}, not by commas"
+            raise UserError(f"{file}:1", problem, "Save the file as comma-separated values")
 
 
 def _read_parquet(file: Path, stream: IO[bytes]) -> Iterator[Record]:

@@ -79,6 +79,8 @@ BAD = {
     "csv short": ("f.csv", b"prompt,completion\na\n", r"f\.csv:2: not as many fields as the header's 2"),
     "csv long": ("f.csv", b"prompt,completion\na,b,c\n", r"f\.csv:2: not as many fields as the header's 2"),
     "csv open quote": ("f.csv", b'prompt,completion\na,"b\nc,d\n', r"f\.csv:2: not comma-separated"),
+    "csv semicolons": ("f.csv", b"prompt;completion\na;b\n", r"f\.csv:1: the header is separated by semicolons"),
+    "csv tabs": ("f.csv", b"prompt\tcompletion\na\tb\n", r"f\.csv:1: the header is separated by tabs"),
     "csv not UTF-8": ("f.csv", b"prompt,completion\na,\xe9\n", r"f\.csv:2: not UTF-8"),
     "parquet": ("f.parquet", b"PAR1 not really", r"f\.parquet: not a parquet file"),
     "not gzip": ("f.jsonl.gz", GOOD, r"f\.jsonl\.gz: the gzip file is damaged"),
