@@ -31,7 +31,8 @@ def warnings_of(method: MethodSpec, metrics: Mapping[str, float]) -> list[str]:
         if accuracy is not None and baseline is not None and baseline >= metrics["final/accuracy_low"]:
             found.append(f"{words} scores {baseline:.3f}, the reward model {accuracy:.3f}: not clearly better")
     kinds = [("reward_difference", "judge reward"), ("reward_gold_difference", "gold reward")]
-    if metrics.get("final/reward_difference", 0.0) == metrics.get("final/reward_gold_difference", 1.0):
+    judged = metrics.get("final/reward_difference")
+    if judged is not None and judged == metrics.get("final/reward_gold_difference"):
         kinds = kinds[1:]  # the gold reward is the judge
     for name, words in kinds:
         low, high = metrics.get(f"final/{name}_low"), metrics.get(f"final/{name}_high")

@@ -61,6 +61,13 @@ def test_a_gold_judge_is_not_told_twice(dpo) -> None:
     assert "gold reward" in warning
 
 
+def test_a_missing_difference_equals_nothing(dpo) -> None:
+    """A gold gain of exactly 0 does not silence the judge, whose own mean is not there."""
+    judged = {"final/reward_difference_low": -0.1, "final/reward_difference_high": 0.1}
+    [warning] = warnings_of(dpo, judged | {"final/reward_gold_difference": 0.0})
+    assert "gain in judge reward is within its noise" in warning
+
+
 def test_a_reward_model_writes_no_answers() -> None:
     method = run_of("method=reward").method
     assert warnings_of(method, GOOD | {"final/eos_share": 0.0}) == []
