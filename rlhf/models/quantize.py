@@ -59,7 +59,7 @@ def _refuse_unsupported(quantization: Quantization, device: str) -> None:
             kernels.int8_vectorwise_quant(weight)
         else:
             kernels.quantize_4bit(weight, quant_type="nf4")
-    except Exception as error:  # the kernel registry raises NotImplementedError, RuntimeError or AssertionError
+    except (ImportError, NotImplementedError, RuntimeError, AssertionError) as error:  # what the registry raises
         raise UserError(
             "quantization",
             f"{quantization.name} does not work on {device}: {type(error).__name__}: {error}",

@@ -28,6 +28,7 @@ from rlhf.models.quiet import quiet
 from rlhf.models.tokenizers import toy_corpus, train_toy_tokenizer
 
 WEIGHT_SEED = 0  # tiny weights are a fixture, the same in every job of a sweep; the run's seed moves training only
+TOY_VOCABULARY = 1024  # tokens at most; the embeddings are as many as the architecture says
 BACKBONES = {"causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM, "encoder": AutoModel}
 
 
@@ -56,7 +57,8 @@ def write_architecture(spec: ModelSpec, folder: Path) -> None:
     settings = dict(spec.architecture)
     if "model_type" not in settings:
         raise UserError("model.architecture", "model_type is missing", "name it, for example model_type: gpt2")
-    tokenizer = train_toy_tokenizer(spec.family, min(int(settings.get("vocab_size", 1024)), 1024))
+    size = int(settings.get("vocab_size", TOY_VOCABULARY))  # config classes have larger defaults
+    tokenizer = train_toy_tokenizer(spec.family, min(size, TOY_VOCABULARY))
     ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     if spec.family == "seq2seq":
         ids["decoder_start_token_id"] = tokenizer.pad_token_id

@@ -122,6 +122,15 @@ def test_no_quantization_needs_no_bitsandbytes_config() -> None:
     assert quantization_config(NONE, model_spec("tiny_gpt2"), "cpu") is None
 
 
+def test_a_fault_that_no_kernel_raises_is_not_blamed_on_the_device(monkeypatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(bnb.functional, "quantize_4bit", broken)
+    with pytest.raises(KeyError, match="a fault of ours"):
+        quantization_config(NF4, model_spec("tiny_gpt2"), "cpu")
+
+
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="needs a device that this machine lacks")
 @pytest.mark.parametrize("quantization", [INT8, NF4], ids=["int8", "nf4"])
 def test_a_device_without_kernels_is_refused(quantization) -> None:
