@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -8,7 +10,7 @@ from rich.console import Console
 from rlhf.compose import jobs, parse_words
 from rlhf.evaluation.reward import judge_pairs
 from rlhf.models.load import load_policy, load_scorer
-from rlhf.pipeline import Job
+from rlhf.pipeline import Finished, Job
 from rlhf.stages.device import choose_device
 from rlhf.stages.evaluate import Evaluator
 from rlhf.tracking import NullRun, NullTracker
@@ -29,19 +31,19 @@ def job_of(store: Path, *words: str) -> Job:
     return Job(run, choose_device(run), NullTracker(), NullRun(), Console(quiet=True))
 
 
+def loaded(loader: Callable[..., Any], job: Job, finished: Finished) -> Any:
+    """What the stage left, in the precision of the job."""
+    run, device = job.run, job.device
+    source = finished.source(job.base)
+    return loader(run.model, source, run.quantization, dtype=device.dtype, device="cpu", seed=run.seed)
+
+
 @pytest.mark.parametrize("words", [("adapter=none",), ("adapter=lora",), ("adapter=lora", "model=tiny_mt5")])
 def test_the_judge_that_scores_is_the_reward_model_that_was_trained(words: tuple[str, ...], tmp_path: Path) -> None:
     """Loading a finished reward stage gives the held-out loss it ended with: head, adapter and base are its own."""
     job = job_of(tmp_path, *words)
     finished = job.build(job.run.upstream.reward, upstream=True)
-    scorer = load_scorer(
-        job.run.model,
-        finished.source(job.base),
-        job.run.quantization,
-        dtype=job.device.dtype,
-        device="cpu",
-        seed=job.run.seed,
-    )
+    scorer = loaded(load_scorer, job, finished)
     again = judge_pairs(scorer.eval(), job.codec(finished.method), job.corpus("preference"), job.run.evaluation)
     assert again["final/loss"] == pytest.approx(finished.result["metrics"]["final/loss"], abs=1e-6)
 
@@ -69,14 +71,7 @@ def test_policies_are_loaded_from_where_stages_left_them(tmp_path: Path) -> None
     job = job_of(tmp_path, "adapter=lora")
     finished = job.build(job.run.method, upstream=False)
     assert finished.source(job.base).adapter == finished.folder / "model"
-    policy = load_policy(
-        job.run.model,
-        finished.source(job.base),
-        job.run.quantization,
-        dtype=job.device.dtype,
-        device="cpu",
-        seed=job.run.seed,
-    )
+    policy = loaded(load_policy, job, finished)
     assert set(policy.peft_config) == {"default"}  # TRL's frozen reference copy is not kept
 
 
