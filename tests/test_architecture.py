@@ -148,6 +148,14 @@ def test_nothing_is_left_to_do(file: Path) -> None:
     assert not [line for line in raised if "NotImplementedError" in line]
 
 
+def test_every_bound_of_a_dependency_has_its_reason_beside_it() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project = text[: text.index("dev = [")]  # tools have one comment for all
+    bounds = [line for line in project.splitlines() if re.search(r'"[a-z].*[<>]=?\d', line) and "python" not in line]
+    assert len(bounds) > 15
+    assert [line for line in bounds if not re.search(r"# \w+", line)] == []
+
+
 def test_configuration_names_no_python_objects() -> None:
     assert [file for file in (ROOT / "conf").rglob("*.yaml") if "_target_" in file.read_text(encoding="utf-8")] == []
 
