@@ -55,6 +55,7 @@ def _verb(words: list[str]) -> str:
 def train(words: list[str]) -> int:
     """Compose and check every job, then run them; returns the exit code."""
     from rlhf.compose import composed, jobs, parse_words, replaced
+    from rlhf.data import check_first_row
 
     parsed = parse_words(words)
     words = [*parsed.flags, *(part for word in parsed.overrides for part in replaced(word))]  # as argparse wants it
@@ -67,6 +68,8 @@ def train(words: list[str]) -> int:
     if own := next((word for word in parsed.overrides if word.startswith("hydra.sweep.")), None):
         raise UserError(own, "a sweep makes its own folder below multirun", "Leave it out")
     checked = jobs(parsed)
+    for run in {(run.dataset.model_dump_json(), run.method.data_shape): run for _, run in checked}.values():
+        check_first_row(run.dataset, run.method.data_shape)
     for _, run in checked:
         refuse_unwritable(Path(run.store))
     _environment()

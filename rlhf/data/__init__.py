@@ -54,6 +54,23 @@ def load_corpus(spec: ToyDataset | FileDataset, shape: Shape) -> Corpus:
     return Corpus(spec.name, *parts, tuple(story.counts), fingerprint(parts, spec.split), known)
 
 
+def check_first_row(spec: ToyDataset | FileDataset, shape: Shape) -> None:
+    """Raise UserError where a local file cannot be read or its first row does not fit: in moments, before any import.
+
+    Later rows are judged by `load_corpus`; so is a first row that `max_bad_rows` may forgive.
+    """
+    if isinstance(spec, ToyDataset) or spec.path is None:
+        return
+    place, raw = next(read_records(spec.path))
+    try:
+        _formatted(place, raw, spec, shape)
+    except Drop:
+        return
+    except UserError as error:
+        if isinstance(error, WrongSpec) or spec.max_bad_rows == 0:
+            raise
+
+
 def fingerprint(parts: Sequence[Sequence[Row]], spec: SplitSpec) -> str:
     """Return the sha256 (hex) of every row of every part in order, and of the split settings."""
     digest = hashlib.sha256(spec.model_dump_json().encode())
@@ -90,12 +107,9 @@ def _file_rows(spec: FileDataset, shape: Shape, story: _Story) -> list[Row]:
     broken: list[UserError] = []
     last: Mapping[str, Any] = {}
     for place, raw in _records(spec):
+        last = last if isinstance(raw, UserError) else raw
         try:
-            if isinstance(raw, UserError):
-                raise raw
-            last = raw
-            row = FORMATS[spec.format](raw, spec)
-            _refuse_other_shape(spec, row, shape)
+            row = _formatted(place, raw, spec, shape)
             if row.label is False:  # only ever asked as a demonstration, and a rejected answer demonstrates nothing
                 raise Drop("the answer was judged bad")
             kept.append(row)
@@ -104,9 +118,9 @@ def _file_rows(spec: FileDataset, shape: Shape, story: _Story) -> list[Row]:
         except WrongSpec:
             raise
         except UserError as error:
-            broken.append(_located(place, raw, error, spec))
+            broken.append(error)
             if len(broken) > spec.max_bad_rows:
-                raise broken[-1] from None
+                raise
     left = len(kept) + len(broken) + dropped.total()
     story.note("read", left, left)
     if broken:
@@ -127,12 +141,19 @@ def _records(spec: FileDataset) -> Iterator[Record]:
     return read_hub(spec.hub_id, spec.hub_config, spec.revision)
 
 
-def _located(place: str, raw: Mapping[str, Any] | UserError, error: UserError, spec: FileDataset) -> UserError:
-    """Give the error of a row its file and line, and a missing column the name of the format that would fit."""
+def _formatted(place: str, raw: Mapping[str, Any] | UserError, spec: FileDataset, shape: Shape) -> Row:
+    """Read one record in the spec's format; an error has its file and line, and for a missing column what would fit."""
     if isinstance(raw, UserError):
-        return error
-    remedy = _format_hint(raw, spec) if isinstance(error, MissingColumn) else error.remedy
-    return UserError(f"{place}, {error.place}", error.problem, remedy)
+        raise raw
+    try:
+        row = FORMATS[spec.format](raw, spec)
+    except WrongSpec:
+        raise
+    except UserError as error:
+        remedy = _format_hint(raw, spec) if isinstance(error, MissingColumn) else error.remedy
+        raise UserError(f"{place}, {error.place}", error.problem, remedy) from None
+    _refuse_other_shape(spec, row, shape)
+    return row
 
 
 def _format_hint(raw: Mapping[str, Any], spec: FileDataset) -> str:

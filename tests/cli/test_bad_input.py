@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commandline import QUICK, Here, command, tracked
+from commandline import QUICK, Here, command, environment, tracked
 
 PAIR = {"prompt": "How do I pay?", "chosen": "By card.", "rejected": "No."}
 TABLE = ("dataset=table", "evaluation.judge=none", "method=sft", *QUICK[1:2], *QUICK[3:])
@@ -61,11 +63,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in done.err and "rlhf.errors.UserError: method.betta" in done.err
 
 
-MISSING_COLUMN = ("column 'completion': there is no such column, only: question, answer", "dataset.columns=")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
+FIRST_ROW = pytest.mark.parametrize(
     ("name", "content", "more", "parts"),
     [
         ("empty.jsonl", b"", (), ("empty.jsonl: the file holds no rows", "Give a file with data")),
@@ -81,22 +79,61 @@ MISSING_COLUMN = ("column 'completion': there is no such column, only: question,
             (),
             ("pairs.jsonl:1, column 'completion': there is no such column, only: prompt",),
         ),
-        ("prose.jsonl", demonstrations(2) + b"not json\n", (), ("prose.jsonl:3: not JSON", "one JSON object per line")),
-        ("latin.jsonl", demonstrations(1) + b'{"prompt": "caf\xe9"}\n', (), ("latin.jsonl:2: not UTF-8", "as UTF-8")),
         ("list.jsonl", b"[1]\n", (), ("list.jsonl:1: a list where an object with columns was expected",)),
-        ("few.jsonl", demonstrations(3), (), ("dataset.split",)),
         ("rows.xlsx", b"PK", (), ("rows.xlsx: a .xlsx file cannot be read", "Use one of .jsonl")),
-        (
-            "bad.jsonl",
-            demonstrations(40, label=False),
-            ("dataset.columns={prompt: prompt, completion: completion, label: label}",),
-            ("bad.jsonl: no row is left: the answer was judged bad (40)",),
-        ),
         (
             "labels.jsonl",
             demonstrations(40, label="perhaps"),
             ("dataset.columns={prompt: prompt, completion: completion, label: label}",),
             ("labels.jsonl:1, column 'label': 'perhaps' is no label. Use true or false",),
+        ),
+        ("cut.csv", b"prompt;completion\na;b\n", (), ("cut.csv:1: the header is separated by semicolons",)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+
+
+@FIRST_ROW
+def test_a_file_whose_first_row_does_not_fit_is_refused_before_anything_is_made(
+    name: str, content: bytes, more: tuple[str, ...], parts: tuple[str, ...], here: Here, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    line = here(*TABLE, *more, f"dataset.path={name}", folder=tmp_path).refused(2, *parts)
+    assert line[-1] in ".`?)"
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_a_first_row_is_refused_without_importing_torch(tmp_path: Path) -> None:
+    (tmp_path / "columns.jsonl").write_bytes(lines({"question": "a"}))
+    script = f"import sys; sys.argv = ['rlhf', *{[*TABLE, 'dataset.path=columns.jsonl']!r}]\n"
+    script += "from rlhf.__main__ import main\ntry: main()\nfinally: print({'torch', 'datasets'} & set(sys.modules))"
+    run = [sys.executable, "-c", script]
+    done = subprocess.run(run, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (2, "set()")
+    assert "columns.jsonl:1, column 'prompt': there is no such column" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_first_row_that_may_be_broken_is_left_to_the_run(here: Here, tmp_path: Path, shared_store: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(b"not json\n" + demonstrations(120))
+    words = (*TABLE, "dataset.path=rows.jsonl", "dataset.max_bad_rows=1", "tracking=none")
+    done = here(*words, f"store={shared_store}/stages", folder=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "broken rows, first rows.jsonl:1: not JSON" in done.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "content", "more", "parts"),
+    [
+        ("prose.jsonl", demonstrations(2) + b"not json\n", (), ("prose.jsonl:3: not JSON", "one JSON object per line")),
+        ("latin.jsonl", demonstrations(1) + b'{"prompt": "caf\xe9"}\n', (), ("latin.jsonl:2: not UTF-8", "as UTF-8")),
+        ("few.jsonl", demonstrations(3), (), ("dataset.split",)),
+        (
+            "bad.jsonl",
+            demonstrations(40, label=False),
+            ("dataset.columns={prompt: prompt, completion: completion, label: label}",),
+            ("bad.jsonl: no row is left: the answer was judged bad (40)",),
         ),
         (
             "same.jsonl",
