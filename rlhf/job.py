@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,13 @@ from rich.console import Console
 from rlhf.config import Run
 from rlhf.errors import RunFailure, UserError, unwritable
 from rlhf.pipeline import Finished, Job
+from rlhf.report.learning import StageCurves, draw_job
 from rlhf.report.outcome import report_rows
-from rlhf.report.plots import plot_curves
 from rlhf.report.table import comparison_table
 from rlhf.stages.device import choose_device, limit_threads
 from rlhf.stages.evaluate import Evaluator, Row
 from rlhf.tracking import deliver_spool, open_tracker
-from rlhf.verdict import no_learning_loss, warnings_of
+from rlhf.verdict import loss_baseline, loss_unit, warnings_of
 
 SPOOL_HOMES = ("outputs/runs", "multirun")  # where earlier runs may have had to keep their records
 
@@ -106,7 +107,8 @@ def _record(job: Job, finished: Finished, rows: list[Row], judge: Finished | Non
     if rows:
         columns, table = sample_table(rows, job.run.evaluation.table_rows)
         tracked.table("samples", columns, table)
-    for figure in plots(finished, folder / "plots"):
+    upstream = [_curves(stage) for stage in upstream_of(finished, judge)]
+    for figure in draw_job([*upstream, _curves(finished)], folder / "plots"):
         tracked.figure(figure)
     return {
         "metrics": metrics,
@@ -114,6 +116,7 @@ def _record(job: Job, finished: Finished, rows: list[Row], judge: Finished | Non
         "reused": finished.reused,
         "stage": str(finished.folder),
         "curves": finished.result["curves"],
+        "upstream": [asdict(stage) for stage in upstream],
         "rows": [
             {"name": r.name, "role": r.role, "fingerprint": r.fingerprint, "metrics": dict(r.metrics)} for r in rows
         ],
@@ -137,29 +140,21 @@ def sample_table(rows: list[Row], count: int) -> tuple[list[str], list[list[Any]
     return columns, table
 
 
-def plots(finished: Finished, folder: Path) -> list[Path]:
-    """Draw loss (with its no-learning line) and reward curves of a finished stage; returns the PNG files."""
-    curves = finished.result["curves"]
-    line = no_learning_loss(finished.method)
-    baselines = {} if line is None else {"ln 2, nothing learned": line}
-    wanted = {
-        "loss": ({"training": "train/loss", "held out": "eval/loss"}, baselines),
-        "reward": (
-            {"chosen": "train/rewards/chosen", "rejected": "train/rewards/rejected", "margin": "train/rewards/margins"},
-            {"0: reference": 0.0},
-        ),
-        "accuracy": ({"training": "train/accuracy", "held out": "eval/accuracy"}, {"0.5: chance": 0.5}),
-    }
-    files = []
-    for title, (names, lines) in wanted.items():
-        series = {
-            label: [(int(s), float(v)) for s, v in curves[name]] for label, name in names.items() if name in curves
-        }
-        if series:
-            folder.mkdir(parents=True, exist_ok=True)
-            files.append(folder / f"{title}.png")
-            plot_curves({title: series}, files[-1], title=f"{finished.name}: {title}", baselines=lines)
-    return files
+def upstream_of(finished: Finished, judge: Finished | None) -> list[Finished]:
+    """The stages that a job stands on, in the order of the pipeline: what its own started from, then its judge."""
+    found: dict[str, Finished] = {}
+    for last in (finished.start, judge):
+        chain = []
+        while last is not None:
+            chain.append(last)
+            last = last.start
+        found |= {stage.fingerprint: stage for stage in reversed(chain)}
+    return list(found.values())
+
+
+def _curves(stage: Finished) -> StageCurves:
+    method = stage.method
+    return StageCurves(stage.name, method.name, loss_unit(method), loss_baseline(method), stage.result["curves"])
 
 
 def _one_line(error: BaseException) -> str:

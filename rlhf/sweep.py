@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from rlhf.config import Run
+from rlhf.report.learning import IMPLICIT_UNIT, StageCurves, draw_sweep_stages
 from rlhf.report.outcome import report_rows
-from rlhf.report.plots import plot_curves
+from rlhf.report.plots import Panel, plot_curves
 from rlhf.report.table import comparison_table, to_csv, to_markdown
 from rlhf.tracking import open_tracker
-from rlhf.verdict import LN2, no_learning_loss
+from rlhf.verdict import loss_baseline, loss_unit
 
 LEGEND = "Gains, KL and win rates are over the model a run started from; italics: the 95% interval holds no difference."
 PANELS = {  # curve of a job -> title of the panel that shows it
@@ -108,30 +109,29 @@ class Sweep:
         self.summary.metrics({f"jobs/{status}": float(count) for status, count in _statuses(outcomes).items()}, None)
         ids = [outcome["run_id"] for outcome in outcomes if "run_id" in outcome]
         self.console.print(f"files    {self.folder}", highlight=False, soft_wrap=True)
-        self.console.print(
-            f"plots    {self.folder}/curves.png and {self.folder}/JOB/plots", highlight=False, soft_wrap=True
-        )
+        self.console.print(f"plots    {self.folder}/*.png and {self.folder}/JOB/plots", highlight=False, soft_wrap=True)
         if url := self.tracker.compare_url(ids):
             self.console.print(f"open UI  {self.tracker.ui_command}", highlight=False, soft_wrap=True)
             self.console.print(f"compare  {url}", highlight=False, soft_wrap=True)
 
     def _figures(self, outcomes: list[dict[str, Any]]) -> list[Path]:
-        """Draw the jobs' losses and margins side by side."""
-        series: dict[str, dict[str, list[tuple[int, float]]]] = {}
+        """Draw the jobs' losses and margins side by side, and the stages that they stand on."""
+        units = {loss_unit(run.method) for _, run in self.jobs}
+        floors = [loss_baseline(run.method) for _, run in self.jobs]
+        floor = floors[0] if all(other == floors[0] for other in floors) else {}
+        loss = (units.pop() if len(units) == 1 else "loss", floor)
+        panels: dict[str, Panel] = {}
         shared = set.intersection(*(set(outcome["words"]) for outcome in outcomes)) if len(outcomes) > 1 else set()
-        for metric, panel in PANELS.items():
+        for metric, name in PANELS.items():
             for number, outcome in enumerate(outcomes, start=1):
                 if points := outcome.get("curves", {}).get(metric):
                     own = " ".join(word for word in outcome["words"] if word not in shared) or outcome["name"]
-                    label = f"{number}: {own}"
-                    series.setdefault(panel, {})[label] = [(int(step), float(value)) for step, value in points]
-        if not series:
-            return []
-        known = {no_learning_loss(run.method) for _, run in self.jobs}
-        lines = {
-            f"{PANELS[name]}: ln 2, nothing learned": LN2 for name in ("train/loss", "eval/loss") if known == {LN2}
-        }
-        return [plot_curves(series, self.folder / "curves.png", title=f"sweep {self.id}", baselines=lines)]
+                    unit, baselines = loss if metric.endswith("/loss") else (IMPLICIT_UNIT, {})
+                    panel = panels.setdefault(name, Panel({}, unit, baselines))
+                    panel.curves[f"{number}: {own}"] = [(int(step), float(value)) for step, value in points]
+        upstream = [[StageCurves(**stage) for stage in outcome.get("upstream", [])] for outcome in outcomes]
+        figures = draw_sweep_stages(upstream, self.folder / "stages.png", f"sweep {self.id}: the stages below its jobs")
+        return [plot_curves(panels, self.folder / "curves.png", f"sweep {self.id}"), *figures] if panels else figures
 
 
 def _statuses(outcomes: Sequence[dict[str, Any]]) -> dict[str, int]:

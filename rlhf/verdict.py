@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from rlhf.config import DPO, MethodSpec, Reward
+from rlhf.config import DPO, SFT, MethodSpec, Reward
 
 LN2 = math.log(2)
 
@@ -15,6 +15,19 @@ def no_learning_loss(method: MethodSpec) -> float | None:
     if isinstance(method, Reward) or (isinstance(method, DPO) and method.loss_type == ["sigmoid"]):
         return LN2
     return None
+
+
+def loss_baseline(method: MethodSpec) -> dict[str, float]:
+    """The same by the name that a plot gives it; empty where there is no such line."""
+    loss = no_learning_loss(method)
+    return {} if loss is None else {"ln 2, nothing learned": loss}
+
+
+def loss_unit(method: MethodSpec) -> str:
+    """What the method's loss is measured in; for losses without a likelihood of pairs, just that it is one."""
+    if isinstance(method, SFT):
+        return "nats per token"
+    return "loss" if no_learning_loss(method) is None else "nats per pair"
 
 
 def warnings_of(method: MethodSpec, metrics: Mapping[str, float]) -> list[str]:

@@ -21,7 +21,9 @@ def main() -> None:
         print(f"{result['name']}: gold gain over SFT {gain:+.3f}, 95% interval from {low:+.3f}")
         if low <= 0:
             problems.append(f"{result['name']}: the gain's interval holds 0")
-    problems += [f"no {name}" for name in ("curves.png", "0/plots/loss.png") if not (newest / name).exists()]
+    problems += [
+        f"no {name}" for name in ("curves.png", "stages.png", "0/plots/loss.png") if not (newest / name).exists()
+    ]
     sys.exit("\n".join(problems) or 0)
 
 

@@ -149,6 +149,38 @@ def test_an_sft_job_of_its_own_is_the_stage_that_dpo_started_from(place: Place, 
     assert found["cost/pipeline_seconds"] == found["cost/seconds"] == place.stage_metrics("sft")["cost/seconds"]
 
 
+def test_the_curves_of_the_stages_below_a_job_are_kept_and_drawn_built_or_reused(place: Place, dpo, reward) -> None:
+    judged = place.job("method=dpo", "evaluation.judge=reward")  # which reuses all three
+    names = {path.name.partition("-")[0]: path.name for path in place.folder.glob("stages/*-*-*") if path.is_dir()}
+    assert [stage["name"] for stage in dpo["upstream"]] == [stage["name"] for stage in reward["upstream"]]
+    assert [stage["name"] for stage in judged["upstream"]] == [names["sft"], names["reward"]]
+    assert judged["upstream"][0] == dpo["upstream"][0]
+    for stage in judged["upstream"]:
+        kept = json.loads((place.folder / "stages" / stage["name"] / "result.json").read_text())
+        assert stage["curves"] == kept["curves"]
+    drawn = place.folder / f"job{place.count}" / "plots"
+    assert {file.name for file in drawn.iterdir()} == {"loss.png", "accuracy.png", "reward.png"}
+
+
+def test_warnings_about_the_judge_are_told_in_the_job_that_it_judges(
+    place: Place, dpo, reward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlhf.job.warnings_of", lambda method, metrics: [f"about {method.name}"])
+    judged = place.job("method=dpo", "evaluation.judge=reward")
+    assert judged["warnings"] == ["about dpo", "judge: about reward"]
+    assert place.tracked(judged).data.tags["warnings"] == "about dpo | judge: about reward"
+    assert place.job("method=dpo")["warnings"] == ["about dpo"]  # judged by the gold reward
+
+
+def test_a_job_that_trains_nothing_has_the_curves_of_the_stage_that_it_reuses(place: Place, dpo) -> None:
+    again = place.job("method=dpo")
+    assert again["reused"] and again["run_id"] != dpo["run_id"]
+    for outcome in (dpo, again):
+        for name in ("train/loss", "train/rewards/margins"):
+            history = place.client.get_metric_history(outcome["run_id"], name)
+            assert [[point.step, point.value] for point in history] == dpo["curves"][name]
+
+
 def test_reuse_false_trains_again_to_the_same_weights(place: Place, dpo, reward) -> None:
     before = place.stages()
     weights = weights_of(Path(dpo["stage"]) / "model")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,49 +25,60 @@ INK, GREY, GRID = "#222222", "#6b6b6b", "#e6e6e6"
 PANEL_INCHES = (5.4, 3.5)
 PANELS_PER_LINE = 2
 POINTS_WITH_DOTS = 12
+BASELINE_DASHES = ((0, (4, 3)), (0, (1, 2)))  # by the order in which they are given
 
 Curve = Sequence[tuple[int, float]]  # (training step, value)
 
 
-def plot_curves(
-    curves: Mapping[str, Mapping[str, Curve]], path: Path, title: str, baselines: Mapping[str, float]
-) -> Path:
-    """Draw `curves[metric][run]` into a PNG of 150 dpi at `path` and return it.
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes: a line per run, the unit of its vertical axis and dashed lines to compare with, by name."""
 
-    `baselines` are dashed lines, named by what they mark; a name `metric: text` (such as `loss: ln 2`) is drawn in that
-    metric's panel with the label `text`, a name without a known metric in all of them. NaN leaves a gap in its curve.
+    curves: dict[str, Curve]
+    unit: str
+    baselines: Mapping[str, float]
+
+
+def plot_curves(panels: Mapping[str, Panel], path: Path, title: str) -> Path:
+    """Draw `panels`, each under its name, into a PNG of 150 dpi at `path` and return it.
+
+    A run has the same colour in every panel and NaN leaves a gap in its curve. The legend stands below the panels and
+    hides no line.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     # 1. a figure of its own, outside pyplot: no global state, no window
-    across = min(PANELS_PER_LINE, max(len(curves), 1))
-    down = math.ceil(max(len(curves), 1) / across)
-    runs = list(dict.fromkeys(run for lines in curves.values() for run in lines))
-    legend_lines = math.ceil(len(runs) / (2 * across)) if len(runs) > 1 else 0
-    height = PANEL_INCHES[1] * down + 0.45 + 0.24 * legend_lines
+    across = 3 if len(panels) == 3 else min(PANELS_PER_LINE, max(len(panels), 1))
+    down = math.ceil(max(len(panels), 1) / across)
+    runs = list(dict.fromkeys(run for panel in panels.values() for run in panel.curves))
+    marks = list(dict.fromkeys(mark for panel in panels.values() for mark in panel.baselines))
+    named = (runs if len(runs) > 1 else []) + marks
+    height = PANEL_INCHES[1] * down + 0.45 + 0.24 * math.ceil(len(named) / (2 * across))
     figure = Figure(figsize=(PANEL_INCHES[0] * across, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1, wspace=0.04, hspace=0.04)  # type: ignore[union-attr, call-arg]
-    panels = figure.subplots(down, across, squeeze=False).flatten()
+    grid = figure.subplots(down, across, squeeze=False).flatten()
 
-    # 2. the panels; a run has the same colour in each
-    for axes, (metric, lines) in zip(panels, curves.items(), strict=False):
-        for run, curve in lines.items():
+    # 2. the panels
+    for axes, (name, panel) in zip(grid, panels.items(), strict=False):
+        for run, curve in panel.curves.items():
             _draw(axes, run, curve, runs.index(run))
-        _dress(axes, metric)
-        for name, value in baselines.items():
-            _draw_baseline(axes, metric, name, value, set(curves))
-    for axes in panels[len(curves) :]:
+        _dress(axes, name, panel.unit)
+        for mark, value in panel.baselines.items():
+            dashes = BASELINE_DASHES[marks.index(mark) % len(BASELINE_DASHES)]
+            axes.axhline(value, color=GREY, linestyle=dashes, linewidth=1.1, zorder=1, label=mark)
+    for axes in grid[len(panels) :]:
         axes.set_visible(False)
+    figure.align_ylabels()
 
     # 3. one title and one legend for all
     figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold", color=INK)
-    if len(runs) > 1:
-        handles = {line.get_label(): line for axes in panels for line in axes.get_lines() if line.get_label() in runs}
+    handles = {line.get_label(): line for axes in grid for line in axes.get_lines()}
+    if named:
         figure.legend(
-            [handles[run] for run in runs if run in handles],
-            [run for run in runs if run in handles],
+            [handles[name] for name in named],
+            named,
             loc="outside lower left",
             ncols=2 * across,
             frameon=False,
@@ -93,11 +105,12 @@ def _draw(axes: Axes, run: str, curve: Curve, index: int) -> None:
     )
 
 
-def _dress(axes: Axes, metric: str) -> None:
+def _dress(axes: Axes, name: str, unit: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_title(metric, loc="left", fontsize=11, color=INK)
+    axes.set_title(name, loc="left", fontsize=11, color=INK)
     axes.set_xlabel("training step", fontsize=9, color=GREY)
+    axes.set_ylabel(unit, fontsize=9, color=GREY)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -106,23 +119,3 @@ def _dress(axes: Axes, metric: str) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color("#bdbdbd")
-
-
-def _draw_baseline(axes: Axes, metric: str, name: str, value: float, metrics: set[str]) -> None:
-    panel, colon, text = name.partition(": ")
-    named = bool(colon) and panel in metrics
-    if named and panel != metric:
-        return
-    axes.axhline(value, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, zorder=1)
-    axes.annotate(
-        text if named else name,
-        xy=(1.0, value),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, 3),
-        textcoords="offset points",
-        ha="right",
-        va="bottom",
-        fontsize=9,
-        color=GREY,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
-    )

@@ -7,16 +7,22 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from rlhf.report import plots
 
-CURVES = {
-    "loss": {
-        "beta=0.1": [(step, 0.693 - 0.01 * step) for step in range(20)],
-        "beta=0.3": [(0, 0.69), (10, math.nan), (20, 0.6)],
-    },
-    "reward": {"beta=0.1": [(0, 0.0), (20, 1.0)]},
-    "kl": {"beta=0.3": [(5, 2.0)]},
+PANELS = {
+    "loss": plots.Panel(
+        {
+            "beta=0.1": [(step, 0.693 - 0.01 * step) for step in range(20)],
+            "beta=0.3": [(0, 0.69), (10, math.nan), (20, 0.6)],
+        },
+        "nats per pair",
+        {"ln 2": math.log(2)},
+    ),
+    "reward": plots.Panel({"beta=0.1": [(0, 0.0), (20, 1.0)]}, "", {}),
+    "kl": plots.Panel({"beta=0.3": [(5, 2.0)]}, "nats", {"none": 0.0}),
+    "accuracy": plots.Panel({"beta=0.3": [(5, 0.6)]}, "share", {}),
 }
 
 
@@ -30,7 +36,7 @@ def png_size(path: Path) -> tuple[int, int]:
 def test_a_png_of_150_dpi_on_white(tmp_path: Path) -> None:
     from matplotlib.image import imread
 
-    path = plots.plot_curves(CURVES, tmp_path / "new" / "curves.png", "A study", {"loss: ln 2": math.log(2)})
+    path = plots.plot_curves(PANELS, tmp_path / "new" / "curves.png", "A study")
     assert png_size(path)[0] == 2 * plots.PANEL_INCHES[0] * 150
     pixels = imread(path)
     assert np.allclose(pixels[0, 0, :3], 1.0)
@@ -40,24 +46,32 @@ def test_a_png_of_150_dpi_on_white(tmp_path: Path) -> None:
     )
 
 
-def test_a_named_baseline_is_drawn_in_its_panel_and_others_in_all(tmp_path: Path) -> None:
+def test_panels_have_their_units_and_baselines_and_the_legend_names_each_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from matplotlib.figure import Figure
 
-    axes = Figure().subplots(1, 2)
-    for panel, metric in zip(axes, ("loss", "reward"), strict=True):
-        plots._draw_baseline(panel, metric, "loss: ln 2", math.log(2), {"loss", "reward"})
-        plots._draw_baseline(panel, metric, "chance", 0.5, {"loss", "reward"})
-    drawn = [
-        [(text.get_text(), line.get_ydata()[0]) for text, line in zip(p.texts, p.get_lines(), strict=True)]
-        for p in axes
-    ]
-    assert drawn == [[("ln 2", math.log(2)), ("chance", 0.5)], [("chance", 0.5)]]
-    assert axes[0].get_lines()[0].get_linestyle() == "--"
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    plots.plot_curves(PANELS, tmp_path / "curves.png", "A study")
+    (figure,) = drawn
+    found = {axes.get_title(loc="left"): axes for axes in figure.axes}
+    assert {name: axes.get_ylabel() for name, axes in found.items()} == {n: p.unit for n, p in PANELS.items()}
+    assert {axes.get_xlabel() for axes in figure.axes} == {"training step"}
+    lines = {name: {line.get_label(): line for line in axes.get_lines()} for name, axes in found.items()}
+    assert [name for name in lines if "ln 2" in lines[name]] == ["loss"]
+    assert lines["loss"]["ln 2"].get_ydata()[0] == math.log(2)
+    assert lines["loss"]["ln 2"].get_linestyle() != lines["loss"]["beta=0.1"].get_linestyle()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["beta=0.1", "beta=0.3", "ln 2", "none"]
+    figure.draw_without_rendering()
+    box = legend.get_window_extent()
+    assert not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes)
 
 
 def test_one_run_one_panel_and_nothing_at_all(tmp_path: Path) -> None:
-    one = plots.plot_curves({"loss": {"dpo": [(0, 1.0)]}}, tmp_path / "one.png", "One", {})
-    none = plots.plot_curves({}, tmp_path / "none.png", "None", {})
+    one = plots.plot_curves({"loss": plots.Panel({"dpo": [(0, 1.0)]}, "", {})}, tmp_path / "one.png", "One")
+    none = plots.plot_curves({}, tmp_path / "none.png", "None")
     assert png_size(one)[0] == png_size(none)[0] == plots.PANEL_INCHES[0] * 150
 
 

@@ -72,6 +72,7 @@ def test_the_table_holds_four_policies_and_each_control_once_sorted_by_reward(sw
         ("tiny_mt5", "0.2"),
     ]
     assert list((place / "multirun").rglob("*.log")) == []
+    assert {file.name for file in folder_of(swept, place).glob("*.png")} == {"curves.png", "stages.png"}
     for column in ("loss", "reward", "KL", "time", "memory"):
         assert all(float(row[column]) == float(row[column]) for row in policies)
     shown = swept.out[swept.out.rindex("sweep ") :]

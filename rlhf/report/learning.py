@@ -1,0 +1,73 @@
+"""The learning curves of a job, stage by stage: its own and those of the stages that it stands on, new or reused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlhf.report.plots import Curve, Panel, plot_curves
+
+CHANCE, REFERENCE = {"0.5, chance": 0.5}, {"0, the reference": 0.0}
+SHARE, IMPLICIT_UNIT = "share of pairs", "beta x nats per response"
+SIDES = {"train": "training", "eval": "held out"}
+IMPLICIT = {side: f"train/rewards/{side}" for side in ("chosen", "rejected", "margins")}
+ACCURACIES = ("accuracy", "rewards/accuracies")  # of a reward model, and of a policy's implicit reward
+
+
+@dataclass(frozen=True)
+class StageCurves:
+    """What one stage logged while it learned."""
+
+    name: str  # its folder: method-model-fingerprint
+    method: str
+    loss_unit: str
+    floor: Mapping[str, float]  # the loss of a model that has learned nothing, by name; empty where there is none
+    curves: Mapping[str, Curve]  # metric, such as eval/loss -> points
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.name.partition("-")[2].rpartition("-")[0]
+
+    def of(self, metric: str) -> dict[str, Curve]:
+        """The metric in training and on held-out rows, as far as it was logged."""
+        return {label: self.curves[f"{s}/{metric}"] for s, label in SIDES.items() if f"{s}/{metric}" in self.curves}
+
+    def accuracy(self) -> dict[str, Curve]:
+        """The share of pairs in the right order."""
+        return next((found for metric in ACCURACIES if (found := self.of(metric))), {})
+
+
+def draw_job(stages: Sequence[StageCurves], folder: Path) -> list[Path]:
+    """Draw a job's stages in the order in which they ran, the job's own last: a panel each of losses and accuracies.
+
+    Returns the PNG files: `loss.png`, `accuracy.png` and, for a policy with an implicit reward, `reward.png`.
+    """
+    own = stages[-1]
+    losses = {f"{s.method} loss": Panel(s.of("loss"), s.loss_unit, s.floor) for s in stages if s.of("loss")}
+    accuracies = {f"{s.method} accuracy": Panel(s.accuracy(), SHARE, CHANCE) for s in stages if s.accuracy()}
+    rewards = {side: own.curves[name] for side, name in IMPLICIT.items() if name in own.curves}
+    implicit = {f"{own.method} implicit reward": Panel(rewards, IMPLICIT_UNIT, REFERENCE)} if rewards else {}
+    figures = {"loss": losses, "accuracy": accuracies, "reward": implicit}
+    return [
+        plot_curves(panels, folder / f"{name}.png", f"{own.name}: {name}") for name, panels in figures.items() if panels
+    ]
+
+
+def draw_sweep_stages(jobs: Sequence[Sequence[StageCurves]], path: Path, title: str) -> list[Path]:
+    """Draw the stages that the jobs of a sweep stand on, one line per stage however many jobs share it."""
+    stages = list({stage.name: stage for job in jobs for stage in job}.values())
+    models = [(stage.method, stage.model) for stage in stages]
+    panels: dict[str, Panel] = {}
+    for stage in stages:
+        label = stage.model if models.count((stage.method, stage.model)) == 1 else stage.name.partition("-")[2]
+        kinds = (
+            ("loss", stage.of("loss"), stage.loss_unit, stage.floor),
+            ("accuracy", stage.accuracy(), SHARE, CHANCE),
+        )
+        for kind, sides, unit, baselines in kinds:
+            for side, curve in sides.items():
+                panel = panels.setdefault(f"{stage.method} {kind}, {side}", Panel({}, unit, baselines))
+                panel.curves[label] = curve
+    return [plot_curves(panels, path, title)] if panels else []
