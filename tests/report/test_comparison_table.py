@@ -120,6 +120,18 @@ def test_csv_has_full_numbers_and_the_reason() -> None:
     assert lines[4]["failure"] == "loss is NaN at step 30" and lines[4]["loss"] == ""
 
 
+def test_each_failed_job_has_its_own_reason_in_the_csv() -> None:
+    failed = [ReportRow(f"dpo-{name}", "failed", {}, {}, f"reason {name}") for name in "abc"]
+    lines = csv.DictReader(io.StringIO(to_csv([failed[0], ROWS[2], failed[1], ROWS[0], failed[2]])))
+    assert {line["run"]: line["failure"] for line in lines} == {
+        "dpo-1": "",
+        "base (control)": "",
+        "dpo-a (failed)": "reason a",
+        "dpo-b (failed)": "reason b",
+        "dpo-c (failed)": "reason c",
+    }
+
+
 def test_markdown_marks_unclear_differences_and_escapes_bars() -> None:
     text = to_markdown([*ROWS, ReportRow("a|b", "policy", {}, {"final/reward": 0.0}, "")])
     assert "| *0.52 [.45, .59]* |" in text and "a\\|b" in text

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 from rlhf.compose import jobs, parse_words
+from rlhf.errors import RunFailure
 from rlhf.evaluation.reward import judge_pairs
 from rlhf.models.load import load_policy, load_scorer
 from rlhf.pipeline import Finished, Job
+from rlhf.stages import training
 from rlhf.stages.device import choose_device
 from rlhf.stages.evaluate import Evaluator
 from rlhf.tracking import NullRun, NullTracker
@@ -95,3 +99,65 @@ def test_a_reused_stage_is_priced_by_the_hardware_of_the_job_that_reuses_it(tmp_
     finished = again.build(again.run.method, upstream=False)
     assert finished.reused
     assert finished.result["metrics"]["cost/usd"] == pytest.approx(measured["cost/seconds"])
+
+
+ANSWERS = ("method=sft", "++method.trainer.max_steps=2")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
+    """`measured(word, ...)` -> names of the policies whose answers a job had to sample; all jobs share one store."""
+    store = tmp_path_factory.mktemp("answers")
+
+    def files() -> dict[Path, int]:
+        return {file: file.stat().st_mtime_ns for file in (store / "evaluations").glob("*.json")}
+
+    def new(*words: str) -> list[str]:
+        before = files()
+        job = job_of(store, *ANSWERS, *words)
+        Evaluator(job).rows(job.build(job.run.method, upstream=False))
+        return sorted(file.name.partition("-")[0] for file, time in files().items() if before.get(file) != time)
+
+    assert new() == ["base", "sft"]
+    return new
+
+
+@pytest.mark.parametrize(
+    ("word", "sampled"),
+    [
+        ("evaluation.table_rows=2", []),  # is shown otherwise, not sampled otherwise
+        ("evaluation.bootstrap=20", []),
+        ("evaluation.temperature=0.5", ["base", "sft"]),
+        ("evaluation.max_new_tokens=7", ["base", "sft"]),
+        ("evaluation.prompts=5", ["base", "sft"]),
+        ("evaluation.seed=1234", ["base", "sft"]),
+        ("evaluation.judge=none", ["base", "sft"]),
+        ("++method.trainer.max_steps=3", ["sft"]),  # another policy on the same base
+        ("reuse=false", ["base", "sft"]),
+    ],
+)
+def test_stored_answers_serve_the_same_model_settings_and_judge_alone(word: str, sampled: list[str], measured) -> None:
+    assert measured(word) == sampled
+
+
+def test_running_out_of_memory_keeps_the_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half the batch may fit, so what was learned is not thrown away: the same command goes on from there."""
+    words = ("method=sft", "++method.trainer.max_steps=4", "++method.trainer.save_steps=2")
+    plain = training.Checkpoints.on_save
+
+    def full(self: Any, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        plain(self, args, state, control, **rest)
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    job = job_of(tmp_path, *words)
+    with monkeypatch.context() as patched, pytest.raises(RunFailure, match="Halve .*batch_size") as failure:
+        patched.setattr(training.Checkpoints, "on_save", full)
+        job.build(job.run.method, upstream=False)
+    assert failure.value.resumable
+    (partial,) = tmp_path.glob("sft-*.partial")
+    assert (partial / "checkpoints" / "checkpoint-2" / training.WHOLE).exists()
+    again = job_of(tmp_path, *words)
+    again.console = Console(file=io.StringIO())
+    finished = again.build(again.run.method, upstream=False)
+    assert "resumed from step 2" in again.console.file.getvalue()
+    assert [step for step, _ in finished.result["curves"]["train/loss"]][-1] == 4

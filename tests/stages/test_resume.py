@@ -9,13 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 
+from rlhf.pipeline import STAGES
 from rlhf.stages import training
+from rlhf.tracking import NullRun
 from tests.bench import context_of, corpus_of, few, same, stage_run, train, weights_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -210,6 +214,36 @@ def test_a_stage_stopped_at_any_step_goes_on_exactly(
     resumed = train(run, tmp_path, corpus)
     assert resumed.curves == hoped.curves
     assert same(weights_of(tmp_path / "model"), weights)
+
+
+class Kept(NullRun):
+    """A tracked run that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, list[tuple[int, float]]] = {}
+
+    def metrics(self, values: Mapping[str, float], step: int | None) -> None:
+        for name, value in values.items():
+            self.sent.setdefault(name, []).append((int(step or 0), value))
+
+
+def test_the_tracked_run_that_goes_on_has_the_curves_from_the_first_step(tmp_path: Path, monkeypatch, whole) -> None:
+    """The interrupted attempt was another run of the store, and is shown as failed."""
+    run, corpus, hoped, _ = whole("sft", "random")
+    plain = training.Checkpoints.on_save
+
+    def stop(self, args, state, control, **rest) -> None:
+        plain(self, args, state, control, **rest)
+        if state.global_step == 5:
+            raise Stopped
+
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr(training.Checkpoints, "on_save", stop)
+        train(run, tmp_path, corpus)
+    kept = Kept()
+    STAGES["sft"](replace(context_of(run, tmp_path, corpus), tracked=kept))
+    for name in ("train/loss", "eval/loss"):
+        assert kept.sent[name] == hoped.curves[name]
 
 
 @pytest.mark.parametrize("sampling", ["random", "group_by_length"])

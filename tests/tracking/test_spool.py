@@ -181,6 +181,25 @@ def test_the_spool_of_a_killed_process_is_delivered_as_failed_and_of_a_living_on
     assert tracking.deliver_spool(up, tmp_path) == 1
 
 
+def test_a_spool_without_its_first_line_is_told_and_kept_and_holds_up_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = open_real(make_spec(f"http://127.0.0.1:{closed_port()}"), tmp_path / "b").start_run(
+        "whole", role="job", tags={}, params={}
+    )
+    run.metrics({"loss": 1.0}, 1)
+    run.end("FINISHED")
+    (whole,) = (tmp_path / "b" / "spool").glob("*.jsonl")
+    headless = tmp_path / "a" / "spool" / "headless.jsonl"  # is looked at before the whole one
+    headless.parent.mkdir(parents=True)
+    headless.write_text("".join(whole.read_text().splitlines(keepends=True)[1:]))
+    up = make_spec(f"sqlite:///{tmp_path}/mlflow.db")
+    assert tracking.deliver_spool(up, tmp_path) == 1
+    assert f"{headless} lost its first line" in caplog.text
+    assert headless.exists()
+    assert [info.name for info in open_real(up, tmp_path / "c").find({})] == ["whole"]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk without space")
 def test_a_full_disk_on_top_of_a_dead_store_still_does_not_raise(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
