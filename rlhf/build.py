@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from rlhf.config import DPO, FileDataset, MethodSpec, Run, Spec
+from rlhf.config import DPO, PPO, FileDataset, MethodSpec, Run, Spec
 from rlhf.errors import UserError
 from rlhf.suggest import did_you_mean
 from rlhf.trainer_fields import check_architecture, check_losses, check_trainer
@@ -168,8 +168,36 @@ def _clashes(run: Run) -> Iterator[str]:
     yield from check_architecture(model.architecture)
     if isinstance(method, DPO):
         yield from check_losses(method.loss_type, method.label_smoothing)
+    if isinstance(method, PPO):
+        yield from _ppo_clashes(run, method)
     for place, spec in _stages(run):
         yield from check_trainer(spec.name, spec.trainer, f"{place}.trainer")
+
+
+def _ppo_clashes(run: Run, method: PPO) -> Iterator[str]:
+    """Tell what PPO cannot do with the data, the precision or the sizes that it was given."""
+    if run.precision == "fp16":
+        yield (
+            "precision: fp16 overflows in PPO's probability ratios, and its gradient scaler cannot skip the rest of an "
+            "update. Use precision=bf16 or precision=fp32."
+        )
+    if method.prompts_per_step < method.minibatches:
+        yield (
+            f"method.minibatches: {method.prompts_per_step} prompts do not make {method.minibatches} minibatches. "
+            "Lower method.minibatches, or raise method.prompts_per_step."
+        )
+    for name, source in method.rewards.items():
+        place = f"method.rewards.{name}"
+        if source.kind == "gold" and isinstance(run.dataset, FileDataset):
+            yield (
+                f"{place}.kind: the gold reward is known only for support_toy, not for {run.dataset.name}. "
+                f"Use {place}.kind=stage or a function of your own."
+            )
+        for key in ("folder", "path"):
+            folder = getattr(source, key, None)
+            local = key == "folder" or source.kind == "linear" or str(folder).startswith(("/", "./", "../", "~"))
+            if folder is not None and local and not Path(folder).expanduser().exists():
+                yield f"{place}.{key}: there is no {folder}. Give one that exists."
 
 
 def _stages(run: Run) -> tuple[tuple[str, MethodSpec], ...]:
@@ -178,7 +206,7 @@ def _stages(run: Run) -> tuple[tuple[str, MethodSpec], ...]:
 
 def _needed(run: Run) -> list[tuple[str, MethodSpec]]:
     """Return the stages that this run trains, with their places."""
-    judged = run.method.trains_policy and run.evaluation.judge == "reward"
+    judged = run.method.uses_reward_stage or (run.method.trains_policy and run.evaluation.judge == "reward")
     wanted = {"method": True, "upstream.reward": judged}
     wanted["upstream.sft"] = run.method.starts_from == "sft" or (judged and run.upstream.reward.starts_from == "sft")
     return [(place, stage) for place, stage in _stages(run) if wanted[place]]
@@ -216,6 +244,11 @@ def _source_clashes(run: Run) -> Iterator[str]:
         yield (
             f"evaluation.judge: a reward model needs pairs and {dataset.name} holds demonstrations. "
             "Use evaluation.judge=none."
+        )
+    elif not pairs and run.method.uses_reward_stage:
+        yield (
+            f"method.rewards: a reward model needs pairs and {dataset.name} holds demonstrations. Name a finished "
+            "reward stage (method.rewards.judge.folder=FOLDER) or another kind of reward."
         )
 
 

@@ -8,105 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-Family = Literal["causal", "seq2seq", "encoder"]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-class Spec(BaseModel):
-    """A frozen group of settings; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-class TemplateSpec(Spec):
-    """How a conversation becomes text. `chat` uses the tokenizer's own chat template and ignores the other fields.
-
-    Otherwise the text of a prompt is the concatenation of `system`, `user` and `assistant` (each with `{content}`) over
-    the messages, then `response_prefix`; the response is `response` with `{content}`.
-    """
-
-    name: str
-    chat: bool
-    system: str
-    user: str
-    assistant: str
-    response_prefix: str
-    response: str
-
-
-class MethodRates(Spec):
-    """A learning rate per method."""
-
-    sft: PositiveFloat
-    reward: PositiveFloat
-    dpo: PositiveFloat
-
-
-class LearningRates(Spec):
-    """Learning rates that suit a model, in full and under an adapter; `method.trainer.learning_rate` takes them."""
-
-    none: MethodRates
-    lora: MethodRates
-
-
-class ModelSpec(Spec):
-    """One architecture: where its weights come from and how its family is prompted, adapted and scored."""
-
-    name: str
-    family: Family
-    init: Literal["pretrained", "random", "tiny"]
-    hub_id: str | None
-    revision: str | None
-    path: str | None
-    architecture: dict[str, Any]  # keyword arguments of the config class, with `model_type`
-    tokenizer: str | None  # folder or hub id of a tokenizer other than the model's own
-    template: TemplateSpec
-    learning_rates: LearningRates
-    context_length: PositiveInt
-    lora_targets: list[str]
-    classifier_head: str  # name of the sequence-classification head's module
-    trust_remote_code: bool
-
-
-class NoAdapter(Spec):
-    """Full fine-tuning."""
-
-    name: Literal["none"]
-
-
-class LoraAdapter(Spec):
-    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685). `targets: null` takes the model's own `lora_targets`."""
-
-    name: Literal["lora"]
-    r: PositiveInt
-    alpha: PositiveFloat
-    dropout: Fraction
-    targets: list[str] | None
-    use_rslora: bool
-
-
-class NoQuantization(Spec):
-    """Weights stay as loaded."""
-
-    name: Literal["none"]
-
-
-class Int8Quantization(Spec):
-    """LLM.int8 (Dettmers et al. 2022, arXiv 2208.07339) through bitsandbytes."""
-
-    name: Literal["int8"]
-    threshold: float
-
-
-class Nf4Quantization(Spec):
-    """4-bit NormalFloat, doubly quantised (QLoRA, Dettmers et al. 2023, arXiv 2305.14314), through bitsandbytes."""
-
-    name: Literal["nf4"]
-    double_quant: bool
-    compute_dtype: Literal["bfloat16", "float16", "float32"]
+from rlhf.model_spec import Int8Quantization, LoraAdapter, ModelSpec, Nf4Quantization, NoAdapter, NoQuantization
+from rlhf.ppo_spec import CriticSpec, GuardSpec, KLSpec, RewardSourceSpec, SampleTableSpec
+from rlhf.spec import Share, Spec
 
 
 class SplitSpec(Spec):
@@ -157,6 +63,7 @@ class Method(Spec):
     """What every training method shares. `trainer` holds differences from the library's own training arguments."""
 
     needs_reference: ClassVar[bool] = False
+    has_implicit_reward: ClassVar[bool] = False  # beta x log(policy / reference), measured on held-out pairs
     trains_policy: ClassVar[bool] = True
     data_shape: ClassVar[Literal["demonstration", "preference"]]
 
@@ -164,6 +71,16 @@ class Method(Spec):
     max_prompt_tokens: PositiveInt
     max_response_tokens: PositiveInt
     trainer: dict[str, Any]
+
+    @property
+    def uses_reward_stage(self) -> bool:
+        """Whether a reward model that is trained upstream teaches it."""
+        return False
+
+    @property
+    def reward_sources(self) -> dict[str, RewardSourceSpec]:
+        """What scores its samples, by name."""
+        return {}
 
 
 class SFT(Method):
@@ -185,11 +102,50 @@ class DPO(Method):
     """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290) and TRL's other pairwise losses."""
 
     needs_reference: ClassVar[bool] = True
+    has_implicit_reward: ClassVar[bool] = True
     data_shape: ClassVar = "preference"
     name: Literal["dpo"]
     beta: PositiveFloat
     loss_type: Annotated[list[str], Field(min_length=1), BeforeValidator(lambda v: [v] if isinstance(v, str) else v)]
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)]
+
+
+class PPO(Method):
+    """Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347) against reward sources, KL to the start.
+
+    One step samples `prompts_per_step` responses (over all processes), credits them, improves on them `epochs` times.
+    """
+
+    needs_reference: ClassVar[bool] = True
+    data_shape: ClassVar = "demonstration"  # its prompts
+    name: Literal["ppo"]
+    prompts_per_step: PositiveInt
+    epochs: PositiveInt
+    minibatches: PositiveInt
+    microbatch_tokens: PositiveInt  # padded tokens per forward and backward pass
+    temperature: PositiveFloat
+    clip: Share
+    critic: CriticSpec
+    gamma: Annotated[float, Field(gt=0, le=1)]
+    gae_lambda: Annotated[float, Field(ge=0, le=1)]
+    kl: KLSpec
+    rewards: Annotated[dict[str, RewardSourceSpec], Field(min_length=1)]
+    normalize_rewards: NonNegativeInt  # responses of the start sampled for mean and standard deviation; 0: as they are
+    reward_clip: PositiveFloat | None
+    whiten_rewards: bool
+    missing_eos_penalty: NonNegativeFloat
+    guard: GuardSpec
+    samples: SampleTableSpec
+
+    @property
+    def uses_reward_stage(self) -> bool:
+        """Whether a reward model that is trained upstream scores the samples."""
+        return any(source.kind == "stage" and source.folder is None for source in self.rewards.values())
+
+    @property
+    def reward_sources(self) -> dict[str, RewardSourceSpec]:
+        """What scores its samples, by name."""
+        return self.rewards
 
 
 class EvaluationSpec(Spec):
@@ -233,7 +189,7 @@ class UpstreamSpec(Spec):
     reward: Reward
 
 
-MethodSpec = Annotated[SFT | Reward | DPO, Field(discriminator="name")]
+MethodSpec = Annotated[SFT | Reward | DPO | PPO, Field(discriminator="name")]
 AdapterSpec = Annotated[NoAdapter | LoraAdapter, Field(discriminator="name")]
 QuantizationSpec = Annotated[NoQuantization | Int8Quantization | Nf4Quantization, Field(discriminator="name")]
 DatasetSpec = Annotated[ToyDataset | FileDataset, Field(discriminator="format")]

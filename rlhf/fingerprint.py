@@ -12,7 +12,7 @@ from typing import Any
 from rlhf.config import Method, ModelSpec, Run
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "tokenizers")
-SOURCES = ("stages/*", "models/*", "data/*", "evaluation/*", "losses.py", "kl.py", "config.py")
+SOURCES = ("stages/*", "ppo/*", "models/*", "data/*", "evaluation/*", "losses.py", "kl.py", "config.py", "*spec.py")
 
 
 def digest(value: Any) -> str:

@@ -25,3 +25,29 @@ def response_kl(step_kl: Tensor, mask: Tensor) -> Tensor:
     than that of log-ratio estimators and no value is negative).
     """
     return (step_kl * mask).sum(dim=-1)
+
+
+def k1(logp: Tensor, other_logp: Tensor) -> Tensor:
+    """Estimate KL(p || q) from samples of p by log p - log q: unbiased, of either sign; any shape, nats.
+
+    The names k1, k2, k3 are Schulman's (http://joschu.net/blog/kl-approx.html). As a penalty inside the reward it has
+    the right optimum, p proportional to q exp(r / beta).
+    """
+    return logp - other_logp
+
+
+def k2(logp: Tensor, other_logp: Tensor) -> Tensor:
+    """Half the squared log-ratio: biased as a value, but its gradient in p is in expectation that of KL(p || q).
+
+    That holds for log-probs of whole responses, not token by token: sum the log-ratios first.
+    """
+    return 0.5 * (logp - other_logp).square()
+
+
+def k3(logp: Tensor, other_logp: Tensor) -> Tensor:
+    """Estimate KL(p || q) from samples of p by q/p - 1 - log(q/p): unbiased, never negative.
+
+    A monitor only: neither in the reward nor as a loss does it have p proportional to q exp(r / beta) as optimum.
+    """
+    ratio = other_logp - logp
+    return ratio.exp() - 1 - ratio

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -20,17 +19,28 @@ from rich.markup import escape
 from rlhf.config import MethodSpec, Run
 from rlhf.data import load_corpus
 from rlhf.data.rows import Corpus
+from rlhf.disk import folder_bytes, refusing_full_disk
 from rlhf.errors import RunFailure, UserError
 from rlhf.evaluation.cost import CostMeter, pipeline_costs, priced
 from rlhf.fingerprint import base_identity, digest, digest_files, file_sizes, stage_fingerprint
 from rlhf.models.codec import Codec
 from rlhf.models.load import Source, load_tokenizer, resolve_base
-from rlhf.stages import dpo, reward, sft
+from rlhf.ppo.rewards import identities
+from rlhf.stages import dpo, ppo, reward, sft
 from rlhf.stages.context import BASE, Device, StageContext, StageFunction, as_json
 from rlhf.tracking import NullRun, NullTracker, TrackedRun, Tracker
 
-LEAST_FREE_BYTES = 1 << 20
-STAGES: dict[str, StageFunction] = {"sft": sft.run, "reward": reward.run, "dpo": dpo.run}
+STAGES: dict[str, StageFunction] = {"sft": sft.run, "reward": reward.run, "dpo": dpo.run, "ppo": ppo.run}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a stage stands on."""
+
+    source: Source  # the weights it starts from
+    fingerprint: str  # of those weights
+    start: Finished | None  # the stage that made them; None for the base model or a folder
+    judge: Finished | None  # the reward stage that teaches it
 
 
 @dataclass(frozen=True)
@@ -42,9 +52,7 @@ class Finished:
     fingerprint: str
     result: Mapping[str, Any]
     reused: bool
-    start: Finished | None  # the stage it started from; None for the base model or a folder
-    origin: Source  # the weights it started from
-    origin_fingerprint: str
+    origin: Origin
 
     @property
     def name(self) -> str:
@@ -111,25 +119,32 @@ class Job:
 
     def build(self, method: MethodSpec, *, upstream: bool) -> Finished:
         """Return the finished stage of `method`: reused, resumed or trained now (and its upstream stages before it)."""
-        source, start = self._start(method)
-        corpus = self.corpus(method.data_shape)
-        origin = start.fingerprint if start else self._untrained(method)
+        origin = self._origin(method)
+        upstream_of_it = digest([origin.fingerprint, *self._teachers(method, origin.judge)])
         fingerprint = stage_fingerprint(
-            self.run, method, corpus.fingerprint, origin, self.device.kind, self.device.precision
+            self.run,
+            method,
+            self.corpus(method.data_shape).fingerprint,
+            upstream_of_it,
+            self.device.kind,
+            self.device.precision,
         )
         if fingerprint not in self._built:
-            self._built[fingerprint] = self._finish(method, source, start, origin, fingerprint, upstream)
+            self._built[fingerprint] = self._finish(method, origin, fingerprint, upstream)
         return self._built[fingerprint]
 
-    def _finish(
-        self,
-        method: MethodSpec,
-        source: Source,
-        start: Finished | None,
-        origin: str,
-        fingerprint: str,
-        upstream: bool,
-    ) -> Finished:
+    def _origin(self, method: MethodSpec) -> Origin:
+        """Find or build what `method` stands on."""
+        source, start = self._start(method)
+        judge = self.build(self.run.upstream.reward, upstream=True) if method.uses_reward_stage else None
+        return Origin(source, start.fingerprint if start else self._untrained(method), start, judge)
+
+    def _teachers(self, method: MethodSpec, judge: Finished | None) -> list[str]:
+        """Hash what scores a method's samples: the reward stage, and the files behind other sources."""
+        named = identities(method.reward_sources)
+        return [*([judge.fingerprint] if judge else []), *(named[name] for name in sorted(named))]
+
+    def _finish(self, method: MethodSpec, origin: Origin, fingerprint: str, upstream: bool) -> Finished:
         """Take the stage from the store, or train it while others that need it wait."""
         folder = self.store / f"{method.name}-{self.run.model.name}-{fingerprint[:12]}"
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -141,9 +156,9 @@ class Job:
                     self._resend(result["curves"])
                 self.console.print(f"[green]reused[/] {folder.name}")
                 self.tracked.tags({f"reused.{method.name}": folder.name})
-                return Finished(method, folder, fingerprint, result, True, start, source, origin)
-            result = self._train(method, source, self.corpus(method.data_shape), folder, upstream)
-        return Finished(method, folder, fingerprint, result, False, start, source, origin)
+                return Finished(method, folder, fingerprint, result, True, origin)
+            result = self._train(method, origin, folder, upstream)
+        return Finished(method, folder, fingerprint, result, False, origin)
 
     def _stored(self, folder: Path) -> dict[str, Any] | None:
         """Read a finished stage's result; None where there is none, or where its files are not what was written."""
@@ -186,9 +201,7 @@ class Job:
             return Source(base=self.base.base, adapter=folder, kind=self.base.kind), None
         return Source(base=folder, adapter=None, kind="folder"), None
 
-    def _train(
-        self, method: MethodSpec, source: Source, corpus: Corpus, folder: Path, upstream: bool
-    ) -> dict[str, Any]:
+    def _train(self, method: MethodSpec, origin: Origin, folder: Path, upstream: bool) -> dict[str, Any]:
         """Run the stage in a `.partial` folder that takes the final name when it is complete."""
         work, codec = folder.with_name(f"{folder.name}.partial"), self.codec(method)
         work.mkdir(exist_ok=True)
@@ -198,8 +211,9 @@ class Job:
             context = StageContext(
                 run=self.run,
                 method=method,
-                source=source,
-                corpus=corpus,
+                source=origin.source,
+                judge=origin.judge.folder if origin.judge else None,
+                corpus=self.corpus(method.data_shape),
                 codec=codec,
                 device=self.device,
                 folder=work,
@@ -253,13 +267,16 @@ class Job:
         tracked.end("FINISHED")
 
     def pipeline_cost(self, finished: Finished) -> dict[str, float]:
-        """Sum the cost of a stage and of those it started from, as `cost/pipeline_*`."""
-        chain: list[Mapping[str, float]] = []
-        stage: Finished | None = finished
-        while stage is not None:
-            chain.append({k: v for k, v in stage.result["metrics"].items() if k.startswith("cost/")})
-            stage = stage.start
-        return pipeline_costs(chain)
+        """Sum the cost of a stage and of all that it stands on, each once, as `cost/pipeline_*`."""
+        chain: dict[str, Mapping[str, float]] = {}
+        waiting: list[Finished | None] = [finished]
+        while waiting:
+            stage = waiting.pop()
+            if stage is not None and stage.fingerprint not in chain:
+                metrics = stage.result["metrics"]
+                chain[stage.fingerprint] = {name: value for name, value in metrics.items() if name.startswith("cost/")}
+                waiting += [stage.origin.start, stage.origin.judge]
+        return pipeline_costs(list(chain.values()))
 
 
 def story(corpus: Corpus) -> str:
@@ -274,25 +291,3 @@ def story(corpus: Corpus) -> str:
 
 
 SPLITS = ("read", "train", "validation", "test")
-
-
-def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-@contextmanager
-def refusing_full_disk(folder: Path) -> Any:
-    """Turn a full disk or an unwritable folder into one line with the remedy."""
-    try:
-        yield
-    except (UserError, RunFailure):
-        raise
-    except Exception as error:  # safetensors and torch.save wrap the system's error in types of their own
-        if getattr(error, "errno", None) in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise UserError(str(folder), "cannot be written to", "Set store=FOLDER to one that can be") from None
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
-        if full or shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
-            remedy = "Free some space and run the same command again: it resumes from the last whole checkpoint"
-            raise RunFailure(str(folder), "the disk is full", remedy) from None
-        raise

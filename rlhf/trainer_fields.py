@@ -44,7 +44,12 @@ SOURCES = {
     "reward": ("trl", "trainer/reward_config.py"),
     "dpo": ("trl", "trainer/dpo_config.py"),
 }
-SHARED = (("trl", "trainer/base_config.py"), ("transformers", "training_args.py"))
+TRANSFORMERS, TRL = ("transformers", "training_args.py"), ("trl", "trainer/base_config.py")
+PPO_OWNED = {  # what PPO's own loop decides
+    "per_device_train_batch_size": "method.prompts_per_step",
+    "gradient_accumulation_steps": "method.microbatch_tokens",
+    "num_train_epochs": "method.trainer.max_steps and method.epochs",
+}
 
 
 PLAIN = {"int": int, "float": (int, float), "bool": bool, "str": str}  # annotations whose values are checked
@@ -74,17 +79,19 @@ def _fields(package: str, file: str) -> dict[str, str]:
 
 def trainer_fields(method: str) -> dict[str, str]:
     """Return name -> annotation of all arguments of `method`'s trainer (TRL's own and those of transformers)."""
-    return {name: kind for source in (*SHARED[::-1], SOURCES[method]) for name, kind in _fields(*source).items()}
+    sources = (TRANSFORMERS, TRL, SOURCES[method]) if method in SOURCES else (TRANSFORMERS,)
+    return {name: kind for source in sources for name, kind in _fields(*source).items()}
 
 
 def check_trainer(method: str, values: Mapping[str, Any], place: str) -> Iterator[str]:
     """Yield one message per key of `place` that the trainer does not know, with a home elsewhere or of a wrong type."""
     known = trainer_fields(method)
+    owned = OWNED if method in SOURCES else OWNED | PPO_OWNED
     for key, value in values.items():
-        if key in OWNED and key in known:
-            yield f"{place}.{key}: is set by {OWNED[key]}. Set it there."
+        if key in owned and key in known:
+            yield f"{place}.{key}: is set by {owned[key]}. Set it there."
         elif key not in known:
-            free = known.keys() - OWNED.keys()
+            free = known.keys() - owned.keys()
             yield f"{place}.{key}: the {method} trainer has no such argument. {did_you_mean(key, free)}"
         elif key in AT_LEAST and isinstance(value, int | float) and not _reaches(value, AT_LEAST[key]):
             yield f"{place}.{key}: should be {AT_LEAST[key]}, got {value}. Write such a value: {place}.{key}=VALUE."

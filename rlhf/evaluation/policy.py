@@ -40,8 +40,13 @@ class Answers:
 
 
 def evaluation_prompts(corpus: Corpus, spec: EvaluationSpec) -> list[Row]:
-    """Draw up to `spec.prompts` held-out rows with distinct prompts."""
-    distinct = {str(row.prompt): row for row in corpus.test}
+    """Draw up to `spec.prompts` rows of the test split with distinct prompts."""
+    return distinct_prompts(corpus.test, spec)
+
+
+def distinct_prompts(held_out: Sequence[Row], spec: EvaluationSpec) -> list[Row]:
+    """Draw up to `spec.prompts` of some rows, each with another prompt; the same ones whatever the rows' order."""
+    distinct = {str(row.prompt): row for row in held_out}
     rows = [distinct[key] for key in sorted(distinct)]
     random.Random(spec.seed).shuffle(rows)
     return rows[: spec.prompts]

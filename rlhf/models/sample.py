@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from rlhf.models.codec import Codec
 from rlhf.models.score import left_padded, right_padded
+from rlhf.models.states import plain_model, response_states
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,37 @@ def sample(
     the number of answers done after each batch.
     """
     began = time.perf_counter()
-    base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    stop = stop_ids(base, codec)
-    prompt_ids = [codec.prompt_ids(messages) for messages in prompts]
     generator = torch.Generator().manual_seed(seed)
     uniforms = torch.rand(len(prompts), max_new_tokens, generator=generator, dtype=torch.float64)
+    prompt_ids = [codec.prompt_ids(messages) for messages in prompts]
+    ids, finished = sample_ids(
+        model, codec, prompt_ids, uniforms, temperature=temperature, batch_size=batch_size, progress=progress
+    )
+    return Samples([codec.decode(row) for row in ids], ids, finished, prompt_ids, time.perf_counter() - began)
+
+
+def sample_ids(
+    model: Any,
+    codec: Codec,
+    prompt_ids: Sequence[list[int]],
+    uniforms: Tensor,
+    *,
+    temperature: float,
+    batch_size: int,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[list[list[int]], list[bool]]:
+    """Draw one response per prompt by the random numbers `uniforms` (prompts, longest response), in eval mode.
+
+    Returns the response ids, cut behind the first stop token, and whether each ended by one.
+    """
+    base = plain_model(model)
+    stop = stop_ids(base, codec)
     was_training, own_config = model.training, base.generation_config
     model.eval()
-    base.generation_config = plain_generation(base, codec, max_new_tokens, stop)  # generate fills gaps from this one
+    base.generation_config = plain_generation(base, codec, uniforms.shape[1], stop)  # generate fills gaps from this one
     responses: list[list[int]] = []
     try:
-        for first in range(0, len(prompts), batch_size):
+        for first in range(0, len(prompt_ids), batch_size):
             luck = uniforms[first : first + batch_size].to(base.device)
             responses += _generate(base, codec, prompt_ids[first : first + batch_size], InverseCdf(luck, temperature))
             if progress is not None:
@@ -85,8 +105,7 @@ def sample(
         base.generation_config = own_config
         model.train(was_training)
     ids = [_until_stop(row, stop) for row in responses]
-    finished = [bool(row) and row[-1] in stop for row in ids]
-    return Samples([codec.decode(row) for row in ids], ids, finished, prompt_ids, time.perf_counter() - began)
+    return ids, [bool(row) and row[-1] in stop for row in ids]
 
 
 def plain_generation(model: Any, codec: Codec, max_new_tokens: int, stop: Sequence[int]) -> GenerationConfig:
@@ -112,7 +131,7 @@ def stop_ids(model: Any, codec: Codec) -> list[int]:
 
 
 @torch.no_grad()
-def _generate(base: Any, codec: Codec, rows: list[list[int]], chooser: InverseCdf) -> list[list[int]]:
+def _generate(base: Any, codec: Codec, rows: Sequence[list[int]], chooser: InverseCdf) -> list[list[int]]:
     """Generate for one batch; return the new ids per row, still padded after their end."""
     seq2seq = codec.spec.family == "seq2seq"
     ids, mask = (right_padded if seq2seq else left_padded)(rows, codec.pad_id)
@@ -164,25 +183,6 @@ def response_logits(
 ) -> Tensor:
     """Return logits (rows, longest response, vocabulary): entry t predicts response token t; padding rows are noise.
 
-    One forward in the caller's grad and train mode. Causal: prompts are padded on the left and responses on the right,
-    so that all responses start at one column and only their logits are computed.
+    One forward in the caller's grad and train mode; only the responses' logits are computed.
     """
-    device = next(model.parameters()).device
-    answers, answer_mask = (tensor.to(device) for tensor in right_padded(response_ids, codec.pad_id))
-    if codec.spec.family == "seq2seq":
-        ids, mask = (tensor.to(device) for tensor in right_padded(prompt_ids, codec.pad_id))
-        start = torch.full_like(answers[:, :1], model.config.decoder_start_token_id)
-        shifted = torch.cat([start, answers[:, :-1]], dim=1)
-        output = model(input_ids=ids, attention_mask=mask, decoder_input_ids=shifted, use_cache=False)
-        return output.logits
-    ids, mask = (tensor.to(device) for tensor in left_padded(prompt_ids, codec.pad_id))
-    ids, mask = torch.cat([ids, answers], dim=1), torch.cat([mask, answer_mask], dim=1)
-    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    output = model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=positions,
-        logits_to_keep=answers.shape[1] + 1,
-        use_cache=False,
-    )
-    return output.logits[:, :-1]
+    return plain_model(model).get_output_embeddings()(response_states(model, codec, prompt_ids, response_ids).states)

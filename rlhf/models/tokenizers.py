@@ -11,9 +11,9 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, process
 from tokenizers.models import BPE, Unigram
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from rlhf.config import Family
 from rlhf.data.toy_world import toy_texts
 from rlhf.errors import UserError
+from rlhf.model_spec import Family
 
 TEXT_SEED, TEXT_ROWS = 0, 1500  # the training text is a fixture: changing it changes every tiny model
 PAD, BOS, EOS, UNK = "<pad>", "<s>", "</s>", "<unk>"

@@ -47,6 +47,7 @@ class StageContext:
     tracked: TrackedRun | NullRun
     meter: CostMeter
     console: Console
+    judge: Path | None  # folder of the finished reward stage, for a method that learns from one
 
     def load(self, loader: Callable[..., Any], source: Source | None = None) -> Any:
         """Load the starting weights (or those of `source`) with `load_policy` or `load_scorer`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from datasets import Dataset
@@ -68,3 +69,34 @@ def passes(train: Dataset) -> Counter[Shape]:
     for name in ("chosen_ids", "rejected_ids"):
         shapes.update((prompt, len(ids)) for prompt, ids in zip(prompts, train[name], strict=True))
     return shapes
+
+
+def ppo_step_flops(
+    config: Any, shapes: Sequence[Shape], *, epochs: int, separate_critic: bool, adapter_parameters: int
+) -> int:
+    """FLOPs of one PPO step over responses of (prompt, response) tokens, without the judge's own.
+
+    Sampling, old and reference log-probs are a forward pass each, the update is `epochs` forward and backward passes; a
+    critic of its own doubles the trunk's part of all but sampling and reference. The output head sees responses only.
+    """
+    total = 0
+    seq2seq = config.is_encoder_decoder
+    for (prompt, response), count in Counter(shapes).items():
+        size = {
+            "batch": 1,
+            "length": prompt if seq2seq else prompt + response,
+            "target_length": response if seq2seq else prompt + response,
+        }
+        head = 2 * response * config.hidden_size * config.vocab_size
+        trunk = forward_flops(config, **size, head="none")
+        learned = train_flops(
+            config,
+            **size,
+            head="none",
+            frozen_base=adapter_parameters > 0,
+            adapter_parameters=adapter_parameters,
+        )
+        critic = trunk + epochs * learned if separate_critic else 0
+        head_passes = 2 if adapter_parameters else 3
+        total += count * (3 * (trunk + head) + epochs * (learned + head_passes * head) + critic)
+    return total

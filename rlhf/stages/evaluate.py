@@ -44,16 +44,16 @@ class Evaluator:
     def rows(self, finished: Finished) -> list[Row]:
         """Measure the base model, the policy that the job started from and the job's own, in this order."""
         chain = [finished]
-        while chain[-1].start is not None:
-            chain.append(chain[-1].start)
+        while chain[-1].origin.start is not None:
+            chain.append(chain[-1].origin.start)
         base = self._row("base", "base", self.job.base, self.job.base_fingerprint, None, {})
         rows = [base]
         reference: tuple[Row, Source] = (base, self.job.base)
         first = chain[-1]
-        if first.origin_fingerprint != self.job.base_fingerprint:  # method.starts_from names a folder
-            start = self._row("start", "start", first.origin, first.origin_fingerprint, reference, {})
+        if first.origin.fingerprint != self.job.base_fingerprint:  # method.starts_from names a folder
+            start = self._row("start", "start", first.origin.source, first.origin.fingerprint, reference, {})
             rows.append(start)
-            reference = (start, first.origin)
+            reference = (start, first.origin.source)
         for stage in reversed(chain):
             role = "policy" if stage is finished else stage.method.name
             source = stage.source(self.job.base)
@@ -61,7 +61,7 @@ class Evaluator:
             row = self._row(stage.name, role, source, stage.fingerprint, reference, own)
             rows.append(row)
             reference = (row, source)
-        if finished.method.needs_reference:
+        if finished.method.has_implicit_reward:
             rows[-1] = replace(rows[-1], metrics={**rows[-1].metrics, **self._margins(finished)})
         return rows
 
@@ -122,7 +122,7 @@ class Evaluator:
         assert isinstance(finished.method, DPO)
         return pair_margin(
             self._load(finished.source(self.job.base)),
-            self._load(finished.origin),
+            self._load(finished.origin.source),
             self.codec,
             self.job.corpus("preference").test,
             finished.method.beta,

@@ -171,7 +171,7 @@ class Checkpoints(TrainerCallback):
 
         Its other samplers are seeded per epoch by accelerate.
         """
-        batches = given["train_dataloader"].batch_sampler
+        batches = getattr(given["train_dataloader"], "batch_sampler", None)  # PPO's rollouts order themselves
         sampler = getattr(getattr(batches, "batch_sampler", batches), "sampler", None)
         if isinstance(sampler, LengthGroupedSampler):
             sampler.generator = torch.Generator().manual_seed(args.seed + int(state.epoch or 0))

@@ -8,7 +8,8 @@ from pydantic import TypeAdapter
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers import AutoModelForSequenceClassification as AutoScorer
 
-from rlhf.config import AdapterSpec, ModelSpec, QuantizationSpec, TemplateSpec
+from rlhf.config import AdapterSpec, ModelSpec, QuantizationSpec
+from rlhf.model_spec import TemplateSpec
 
 from .conftest import CONF, model_spec, read_group
 

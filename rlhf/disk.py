@@ -1,0 +1,35 @@
+"""Room on disk: how much a folder takes, and what is told when there is none left."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rlhf.errors import RunFailure, UserError
+
+LEAST_FREE_BYTES = 1 << 20
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+@contextmanager
+def refusing_full_disk(folder: Path) -> Any:
+    """Turn a full disk or an unwritable folder into one line with the remedy."""
+    try:
+        yield
+    except (UserError, RunFailure):
+        raise
+    except Exception as error:  # safetensors and torch.save wrap the system's error in types of their own
+        if getattr(error, "errno", None) in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise UserError(str(folder), "cannot be written to", "Set store=FOLDER to one that can be") from None
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        if full or shutil.disk_usage(folder.parent).free < LEAST_FREE_BYTES:
+            remedy = "Free some space and run the same command again: it resumes from the last whole checkpoint"
+            raise RunFailure(str(folder), "the disk is full", remedy) from None
+        raise

@@ -1,0 +1,1 @@
+"""PPO for language models of every family: sample (`rollout`), credit (`credit`), improve (`loss`, `trainer`)."""

@@ -1,0 +1,38 @@
+"""First principles, checked while PPO runs: what must hold if samples, masks, positions and adapters are right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from transformers import TrainingArguments
+
+from rlhf.errors import RunFailure
+from rlhf.kl import k1
+from rlhf.ppo.experience import Experience
+
+KL_AT_START = 1e-4  # nats per response: the policy is its own reference, by the same arithmetic
+RATIO_EXACT, RATIO_BF16 = 1e-3, 0.05  # |mean ratio - 1| before the first optimizer step of an update
+
+
+def check_start(experience: Experience) -> None:
+    """Raise `RunFailure` unless KL(policy || reference) is 0 before the first step."""
+    per_response = torch.where(experience.mask, k1(experience.logp_old, experience.logp_reference), 0.0).sum(dim=1)
+    found = float(per_response.abs().max())
+    if found > KL_AT_START:
+        raise RunFailure(
+            "ppo step 0",
+            f"KL between the policy and its reference is {found:.2g} nats before any training, it should be 0",
+            "Report it with your configuration: the reference is not the model that training starts from",
+        )
+
+
+def check_first_pass(newest: Mapping[str, float], args: TrainingArguments, step: int) -> None:
+    """Raise `RunFailure` unless the probability ratio is 1 before the first optimizer step of an update."""
+    bound = RATIO_BF16 if args.bf16 else RATIO_EXACT
+    if abs(newest["policy/ratio"] - 1) > bound:
+        raise RunFailure(
+            f"ppo step {step}",
+            f"the ratio of new to old probabilities is {newest['policy/ratio']:.4f} before the update, it should be 1",
+            "Report it with your configuration: sampling and training see different tokens, masks or positions",
+        )

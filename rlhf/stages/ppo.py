@@ -1,0 +1,120 @@
+"""Proximal policy optimisation on any family: roles on one base under LoRA, separate models without."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import PartialState
+from peft import PeftModel
+from transformers import TrainingArguments
+
+from rlhf.config import PPO
+from rlhf.evaluation import metrics as names
+from rlhf.evaluation.policy import distinct_prompts
+from rlhf.models.load import add_adapter, load_policy, save_model, trainable_parameters
+from rlhf.ppo.actor_critic import ActorCritic
+from rlhf.ppo.control import KLControl
+from rlhf.ppo.guard import CollapseGuard
+from rlhf.ppo.rewards import Combined, RewardParts, build_rewards
+from rlhf.ppo.rewards.stage import folder_scorer
+from rlhf.ppo.roles import Roles, copy_adapter, without_dropout
+from rlhf.ppo.rollout import TRAINING, Rollouts, Share
+from rlhf.ppo.trainer import PPOTrainer
+from rlhf.stages.context import StageContext, StageResult
+from rlhf.stages.training import finish, fit, trainer_arguments
+from rlhf.stages.watch import Watch
+
+BEFORE = -1  # the step whose samples the normalisation of rewards is taken from
+
+
+def run(context: StageContext) -> StageResult:
+    """Train against the frozen start as reference and leave the policy in `folder/model`."""
+    job, codec, method = context.run, context.codec, context.method
+    assert isinstance(method, PPO)
+    roles = load_roles(context, shared=method.critic.kind == "shared")
+    learner = ActorCritic(
+        roles,
+        codec,
+        shared=method.critic.kind == "shared",
+        temperature=method.temperature,
+        control=KLControl(method.kl),
+        guard=CollapseGuard(method.guard),
+    ).eval()
+    state = PartialState()
+    rollouts = Rollouts(
+        learner,
+        codec,
+        context.corpus.train,
+        reward(context, method),
+        context.corpus.gold,
+        method,
+        seed=job.seed,
+        share=Share(state.process_index, state.num_processes),
+        step=lambda: 0,
+    )
+    watch = Watch(context, learner, method)
+    held_out = distinct_prompts(context.corpus.validation, job.evaluation)
+    arguments = trainer_arguments(
+        TrainingArguments,
+        context,
+        per_device_train_batch_size=method.prompts_per_step // state.num_processes,
+        gradient_accumulation_steps=1,
+        ignore_data_skip=True,  # the prompts of a step follow from its number
+    )
+    trainer = PPOTrainer(learner, arguments, rollouts, held_out, method, watch)
+    normalize(learner, rollouts, method)
+    history = fit(trainer, context)
+    final = trainer.evaluate(distinct_prompts(context.corpus.test, job.evaluation), metric_key_prefix="final")
+    trainable, total = trainable_parameters(learner)
+    context.meter.add_tokens(round(float(learner.progress.tokens)))
+    context.meter.add_flops(round(float(learner.progress.flops)))
+    context.meter.add_seconds(history.seconds_before)
+    save_model(roles.policy, codec.tokenizer, context.folder / "model")
+    finish(context)
+    costs = {names.COST_TRAINABLE_PARAMETERS.name: float(trainable), "cost/parameters": float(total)}
+    return StageResult(metrics=costs | {"final/loss": -final["final_reward/total"]}, curves=history.curves)
+
+
+def load_roles(context: StageContext, *, shared: bool) -> Roles:
+    """Load policy, reference and (unless it shares the policy's trunk) critic, with every dropout at 0."""
+    job = context.run
+    policy = context.load(load_policy)
+    started_from_adapter = isinstance(policy, PeftModel)
+    reference = critic = None
+    if job.adapter.name == "lora":
+        policy = add_adapter(policy, job.model, job.adapter, scorer=False, seed=job.seed)
+        if started_from_adapter:
+            copy_adapter(policy, "reference", trainable=False)
+        if not shared:
+            copy_adapter(policy, "critic", trainable=True)
+    else:
+        reference = context.load(load_policy)
+        critic = None if shared else context.load(load_policy)
+    roles = Roles(policy, reference, critic)
+    without_dropout(roles)
+    return roles
+
+
+def reward(context: StageContext, method: PPO) -> Combined:
+    """The weighted sum of the method's reward sources."""
+    judge = context.judge
+    parts = RewardParts(
+        gold=context.corpus.gold,
+        stage=None if judge is None else lambda: folder_scorer("judge", judge, parts),
+        device=context.device.kind,
+        dtype=context.device.dtype,
+        batch_size=context.run.evaluation.batch_size,
+    )
+    return build_rewards(method.rewards, parts)
+
+
+@torch.no_grad()
+def normalize(learner: ActorCritic, rollouts: Rollouts, method: PPO) -> None:
+    """Set mean and standard deviation of the scores of the start's own answers, so that no judge's scale matters."""
+    scores: list[torch.Tensor] = []
+    steps = -(-method.normalize_rewards // method.prompts_per_step)
+    for step in range(steps):
+        scores.append(rollouts.collect(rollouts.prompts_of(step), TRAINING, BEFORE - step).scores.double())
+    if scores:
+        whole = rollouts.gathered(torch.cat(scores))
+        learner.progress.reward_mean.copy_(whole.mean())
+        learner.progress.reward_std.copy_(whole.std(correction=0).clamp_min(1e-6))

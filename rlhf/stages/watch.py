@@ -1,0 +1,122 @@
+"""What happens around each PPO step: costs are counted, samples shown, and a collapse is told, ended or rolled back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from rlhf.config import PPO
+from rlhf.errors import RunFailure
+from rlhf.evaluation.flops import MODEL_TYPES
+from rlhf.evaluation.policy import distinct_prompts
+from rlhf.models.load import trainable_parameters
+from rlhf.models.states import plain_model
+from rlhf.ppo.actor_critic import ActorCritic
+from rlhf.ppo.experience import Experience
+from rlhf.ppo.guard import Symptom
+from rlhf.ppo.rollout import HELD_OUT
+from rlhf.ppo.trainer import PPOTrainer
+from rlhf.stages.context import StageContext
+from rlhf.stages.costs import ppo_step_flops
+from rlhf.stages.training import WHOLE
+
+WEIGHTS = "model.safetensors"
+
+
+class Watch:
+    """Called after every step with its measurements."""
+
+    def __init__(self, context: StageContext, learner: ActorCritic, method: PPO) -> None:
+        self.context = context
+        self.learner = learner
+        self.method = method
+        self.config = plain_model(learner.roles.policy).config
+        self.adapters = trainable_parameters(learner)[0] if context.run.adapter.name != "none" else 0
+        self.start = self._weights() if method.guard.on_collapse == "rollback" else {}
+        self.told: set[str] = set()
+
+    def __call__(self, trainer: PPOTrainer, metrics: dict[str, float], experience: Experience) -> None:
+        """Count, show and judge one step; adds speed to `metrics`. A collapse may end the run as `RunFailure`."""
+        self._count(metrics, experience)
+        step = trainer.state.global_step + 1
+        if step == 1 or step % self.method.samples.every == 0:
+            self._show_samples(trainer, step)
+        symptoms = self.learner.guard.check(metrics)
+        if symptoms:
+            self._act(trainer, step, symptoms)
+
+    def _count(self, metrics: dict[str, float], experience: Experience) -> None:
+        progress = self.learner.progress
+        shapes = [(len(a), len(b)) for a, b in zip(experience.prompt_ids, experience.response_ids, strict=True)]
+        progress.tokens += sum(map(sum, shapes))
+        if self.config.model_type in MODEL_TYPES:
+            progress.flops += ppo_step_flops(
+                self.config,
+                shapes,
+                epochs=self.method.epochs,
+                separate_critic=not self.learner.shared,
+                adapter_parameters=self.adapters,
+            )
+        spent = sum(value for name, value in metrics.items() if name.startswith("seconds/"))
+        metrics["speed/tokens_per_second"] = sum(response for _, response in shapes) / spent
+
+    def _show_samples(self, trainer: PPOTrainer, step: int) -> None:
+        rows = distinct_prompts(self.context.corpus.validation, self.context.run.evaluation)
+        found = trainer.rollouts.collect(rows[: self.method.samples.prompts], HELD_OUT, 0)
+        columns = ["prompt", "answer", "score", "gold"] if found.gold is not None else ["prompt", "answer", "score"]
+        table: list[list[Any]] = []
+        for index, row in enumerate(found.rows):
+            cells: list[Any] = [row.prompt[-1]["content"], found.texts[index], round(float(found.scores[index]), 3)]
+            table.append([*cells, round(float(found.gold[index]), 3)] if found.gold is not None else cells)
+        self.context.tracked.table(f"samples_step_{step:05d}", columns, table)
+
+    def _act(self, trainer: PPOTrainer, step: int, symptoms: list[Symptom]) -> None:
+        """Do what `guard.on_collapse` says; a symptom is printed once."""
+        new = [symptom for symptom in symptoms if symptom.name not in self.told]
+        self.told |= {symptom.name for symptom in symptoms}
+        for symptom in new:
+            self.context.console.print(
+                f"  [yellow]ppo step {step}[/] {symptom.message}", highlight=False, soft_wrap=True
+            )
+            self.context.tracked.tags({f"collapse.{symptom.name}": f"step {step}: {symptom.message}"})
+        action = self.method.guard.on_collapse
+        if action == "stop":
+            raise RunFailure(f"ppo step {step}", symptoms[0].message.rstrip("."), "Change what it names and run again")
+        if action == "rollback":
+            self._roll_back(trainer, step)
+
+    def _roll_back(self, trainer: PPOTrainer, step: int) -> None:
+        """Take back the newest healthy checkpoint's weights (or the start's) under a higher KL coefficient."""
+        control, guard, progress = self.learner.control, self.learner.guard, self.learner.progress
+        folder = newest_healthy(Path(str(trainer.args.output_dir)))
+        restored = self.start if folder is None else load_file(folder / WEIGHTS)
+        with torch.no_grad():
+            for name, weight in self.learner.trained():
+                weight.copy_(restored[name])
+        assert trainer.optimizer is not None
+        trainer.optimizer.state.clear()  # Adam's moments are those of the steps that are taken back
+        control.multiply(self.method.guard.rollback_factor)
+        guard.forget()
+        progress.rollbacks += 1
+        place = "the start" if folder is None else folder.name.replace("checkpoint-", "step ")
+        self.told.clear()
+        self.context.console.print(
+            f"  [yellow]ppo step {step}[/] rolled back to {place}, KL coefficient now {control.value:.3g}",
+            highlight=False,
+        )
+        self.context.tracked.tags({f"rollback.{step}": f"to {place}, KL coefficient {control.value:.3g}"})
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return {name: weight.detach().clone() for name, weight in self.learner.trained()}
+
+
+def newest_healthy(folder: Path) -> Path | None:
+    """The newest whole checkpoint that was written while the guard saw no symptom."""
+    found = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        if (checkpoint / WHOLE).exists() and bool(load_file(checkpoint / WEIGHTS)["guard.healthy"]):
+            found.append((int(checkpoint.name.rpartition("-")[2]), checkpoint))
+    return max(found)[1] if found else None
