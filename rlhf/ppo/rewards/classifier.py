@@ -1,0 +1,172 @@
+"""`kind: classifier`: any sequence classifier of transformers, from a folder or the hub, as a judge of answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+from rlhf.data.rows import Row
+from rlhf.errors import UserError
+from rlhf.models.quiet import quiet
+from rlhf.models.score import right_padded
+from rlhf.ppo.rewards.base import RewardParts, Scorer, one_line, place
+from rlhf.ppo_spec import ClassifierReward
+from rlhf.suggest import did_you_mean
+
+UNLOADABLE = (OSError, ValueError, RuntimeError, ImportError, SafetensorError)
+
+
+def classifier_scorer(name: str, spec: ClassifierReward, parts: RewardParts) -> Scorer:
+    """Return the scorer of the classifier at `spec.path`; raises `UserError` where there is none or no such label."""
+    model, tokenizer = _load(name, spec, parts)
+    return Classifier(model, tokenizer, spec, label_number(name, spec, model.config), parts.batch_size)
+
+
+class Classifier:
+    """Reads texts with the classifier's own tokenizer, cut at the longest that it can read, and scores one label."""
+
+    def __init__(self, model: Any, tokenizer: Any, spec: ClassifierReward, label: int, batch_size: int) -> None:
+        self.model, self.tokenizer, self.spec, self.label = model, tokenizer, spec, label
+        # classes exclude each other unless the model was trained with a yes or no, or a number, for each
+        self.exclusive = model.config.problem_type in (None, "single_label_classification")
+        self.limit = longest_input(model, tokenizer)
+        known = getattr(model.config, "pad_token_id", None)
+        self.pad = tokenizer.pad_token_id if known is None else known
+        model.config.pad_token_id = self.pad  # decoders find the last token before the padding with it
+        self.batch_size = 1 if self.pad is None else batch_size
+        names = tokenizer.model_input_names
+        self.types = "token_type_ids" in names and getattr(model.config, "type_vocab_size", 0) > 1
+        self.pairs = tokenizer.num_special_tokens_to_add(pair=True) > tokenizer.num_special_tokens_to_add(pair=False)
+        markers = sorted((token for token in tokenizer.all_special_tokens if len(token) > 1), key=len, reverse=True)
+        self.markers = re.compile("|".join(map(re.escape, markers)) or r"(?!)")
+        if spec.reads != "answer":
+            tokenizer.truncation_side = "left"  # the end of the conversation is what is judged
+
+    @torch.no_grad()
+    def __call__(self, rows: Sequence[Row], answers: Sequence[str]) -> list[float]:
+        """Return one score per answer, the same whatever else is in the call; sorted by length to save padding."""
+        inputs = [self.encode(row, answer) for row, answer in zip(rows, answers, strict=True)]
+        scores = [0.0] * len(inputs)
+        order = sorted(range(len(inputs)), key=lambda index: len(inputs[index][0]))
+        for first in range(0, len(order), self.batch_size):
+            chosen = order[first : first + self.batch_size]
+            logits = self.model(**self._batch([inputs[index] for index in chosen])).logits.float()
+            for index, value in zip(chosen, self._values(logits).tolist(), strict=True):
+                scores[index] = value
+        return scores
+
+    def encode(self, row: Row, answer: str) -> tuple[list[int], list[int]]:
+        """Return ids and segment ids of what the classifier reads. Special tokens written in a text are taken out."""
+        answer, turns = self._plain(answer), [{**turn, "content": self._plain(turn["content"])} for turn in row.prompt]
+        prompt, single, second = "\n".join(turn["content"] for turn in turns), answer, None
+        if self.spec.reads == "chat":
+            turns.append({"role": "assistant", "content": answer})
+            single = self.tokenizer.apply_chat_template(turns, tokenize=False)
+        elif self.spec.reads == "prompt_and_answer":
+            single, second = (prompt, answer) if self.pairs else (f"{prompt}\n{answer}", None)
+        # as lists: given an empty second text by itself, transformers leaves out the pair's special tokens
+        found = self.tokenizer(
+            [single],
+            None if second is None else [second],
+            add_special_tokens=self.spec.reads != "chat",  # a template writes its own
+            return_token_type_ids=self.types,
+            truncation=self.limit is not None,
+            max_length=self.limit,
+        )
+        ids = list(found["input_ids"][0]) or [self.pad or 0]  # of an empty text, models want something to look at
+        return ids, list(found["token_type_ids"][0]) if self.types else []
+
+    def _plain(self, text: str) -> str:
+        found = 1
+        while found:  # taking one out can join another together
+            text, found = self.markers.subn("", text)
+        return text
+
+    def _batch(self, chosen: Sequence[tuple[list[int], list[int]]]) -> dict[str, torch.Tensor]:
+        ids, mask = right_padded([row for row, _ in chosen], self.pad or 0)
+        batch = {"input_ids": ids, "attention_mask": mask}
+        if self.types:
+            batch["token_type_ids"] = right_padded([types for _, types in chosen], 0)[0]
+        return {key: value.to(self.model.device) for key, value in batch.items()}
+
+    def _values(self, logits: torch.Tensor) -> torch.Tensor:
+        odds = log_odds(logits, self.label, exclusive=self.exclusive)
+        if self.spec.output == "logit":
+            return odds
+        several = self.exclusive and logits.shape[1] > 1
+        accepted = logits.argmax(dim=1) == self.label if several else odds > 0
+        return accepted.float() * 2 - 1
+
+
+def log_odds(logits: torch.Tensor, label: int, *, exclusive: bool) -> torch.Tensor:
+    """Return log(p / (1 - p)) of class `label` for each of (rows, classes) logits.
+
+    Of exclusive classes (softmax) it is the label's logit minus the logsumexp of the others: for two, their difference.
+    A single output, or one of several independent ones (sigmoid), is its own log-odds already.
+    """
+    if logits.shape[1] == 1 or not exclusive:
+        return logits[:, label]
+    others = torch.cat([logits[:, :label], logits[:, label + 1 :]], dim=1)
+    return logits[:, label] - others.logsumexp(dim=1)
+
+
+def label_number(name: str, spec: ClassifierReward, config: Any) -> int:
+    """Return the class that `spec.label` names, or counts from 0; a single output needs no label."""
+    ids = {str(label): int(number) for label, number in config.label2id.items()}
+    names = sorted(ids, key=lambda label: ids[label])
+    if spec.label is None:
+        if config.num_labels == 1:
+            return 0
+        problem = f"{spec.path} tells {config.num_labels} classes apart ({', '.join(names)})"
+        raise UserError(place(name, "label"), problem, "Name the one that answers are rewarded for")
+    if spec.label in ids:
+        return ids[spec.label]
+    if spec.label.isdecimal() and int(spec.label) < config.num_labels:
+        return int(spec.label)
+    problem = f"{spec.path} has no label {spec.label!r}, only: {', '.join(names)}"
+    alike = [label for label in names if label.casefold() == spec.label.casefold()]
+    raise UserError(place(name, "label"), problem, did_you_mean(alike[0] if alike else spec.label, names))
+
+
+def longest_input(model: Any, tokenizer: Any) -> int | None:
+    """Return how many tokens fit, None where nothing sets a limit (T5's relative positions)."""
+    limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None) or 10**9]
+    for module_name, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and "position_embed" in module_name and module.padding_idx is not None:
+            limits.append(module.num_embeddings - module.padding_idx - 1)  # RoBERTa counts from the pad id on
+    return int(min(limits)) if min(limits) < 10**9 else None
+
+
+def _load(name: str, spec: ClassifierReward, parts: RewardParts) -> tuple[Any, Any]:
+    """Load model and tokenizer: safetensors only, no code from elsewhere, no head that was never trained."""
+    here, folder = place(name, "path"), Path(spec.path).expanduser()
+    if (folder / "run.json").exists():
+        raise UserError(here, f"{folder} is the folder of a stage", f"Use kind: stage with folder: {spec.path}")
+    source = str(folder) if folder.is_dir() else spec.path
+    options = {"trust_remote_code": False} | ({} if folder.is_dir() else {"revision": spec.revision})
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(source, **options)
+            model, found = AutoModelForSequenceClassification.from_pretrained(
+                source, config=config, dtype=parts.dtype, use_safetensors=True, output_loading_info=True, **options
+            )
+            tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    except UNLOADABLE as error:
+        remedy = "Check the path, or the id and the network"
+        if "safetensors" in str(error):
+            remedy = "Name a revision that has safetensors weights (refs/pr/NUMBER), or convert a copy"
+        raise UserError(here, f"{spec.path} could not be loaded ({one_line(error)})", remedy) from error
+    if found["missing_keys"]:
+        problem = f"{spec.path} has no trained {', '.join(sorted(found['missing_keys'])[:3])}: it is not a classifier"
+        raise UserError(here, problem, "Name a model that was trained to classify, or train one with method=reward")
+    if spec.reads == "chat" and tokenizer.chat_template is None:
+        remedy = "Use reads: prompt_and_answer"
+        raise UserError(place(name, "reads"), f"the tokenizer of {spec.path} has no chat template", remedy)
+    return model.to(parts.device).requires_grad_(False).eval(), tokenizer
