@@ -2,7 +2,7 @@
 
 Each is called as f(prompts, answers) and returns one number per answer, as a function of your own would:
 
-    method.rewards.short='{kind: function, weight: 0.02, name: "rlhf.ppo.builtin:length_penalty"}'
+    '+method.rewards.short={kind: function, weight: 0.02, name: "rlhf.ppo.builtin:length_penalty"}'
 """
 
 from __future__ import annotations
