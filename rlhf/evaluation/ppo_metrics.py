@@ -1,0 +1,196 @@
+"""What every step of PPO measures: name, meaning, unit, estimator and which way is better, each written once.
+
+The curves carry `train/` before these names. `docs/metrics.md` is rendered from here as from `metrics.py`.
+"""
+
+from __future__ import annotations
+
+from rlhf.evaluation.metrics import Metric
+
+_RESPONSES = "mean over the step's responses"
+_TOKENS = "sum over the step's response tokens divided by their number"
+_UPDATE = "mean over the step's minibatches of the sum over response tokens divided by their number"
+_LAST = "sum over the last minibatch's response tokens divided by their number"
+_POOLED = "over all of the step's responses together; depends on their number, compare at equal prompts_per_step"
+_ADVANTAGES = "over the step's response tokens, before whitening"
+_CLOCK = "monotonic clock, main process"
+
+REWARD_SCORE = Metric(
+    "reward/score",
+    "what the reward sources say of sampled responses (their weighted sum), before normalisation, clipping and fines",
+    "the sources' score",
+    _RESPONSES,
+    "higher",
+)
+REWARD_SCORE_STD = Metric(
+    "reward/score_std", "its spread", "the sources' score", "standard deviation over the step's responses", None
+)
+REWARD_P05 = Metric("reward/p05", "its 5% quantile", "the sources' score", "over the step's responses", "higher")
+REWARD_P50 = Metric("reward/p50", "its median", "the sources' score", "over the step's responses", "higher")
+REWARD_P95 = Metric(
+    "reward/p95",
+    "its 95% quantile: a tail that runs away from the median is a judge being exploited",
+    "the sources' score",
+    "over the step's responses",
+    "higher",
+)
+REWARD_GOLD = Metric(
+    "reward/gold",
+    "the known true reward of the same responses, which nothing is trained on (toy world only)",
+    "gold score",
+    _RESPONSES,
+    "higher",
+)
+REWARD_NON_SCORE = Metric(
+    "reward/non_score",
+    "the KL's part of the reward: -kl/coefficient x kl/k1_policy_to_reference (method.kl.estimator=k2: charged in the "
+    "loss instead)",
+    "standard deviations of the start's scores per response",
+    _RESPONSES,
+    "higher",
+)
+REWARD_TOTAL = Metric(
+    "reward/total",
+    "what is maximised: the score, normalised, clipped and fined for a missing end, plus reward/non_score "
+    "(method.kl.estimator=k2: without it)",
+    "standard deviations of the start's scores per response",
+    _RESPONSES,
+    "higher",
+)
+REWARD_LENGTH_CORRELATION = Metric(
+    "reward/length_correlation",
+    "how far the score follows the response's length alone",
+    "correlation, -1 to 1",
+    "Pearson's, of score and response tokens over the step's responses",
+    None,
+)
+
+KL_K1 = Metric(
+    "kl/k1_policy_to_reference",
+    "KL(sampling policy, reference): unbiased, of either sign; clearly below 0 the log-probs are not those of the "
+    "distribution that was sampled from. The adaptive coefficient steers it to method.kl.target",
+    "nats per response",
+    "k1: log p - log q summed over a response's tokens, " + _RESPONSES,
+    None,
+)
+KL_K3 = Metric(
+    "kl/k3_policy_to_reference",
+    "the same, never negative, but with a heavy tail once the policies are far apart",
+    "nats per response",
+    "k3: q/p - 1 - log(q/p) of each token summed over a response's tokens, " + _RESPONSES,
+    None,
+)
+KL_K1_PER_TOKEN = Metric(
+    "kl/k1_policy_to_reference_per_token", "k1 per token", "nats per response token", "k1: " + _TOKENS, None
+)
+KL_K3_PER_TOKEN = Metric(
+    "kl/k3_policy_to_reference_per_token", "k3 per token", "nats per response token", "k3: " + _TOKENS, None
+)
+KL_SQRT = Metric(
+    "kl/sqrt",
+    "distance from the reference, the axis of over-optimisation curves (Gao et al. 2022, arXiv 2210.10760)",
+    "square root of nats per response",
+    "square root of kl/k3_policy_to_reference",
+    None,
+)
+KL_OLD_TO_NEW = Metric(
+    "kl/k3_old_to_new",
+    "KL(policy that sampled, policy at the end of the update); an update that passes method.kl.max_update ends early",
+    "nats per response token",
+    "k3: " + _LAST,
+    None,
+)
+KL_COEFFICIENT = Metric(
+    "kl/coefficient", "what the KL to the reference costs, as the step used it", "reward per nat", "exact", None
+)
+
+POLICY_ENTROPY = Metric(
+    "policy/entropy",
+    "entropy of the sampling policy's next-token distributions at its temperature",
+    "nats per response token",
+    "exact over the vocabulary, " + _TOKENS,
+    None,
+)
+POLICY_LOSS = Metric("policy/loss", "clipped surrogate", "whitened advantage per response token", _UPDATE, "lower")
+POLICY_RATIO = Metric(
+    "policy/ratio",
+    "probability of a token under the newest policy / under the one that sampled it; 1 in expectation",
+    "ratio",
+    _LAST,
+    None,
+)
+POLICY_CLIP_FRACTION = Metric(
+    "policy/clip_fraction", "tokens whose gradient the clipping removed", "share", _UPDATE, None
+)
+
+VALUE_LOSS = Metric(
+    "value/loss", "the critic's half squared error, clipped", "squared reward per response token", _UPDATE, "lower"
+)
+VALUE_CLIP_FRACTION = Metric(
+    "value/clip_fraction", "tokens whose value's gradient the clipping removed", "share", _UPDATE, None
+)
+VALUE_EXPLAINED_VARIANCE = Metric(
+    "value/explained_variance",
+    "how much of the returns the critic foresaw: 1 is all, 0 what a constant would, below 0 it misleads",
+    "share of variance",
+    "1 - variance(return - value) / variance(return) over the step's response tokens, values before the update",
+    "higher",
+)
+
+ADVANTAGE_MEAN = Metric("advantage/mean", "how much better than foreseen", "reward", "mean " + _ADVANTAGES, None)
+ADVANTAGE_STD = Metric(
+    "advantage/std", "what the advantages are divided by", "reward", "standard deviation " + _ADVANTAGES, None
+)
+
+RESPONSE_TOKENS = Metric(
+    "response/tokens", "length of sampled responses, stop token included", "tokens", _RESPONSES, None
+)
+RESPONSE_EOS_SHARE = Metric(
+    "response/eos_share", "responses that ended by themselves within the token limit", "share", _RESPONSES, "higher"
+)
+RESPONSE_DISTINCT_2 = Metric(
+    "response/distinct_2", "different token bigrams among all token bigrams", "share", _POOLED, "higher"
+)
+RESPONSE_REPETITION = Metric(
+    "response/repetition",
+    "token 3-grams of a response that occurred in it before: near 1 in a loop",
+    "share",
+    _RESPONSES,
+    "lower",
+)
+RESPONSE_IDENTICAL_SHARE = Metric(
+    "response/identical_share",
+    "responses that equal another of the step's responses",
+    "share",
+    _RESPONSES,
+    "lower",
+)
+
+UPDATE_PASSES = Metric(
+    "update/passes",
+    "whole passes over the step's samples; fewer than method.epochs where method.kl.max_update ended the update",
+    "passes",
+    "count",
+    None,
+)
+SECONDS_GENERATE = Metric("seconds/generate", "sampling the responses", "seconds", _CLOCK, "lower")
+SECONDS_SCORE = Metric(
+    "seconds/score", "log-probs, values and rewards of the sampled responses", "seconds", _CLOCK, "lower"
+)
+SECONDS_UPDATE = Metric("seconds/update", "crediting and all optimizer steps", "seconds", _CLOCK, "lower")
+SPEED_TOKENS_PER_SECOND = Metric(
+    "speed/tokens_per_second",
+    "response tokens through the whole step: generate, score and update",
+    "tokens per second",
+    "response tokens of the main process / seconds of the three phases",
+    "higher",
+)
+
+PPO_METRICS: tuple[Metric, ...] = (
+    REWARD_SCORE, REWARD_SCORE_STD, REWARD_P05, REWARD_P50, REWARD_P95, REWARD_GOLD, REWARD_NON_SCORE, REWARD_TOTAL,
+    REWARD_LENGTH_CORRELATION, KL_K1, KL_K3, KL_K1_PER_TOKEN, KL_K3_PER_TOKEN, KL_SQRT, KL_OLD_TO_NEW, KL_COEFFICIENT,
+    POLICY_ENTROPY, POLICY_LOSS, POLICY_RATIO, POLICY_CLIP_FRACTION,
+    VALUE_LOSS, VALUE_CLIP_FRACTION, VALUE_EXPLAINED_VARIANCE, ADVANTAGE_MEAN, ADVANTAGE_STD,
+    RESPONSE_TOKENS, RESPONSE_EOS_SHARE, RESPONSE_DISTINCT_2, RESPONSE_REPETITION, RESPONSE_IDENTICAL_SHARE,
+    UPDATE_PASSES, SECONDS_GENERATE, SECONDS_SCORE, SECONDS_UPDATE, SPEED_TOKENS_PER_SECOND,
+)  # fmt: skip
