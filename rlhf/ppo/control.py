@@ -1,0 +1,44 @@
+"""The KL coefficient: fixed, or steered so that the KL per response comes to a target."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from rlhf.ppo_spec import KLSpec
+
+LARGEST_ERROR = 0.2  # Ziegler et al. 2019 (arXiv 1909.08593, section 2.2): no measurement counts for more
+
+
+class KLControl(nn.Module):
+    """What a nat of KL costs. A module, so that checkpoints of the learner hold the coefficient."""
+
+    coefficient: Tensor  # () float64
+
+    def __init__(self, spec: KLSpec) -> None:
+        super().__init__()
+        self.target = spec.target
+        self.horizon = spec.horizon
+        self.register_buffer("coefficient", torch.tensor(spec.coefficient, dtype=torch.float64))
+
+    @property
+    def value(self) -> float:
+        """Reward per nat, as the next step is to use it."""
+        return float(self.coefficient)
+
+    def update(self, kl_per_response: float, responses: int) -> None:
+        """Steer by the KL that `responses` samples of the newest step show; without a target nothing changes.
+
+        coefficient *= 1 + clip(KL / target - 1, -0.2, 0.2) x responses / horizon (Ziegler et al. 2019). A step counts
+        for one horizon at most, so that the coefficient stays above 0; a KL that is not a number changes nothing.
+        """
+        if self.target is None or math.isnan(kl_per_response):
+            return
+        error = min(max(kl_per_response / self.target - 1, -LARGEST_ERROR), LARGEST_ERROR)
+        self.multiply(1 + error * min(1.0, responses / self.horizon))
+
+    def multiply(self, factor: float) -> None:
+        """Change the coefficient by a factor, as a rollback does."""
+        self.coefficient.mul_(factor)
