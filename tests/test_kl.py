@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedTokenizerFast
 
 from rlhf.evaluation.policy import sampled_kl
-from rlhf.kl import response_kl, stepwise_kl
+from rlhf.kl import k1, k2, k3, response_kl, stepwise_kl
 from rlhf.models.codec import Codec
 from rlhf.models.sample import response_logits, response_logprobs, sample
 from rlhf.models.tiny import random_model
@@ -50,6 +53,79 @@ def test_response_kl_sums_steps_inside_the_mask_only() -> None:
     assert response_kl(steps, mask).tolist() == pytest.approx([0.7, 1.0])
 
 
+def test_estimators_by_hand() -> None:
+    """P = (1/2, 1/4, 1/4) against uniform Q: log P/Q = ln 3/2, ln 3/4, ln 3/4; Q/P = 2/3, 4/3, 4/3.
+
+    k1 = 0.4054651, -0.2876821; k2 = 0.0822010, 0.0413805; k3 = 2/3 - 1 + 0.4054651 = 0.0721318 and
+    4/3 - 1 - 0.2876821 = 0.0456512.
+    """
+    logp, other = P[:2], UNIFORM[:2] - torch.tensor(3.0).log()
+    assert k1(logp, other).tolist() == pytest.approx([0.4054651, -0.2876821], abs=1e-6)
+    assert k2(logp, other).tolist() == pytest.approx([0.0822010, 0.0413805], abs=1e-6)
+    assert k3(logp, other).tolist() == pytest.approx([0.0721318, 0.0456512], abs=1e-6)
+
+
+def test_estimators_of_one_token_against_the_exact_sum() -> None:
+    """Over samples of P the means of k1 and k3 are KL(P||Q) = 0.0588915, over Q's KL(Q||P) = 0.0566330; k2's is not.
+
+    The sign: samples of P under (log Q, log P) would give -KL(P||Q) by k1.
+    """
+    logp, other = P.double(), (UNIFORM - torch.tensor(3.0).log()).double()
+    for kind in (k1, k3):
+        assert (logp.exp() * kind(logp, other)).sum().item() == pytest.approx(0.0588915, abs=1e-6)
+        assert (other.exp() * kind(other, logp)).sum().item() == pytest.approx(0.0566330, abs=1e-6)
+    assert (logp.exp() * k1(other, logp)).sum().item() == pytest.approx(-0.0588915, abs=1e-6)
+    assert (logp.exp() * k2(logp, other)).sum().item() == pytest.approx(0.0617907, abs=1e-6)
+
+
+def test_estimators_of_equal_policies_are_zero() -> None:
+    for kind in (k1, k2, k3):
+        assert kind(P, P).tolist() == [0.0, 0.0, 0.0]
+
+
+@given(st.lists(st.floats(-30, 0), min_size=1, max_size=8), st.lists(st.floats(-30, 0), min_size=8, max_size=8))
+def test_k2_and_k3_are_never_negative(ours: list[float], theirs: list[float]) -> None:
+    logp, other = (torch.tensor(row[: len(ours)], dtype=torch.float64) for row in (ours, theirs))
+    assert (k2(logp, other) >= 0).all() and (k3(logp, other) >= -1e-12).all()
+    torch.testing.assert_close(k1(logp, other), -k1(other, logp))
+
+
+@pytest.mark.parametrize("tokens", [1, 3])
+def test_estimators_of_token_sequences_against_sums_over_all_of_them(tokens: int) -> None:
+    """Policies over three symbols whose next-token distributions hang on everything before; all 3^tokens sequences.
+
+    k1 summed over tokens and k1 of the whole are the same and have mean KL(p||q). k3 has it both ways too, by token
+    (chain rule) and of the whole, though the two differ response by response.
+    """
+    generator = torch.Generator().manual_seed(tokens)
+    sequences = list(product(range(3), repeat=tokens))
+    tables = [
+        {
+            start: torch.log_softmax(torch.randn(3, generator=generator, dtype=torch.float64), dim=0)
+            for length in range(tokens)
+            for start in product(range(3), repeat=length)
+        }
+        for _ in range(2)
+    ]
+    p, q = (
+        torch.stack([torch.stack([table[row[:t]][row[t]] for t in range(tokens)]) for row in sequences])
+        for table in tables
+    )
+    weights = p.sum(dim=1).exp()
+    assert weights.sum().item() == pytest.approx(1.0)
+    exact = sum(w * math.log(w / v) for w, v in zip(weights.tolist(), q.sum(dim=1).exp().tolist(), strict=True))
+    assert exact > 0.03
+
+    def mean(per_response: torch.Tensor) -> float:
+        return (weights * per_response).sum().item()
+
+    for kind in (k1, k3):
+        assert mean(kind(p, q).sum(dim=1)) == pytest.approx(exact, rel=1e-10)
+        assert mean(kind(p.sum(dim=1), q.sum(dim=1))) == pytest.approx(exact, rel=1e-10)
+        assert (q.sum(dim=1).exp() * kind(q.sum(dim=1), p.sum(dim=1))).sum().item() != pytest.approx(exact, rel=1e-2)
+    assert mean(k1(q, p).sum(dim=1)) == pytest.approx(-exact, rel=1e-10)
+
+
 class World:
     """Two random policies over six tokens, and every response of up to four tokens."""
 
@@ -78,12 +154,16 @@ class World:
         self.responses += [list(row) for row in product(others, repeat=LONGEST)]  # cut at the token limit
         self.prompts = [self.codec.prompt_ids(self.prompt)] * len(self.responses)
 
-    def logprobs(self, model, temperature: float) -> torch.Tensor:
-        """(responses,) log-probs of whole responses."""
+    def token_logprobs(self, model, temperature: float) -> torch.Tensor:
+        """(responses, tokens) log-probs, 0 behind a response's end."""
         rows = response_logprobs(
             model, self.codec, self.prompts, self.responses, batch_size=1000, temperature=temperature
         )
-        return torch.stack([row.double().sum() for row in rows])
+        return torch.nn.utils.rnn.pad_sequence([row.double() for row in rows], batch_first=True)
+
+    def logprobs(self, model, temperature: float) -> torch.Tensor:
+        """(responses,) log-probs of whole responses."""
+        return self.token_logprobs(model, temperature).sum(dim=1)
 
     @torch.no_grad()
     def step_kl(self, policy, reference, temperature: float) -> torch.Tensor:
@@ -138,3 +218,16 @@ def test_sampled_kl_lies_within_four_standard_errors_of_the_exact_one(world: Wor
     assert abs(found["final/kl"] - exact) < 4 * (variance / count) ** 0.5
     mean_length = sum(map(len, samples.ids)) / count
     assert found["final/kl_per_token"] == pytest.approx(found["final/kl"] / mean_length)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_expected_k1_and_k3_of_sampled_tokens_are_the_exact_kl(world: World, temperature: float) -> None:
+    """Real models, log-probs token by token as PPO takes them: sums over all 781 responses, in both directions."""
+    ours, theirs = (world.token_logprobs(model, temperature) for model in (world.policy, world.reference))
+    for p, q in ((ours, theirs), (theirs, ours)):
+        weights = p.sum(dim=1).exp()
+        exact = (weights * (p.sum(dim=1) - q.sum(dim=1))).sum().item()
+        assert exact > 0.05
+        for kind in (k1, k3):
+            assert (weights * kind(p, q).sum(dim=1)).sum().item() == pytest.approx(exact, abs=1e-5)
