@@ -14,10 +14,12 @@ from pydantic import BaseModel, ValidationError
 
 from rlhf.config import DPO, PPO, FileDataset, MethodSpec, Run, Spec
 from rlhf.errors import UserError
+from rlhf.ppo_spec import RewardSourceSpec
 from rlhf.suggest import did_you_mean
 from rlhf.trainer_fields import check_architecture, check_losses, check_trainer
 
 TAGS = {"method": "name", "adapter": "name", "quantization": "name", "dataset": "format"}
+SOURCE = ["method", "rewards"]  # of each member, `kind` tells which spec it has
 STARTS = ("base", "sft")
 
 
@@ -54,13 +56,16 @@ def _explain(item: Any, values: Mapping[str, Any]) -> str:
     if item["type"] == "missing":
         return f"{path}: has no value. Give it one: {path}=VALUE."
     if item["type"].startswith("union_tag"):
-        group = path.split(".")[0]
+        group, *rest = path.split(".")
         tag, known = item["ctx"].get("tag"), str(item["ctx"].get("expected_tags", "")).replace("'", "").split(", ")
         near = did_you_mean(str(tag), known) if tag else ""
+        if rest:
+            kinds = ", ".join(known)
+            return f"{path}.kind: there is no {tag!r}. Write one of {kinds}: {path}.kind=KIND. {near}".strip()
         return f"{path}.{TAGS.get(group, 'name')}: there is no {tag!r}. Choose with {group}=NAME. {near}".strip()
     near = did_you_mean(str(item["input"]), _literals(item))
     near = near if near.startswith("Did") else ""  # pydantic's message lists them all
-    problem = f"{item['msg'].removeprefix('Input ')}, got {item['input']!r}"
+    problem = f"{item['msg'].removeprefix('Input ').removeprefix('Value error, ')}, got {item['input']!r}"
     place = path.removesuffix(".[key]")
     key = path.partition("[")[0] if place == path else path.rsplit(".", 2)[0]  # items and keys are set as a whole
     return f"{place}: {problem}. Write another value: {key}=VALUE. {near}".strip()
@@ -96,7 +101,7 @@ def _dotted(location: tuple[int | str, ...]) -> str:
             parts[-1] += f"[{part}]"
             continue
         parts.append(str(part))
-        skip = index == 0 and part in TAGS and len(location) > 2
+        skip = (index == 0 and part in TAGS and len(location) > 2) or (parts[:2] == SOURCE and len(parts) == 3)
     return ".".join(parts)
 
 
@@ -104,6 +109,9 @@ def _known_keys(parents: list[str], values: Mapping[str, Any]) -> list[str]:
     """Return the field names of the spec at `parents`; for a union, those of the member that `values` chooses."""
     spec: type[BaseModel] = Run
     node: Any = values
+    if parents[:2] == SOURCE and len(parents) == 3:
+        kind = values["method"]["rewards"][parents[2]].get("kind")
+        return list(_member(list(get_args(get_args(RewardSourceSpec)[0])), "kind", kind).model_fields)
     for name in parents:
         node = node.get(name, {}) if isinstance(node, Mapping) else {}
         field = spec.model_fields.get(name)
@@ -193,6 +201,8 @@ def _ppo_clashes(run: Run, method: PPO) -> Iterator[str]:
                 f"{place}.kind: the gold reward is known only for support_toy, not for {run.dataset.name}. "
                 f"Use {place}.kind=stage or a function of your own."
             )
+        if source.weight == 0 and len(method.rewards) == 1:
+            yield f"{place}.weight: it is 0, so nothing is rewarded. Give it another weight: {place}.weight=1."
         for key in ("folder", "path"):
             folder = getattr(source, key, None)
             local = key == "folder" or source.kind == "linear" or str(folder).startswith(("/", "./", "../", "~"))

@@ -143,11 +143,11 @@ def sample_table(rows: list[Row], count: int) -> tuple[list[str], list[list[Any]
 def upstream_of(finished: Finished, judge: Finished | None) -> list[Finished]:
     """The stages that a job stands on, in the order of the pipeline: what its own started from, then its judge."""
     found: dict[str, Finished] = {}
-    for last in (finished.start, judge):
+    for last in (finished.origin.start, judge):
         chain = []
         while last is not None:
             chain.append(last)
-            last = last.start
+            last = last.origin.start
         found |= {stage.fingerprint: stage for stage in reversed(chain)}
     return list(found.values())
 

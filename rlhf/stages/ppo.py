@@ -99,7 +99,7 @@ def reward(context: StageContext, method: PPO) -> Combined:
     judge = context.judge
     parts = RewardParts(
         gold=context.corpus.gold,
-        stage=None if judge is None else lambda: folder_scorer("judge", judge, parts),
+        stage=None if judge is None else lambda: folder_scorer("judge", judge, parts, trusted=True),
         device=context.device.kind,
         dtype=context.device.dtype,
         batch_size=context.run.evaluation.batch_size,
