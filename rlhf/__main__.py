@@ -54,10 +54,10 @@ def _verb(words: list[str]) -> str:
 
 def train(words: list[str]) -> int:
     """Compose and check every job, then run them; returns the exit code."""
-    from rlhf.compose import composed, jobs, parse_words, replaced
+    from rlhf.compose import composed, jobs, parse_words, replaced, with_experiment_sweep
     from rlhf.data import check_first_row
 
-    parsed = parse_words(words)
+    parsed = with_experiment_sweep(parse_words(words))
     words = [*parsed.flags, *(part for word in parsed.overrides for part in replaced(word))]  # as argparse wants it
     if "--version" in parsed.flags:
         console.print(f"rlhf {__version__}")

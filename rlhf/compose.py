@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,21 @@ def replaced(word: str) -> list[str]:
     return ["~dataset.columns", f"+{word}"] if word.startswith("dataset.columns={") else [word]
 
 
+def with_experiment_sweep(words: Words) -> Words:
+    """Put what an experiment sweeps over (`hydra.sweeper.params` in its YAML) before a sweep's own words.
+
+    A key that the command line gives itself is left to it. Hydra's own reading of the params is switched off.
+    """
+    chosen = [word for word in words.overrides if word.startswith("experiment=")]
+    if not words.multirun or not chosen or "," in chosen[-1]:
+        return words
+    with initialized(words) as composer:
+        params = composer.compose(chosen[-1:], hydra_config=True).hydra.sweeper.get("params") or {}
+    given = {word.partition("=")[0].lstrip("+") for word in words.overrides}
+    added = [f"{key}={value}" for key, value in params.items() if key not in given]
+    return replace(words, overrides=(*added, *words.overrides, "hydra.sweeper.params=null"))
+
+
 def jobs(words: Words) -> list[tuple[tuple[str, ...], Run]]:
     """Compose and check every job of the command line; returns (overrides, run) per job, in the sweeper's order.
 
@@ -93,14 +108,20 @@ def jobs(words: Words) -> list[tuple[tuple[str, ...], Run]]:
 
 def composed(words: Words) -> list[tuple[tuple[str, ...], DictConfig]]:
     """Compose every job of the command line without checking its values, as `--cfg` prints it."""
+    with initialized(words) as composer:
+        expanded = expand(words.overrides) if words.multirun else [words.overrides]
+        return [(overrides, composer.compose(overrides)) for overrides in expanded]
+
+
+@contextmanager
+def initialized(words: Words) -> Iterator[Composer]:
+    """Hydra set up for `conf/` and the command line's own `--config-dir`."""
     if words.config_dir is not None and not Path(words.config_dir).is_dir():
         place = f"--config-dir {words.config_dir}".strip()
         raise UserError(place, "there is no such folder", "Give a folder of config groups")
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        composer = Composer(words.config_dir)
-        expanded = expand(words.overrides) if words.multirun else [words.overrides]
-        return [(overrides, composer.compose(overrides)) for overrides in expanded]
+        yield Composer(words.config_dir)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -147,15 +168,15 @@ class Composer:
     def __init__(self, config_dir: str | None) -> None:
         self.search = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
 
-    def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """Return the configuration of one job's words."""
+    def compose(self, overrides: Sequence[str], *, hydra_config: bool = False) -> DictConfig:
+        """Return the configuration of one job's words, with Hydra's own settings below `hydra` if asked."""
         for word in overrides:
             if word.startswith("="):
                 raise _not_an_override(word)
             if re.fullmatch(r"~\w+(=.*)?", word):
                 raise UserError(word, "a run needs every group and key of the top level", f"Leave {word} out")
         try:
-            return compose("config", overrides=[*self.search, *overrides])
+            return compose("config", overrides=[*self.search, *overrides], return_hydra_config=hydra_config)
         except OverrideParseException as error:
             raise _not_an_override(error.override) from None
         except (HydraException, OmegaConfBaseException) as error:

@@ -63,6 +63,7 @@ class Method(Spec):
     """What every training method shares. `trainer` holds differences from the library's own training arguments."""
 
     needs_reference: ClassVar[bool] = False
+    learns_from_samples: ClassVar[bool] = False  # of its own, whose scores and KL are what its progress shows in
     has_implicit_reward: ClassVar[bool] = False  # beta x log(policy / reference), measured on held-out pairs
     trains_policy: ClassVar[bool] = True
     data_shape: ClassVar[Literal["demonstration", "preference"]]
@@ -117,6 +118,7 @@ class PPO(Method):
     """
 
     needs_reference: ClassVar[bool] = True
+    learns_from_samples: ClassVar[bool] = True
     data_shape: ClassVar = "demonstration"  # its prompts
     name: Literal["ppo"]
     prompts_per_step: PositiveInt

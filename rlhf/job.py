@@ -24,7 +24,7 @@ from rlhf.report.table import comparison_table
 from rlhf.stages.device import choose_device, limit_threads
 from rlhf.stages.evaluate import Evaluator, Row
 from rlhf.tracking import deliver_spool, open_tracker
-from rlhf.verdict import loss_baseline, loss_unit, warnings_of
+from rlhf.verdict import kl_target, loss_baseline, loss_unit, warnings_of
 
 SPOOL_HOMES = ("outputs/runs", "multirun")  # where earlier runs may have had to keep their records
 
@@ -61,7 +61,7 @@ def execute(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, 
         finished = job.build(run.method, upstream=False)
         evaluator = Evaluator(job) if run.method.trains_policy else None
         rows = evaluator.rows(finished) if evaluator else []
-        judge = evaluator.scorer if evaluator else None
+        judge = (evaluator.scorer if evaluator else None) or finished.origin.judge
         outcome |= _record(job, finished, rows, judge, folder)
     except BaseException as error:
         code = getattr(unwritable(error) or error, "exit_code", 1)
@@ -154,7 +154,9 @@ def upstream_of(finished: Finished, judge: Finished | None) -> list[Finished]:
 
 def _curves(stage: Finished) -> StageCurves:
     method = stage.method
-    return StageCurves(stage.name, method.name, loss_unit(method), loss_baseline(method), stage.result["curves"])
+    return StageCurves(
+        stage.name, method.name, loss_unit(method), loss_baseline(method), kl_target(method), stage.result["curves"]
+    )
 
 
 def _one_line(error: BaseException) -> str:

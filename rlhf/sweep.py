@@ -23,11 +23,14 @@ from rlhf.tracking import open_tracker
 from rlhf.verdict import loss_baseline, loss_unit
 
 LEGEND = "Gains, KL and win rates are over the model a run started from; italics: the 95% interval holds no difference."
-PANELS = {  # curve of a job -> title of the panel that shows it
-    "train/loss": "training loss",
-    "eval/loss": "held-out loss",
-    "train/rewards/margins": "training margin",
-    "eval/rewards/margins": "held-out margin",
+PANELS = {  # curve of a job -> title of the panel that shows it, and its unit (of losses: the method's own)
+    "train/loss": ("training loss", None),
+    "eval/loss": ("held-out loss", None),
+    "train/rewards/margins": ("training margin", IMPLICIT_UNIT),
+    "eval/rewards/margins": ("held-out margin", IMPLICIT_UNIT),
+    "eval/reward/score": ("judge's score, held out", "score"),
+    "eval/reward/gold": ("gold score, held out", "score"),
+    "eval/kl/k1_policy_to_reference": ("KL to the reference, held out", "nats per response"),
 }
 
 
@@ -116,17 +119,20 @@ class Sweep:
 
     def _figures(self, outcomes: list[dict[str, Any]]) -> list[Path]:
         """Draw the jobs' losses and margins side by side, and the stages that they stand on."""
-        units = {loss_unit(run.method) for _, run in self.jobs}
-        floors = [loss_baseline(run.method) for _, run in self.jobs]
-        floor = floors[0] if all(other == floors[0] for other in floors) else {}
+        drawn = [run.method for _, run in self.jobs if not run.method.learns_from_samples]
+        units = {loss_unit(method) for method in drawn}
+        floors = [loss_baseline(method) for method in drawn]
+        floor = floors[0] if floors and all(other == floors[0] for other in floors) else {}
         loss = (units.pop() if len(units) == 1 else "loss", floor)
         panels: dict[str, Panel] = {}
         shared = set.intersection(*(set(outcome["words"]) for outcome in outcomes)) if len(outcomes) > 1 else set()
-        for metric, name in PANELS.items():
-            for number, outcome in enumerate(outcomes, start=1):
+        for metric, (name, own_unit) in PANELS.items():
+            for number, (outcome, (_, run)) in enumerate(zip(outcomes, self.jobs, strict=True), start=1):
+                if own_unit is None and run.method.learns_from_samples:
+                    continue  # its surrogate loss says nothing
                 if points := outcome.get("curves", {}).get(metric):
                     own = " ".join(word for word in outcome["words"] if word not in shared) or outcome["name"]
-                    unit, baselines = loss if metric.endswith("/loss") else (IMPLICIT_UNIT, {})
+                    unit, baselines = loss if own_unit is None else (own_unit, {})
                     panel = panels.setdefault(name, Panel({}, unit, baselines))
                     panel.curves[f"{number}: {own}"] = [(int(step), float(value)) for step, value in points]
         upstream = [[StageCurves(**stage) for stage in outcome.get("upstream", [])] for outcome in outcomes]

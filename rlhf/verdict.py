@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from rlhf.config import DPO, SFT, MethodSpec, Reward
+from rlhf.config import DPO, PPO, SFT, MethodSpec, Reward
 
 LN2 = math.log(2)
 
@@ -28,6 +28,11 @@ def loss_unit(method: MethodSpec) -> str:
     if isinstance(method, SFT):
         return "nats per token"
     return "loss" if no_learning_loss(method) is None else "nats per pair"
+
+
+def kl_target(method: MethodSpec) -> dict[str, float]:
+    """The KL that the method steers to, by the name that a plot gives it; empty where it steers to none."""
+    return {"KL target": method.kl.target} if isinstance(method, PPO) and method.kl.target is not None else {}
 
 
 def warnings_of(method: MethodSpec, metrics: Mapping[str, float]) -> list[str]:

@@ -12,6 +12,14 @@ CHANCE, REFERENCE = {"0.5, chance": 0.5}, {"0, the reference": 0.0}
 SHARE, IMPLICIT_UNIT = "share of pairs", "beta x nats per response"
 SIDES = {"train": "training", "eval": "held out"}
 IMPLICIT = {side: f"train/rewards/{side}" for side in ("chosen", "rejected", "margins")}
+PPO_PANELS = {  # metric -> title and unit of its panel
+    "reward/score": ("judge's score", "score"),
+    "reward/gold": ("gold score, which nothing was trained on", "score"),
+    "kl/k1_policy_to_reference": ("KL to the reference", "nats per response"),
+    "kl/coefficient": ("KL coefficient", "reward per nat"),
+    "policy/entropy": ("entropy", "nats per token"),
+    "response/tokens": ("response length", "tokens"),
+}
 ACCURACIES = ("accuracy", "rewards/accuracies")  # of a reward model, and of a policy's implicit reward
 
 
@@ -23,12 +31,18 @@ class StageCurves:
     method: str
     loss_unit: str
     floor: Mapping[str, float]  # the loss of a model that has learned nothing, by name; empty where there is none
+    kl_target: Mapping[str, float]  # the KL that PPO steers to, by name; empty where there is none
     curves: Mapping[str, Curve]  # metric, such as eval/loss -> points
 
     @property
     def model(self) -> str:
         """The model's name."""
         return self.name.partition("-")[2].rpartition("-")[0]
+
+    @property
+    def samples(self) -> bool:
+        """Whether it learned from its own samples: its surrogate loss says nothing, its rewards and KL do."""
+        return "train/reward/score" in self.curves
 
     def of(self, metric: str) -> dict[str, Curve]:
         """The metric in training and on held-out rows, as far as it was logged."""
@@ -42,17 +56,28 @@ class StageCurves:
 def draw_job(stages: Sequence[StageCurves], folder: Path) -> list[Path]:
     """Draw a job's stages in the order in which they ran, the job's own last: a panel each of losses and accuracies.
 
-    Returns the PNG files: `loss.png`, `accuracy.png` and, for a policy with an implicit reward, `reward.png`.
+    Returns the PNG files: `loss.png`, `accuracy.png`, `reward.png` of a policy with an implicit reward, and `ppo.png`.
     """
     own = stages[-1]
-    losses = {f"{s.method} loss": Panel(s.of("loss"), s.loss_unit, s.floor) for s in stages if s.of("loss")}
+    shown = [s for s in stages if s.of("loss") and not s.samples]
+    losses = {f"{s.method} loss": Panel(s.of("loss"), s.loss_unit, s.floor) for s in shown}
     accuracies = {f"{s.method} accuracy": Panel(s.accuracy(), SHARE, CHANCE) for s in stages if s.accuracy()}
     rewards = {side: own.curves[name] for side, name in IMPLICIT.items() if name in own.curves}
     implicit = {f"{own.method} implicit reward": Panel(rewards, IMPLICIT_UNIT, REFERENCE)} if rewards else {}
-    figures = {"loss": losses, "accuracy": accuracies, "reward": implicit}
+    figures = {"loss": losses, "accuracy": accuracies, "reward": implicit, "ppo": sampled_panels(own)}
     return [
         plot_curves(panels, folder / f"{name}.png", f"{own.name}: {name}") for name, panels in figures.items() if panels
     ]
+
+
+def sampled_panels(stage: StageCurves) -> dict[str, Panel]:
+    """What a method that learns from its own samples is watched by; empty for others."""
+    panels = {}
+    for metric, (title, unit) in PPO_PANELS.items() if stage.samples else ():
+        marks = stage.kl_target if metric == "kl/k1_policy_to_reference" else {}
+        sides = stage.of(metric) if metric != "kl/coefficient" else {"training": stage.curves[f"train/{metric}"]}
+        panels |= {title: Panel(sides, unit, marks)} if sides else {}
+    return panels
 
 
 def draw_sweep_stages(jobs: Sequence[Sequence[StageCurves]], path: Path, title: str) -> list[Path]:

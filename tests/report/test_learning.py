@@ -12,11 +12,11 @@ from rlhf.report.plots import Panel
 
 LN2 = {"ln 2": 0.693}
 LOSS = {"train/loss": [(1, 2.0), (2, 1.0)], "eval/loss": [(2, 1.5)]}
-SFT = StageCurves("sft-tiny_gpt2-aa", "sft", "nats per token", {}, LOSS)
-OTHER = StageCurves("sft-tiny_mt5-bb", "sft", "nats per token", {}, LOSS)
-REWARD = StageCurves("reward-tiny_gpt2-cc", "reward", "nats per pair", LN2, LOSS | {"eval/accuracy": [(2, 0.7)]})
+SFT = StageCurves("sft-tiny_gpt2-aa", "sft", "nats per token", {}, {}, LOSS)
+OTHER = StageCurves("sft-tiny_mt5-bb", "sft", "nats per token", {}, {}, LOSS)
+REWARD = StageCurves("reward-tiny_gpt2-cc", "reward", "nats per pair", LN2, {}, LOSS | {"eval/accuracy": [(2, 0.7)]})
 IMPLICIT = {f"train/rewards/{side}": [(1, 0.1)] for side in ("chosen", "rejected", "margins", "accuracies")}
-DPO = StageCurves("dpo-tiny_gpt2-dd", "dpo", "nats per pair", LN2, LOSS | IMPLICIT)
+DPO = StageCurves("dpo-tiny_gpt2-dd", "dpo", "nats per pair", LN2, {}, LOSS | IMPLICIT)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_sweep_shows_a_shared_stage_once_and_tells_stages_of_one_model_apart(d
         "reward accuracy, held out",
     ]
     assert list(panels["sft loss, training"].curves) == ["tiny_gpt2", "tiny_mt5"]
-    again = StageCurves("sft-tiny_gpt2-ee", "sft", "nats per token", {}, LOSS)
+    again = StageCurves("sft-tiny_gpt2-ee", "sft", "nats per token", {}, {}, LOSS)
     draw_sweep_stages([[SFT], [again]], tmp_path / "b.png", "sweep")
     assert list(drawn["b.png"]["sft loss, held out"].curves) == ["tiny_gpt2-aa", "tiny_gpt2-ee"]
     assert draw_sweep_stages([[], []], tmp_path / "c.png", "sweep") == []
