@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from rlhf.config import DPO, PPO, FileDataset, MethodSpec, Run, Spec
 from rlhf.errors import UserError
+from rlhf.ppo_clashes import ppo_clashes
 from rlhf.ppo_spec import RewardSourceSpec
 from rlhf.suggest import did_you_mean
 from rlhf.trainer_fields import check_architecture, check_losses, check_trainer
@@ -177,37 +178,9 @@ def _clashes(run: Run) -> Iterator[str]:
     if isinstance(method, DPO):
         yield from check_losses(method.loss_type, method.label_smoothing)
     if isinstance(method, PPO):
-        yield from _ppo_clashes(run, method)
+        yield from ppo_clashes(run, method)
     for place, spec in _stages(run):
         yield from check_trainer(spec.name, spec.trainer, f"{place}.trainer")
-
-
-def _ppo_clashes(run: Run, method: PPO) -> Iterator[str]:
-    """Tell what PPO cannot do with the data, the precision or the sizes that it was given."""
-    if run.precision == "fp16":
-        yield (
-            "precision: fp16 overflows in PPO's probability ratios, and its gradient scaler cannot skip the rest of an "
-            "update. Use precision=bf16 or precision=fp32."
-        )
-    if method.prompts_per_step < method.minibatches:
-        yield (
-            f"method.minibatches: {method.prompts_per_step} prompts do not make {method.minibatches} minibatches. "
-            "Lower method.minibatches, or raise method.prompts_per_step."
-        )
-    for name, source in method.rewards.items():
-        place = f"method.rewards.{name}"
-        if source.kind == "gold" and isinstance(run.dataset, FileDataset):
-            yield (
-                f"{place}.kind: the gold reward is known only for support_toy, not for {run.dataset.name}. "
-                f"Use {place}.kind=stage or a function of your own."
-            )
-        if source.weight == 0 and len(method.rewards) == 1:
-            yield f"{place}.weight: it is 0, so nothing is rewarded. Give it another weight: {place}.weight=1."
-        for key in ("folder", "path"):
-            folder = getattr(source, key, None)
-            local = key == "folder" or source.kind == "linear" or str(folder).startswith(("/", "./", "../", "~"))
-            if folder is not None and local and not Path(folder).expanduser().exists():
-                yield f"{place}.{key}: there is no {folder}. Give one that exists."
 
 
 def _stages(run: Run) -> tuple[tuple[str, MethodSpec], ...]:

@@ -218,7 +218,8 @@ class Composer:
             if word in names:
                 return UserError(key, "the YAML does not set it, so it is to be added", f"Write ++{key}=VALUE")
         if parents[-1:] == ["rewards"]:
-            return UserError(key, f"there is no such source; known are {', '.join(names)}", f"To add one, write +{key}=")
+            known = f"there is no such source; known are {', '.join(names)}"
+            return UserError(key, known, f"To add one, write +{key}=")
         return UserError(key, "unknown key", did_you_mean(word, names) if names else "See `rlhf --cfg job`")
 
     def _node(self, path: list[str], overrides: Sequence[str]) -> DictConfig:

@@ -58,7 +58,8 @@ def value_loss(
 def reference_loss(logp: Tensor, logp_reference: Tensor, mask: Tensor, *, tokens: float) -> tuple[Tensor, Metrics]:
     """KL(policy || reference) as a loss: k2 of whole responses, whose gradient on the policy's samples is the KL's.
 
-    Token by token k2 would leave out how a token changes the states that follow it.
+    Token by token k2 would leave out how a token changes the states that follow it. Exact on the first pass over the
+    samples; later passes see samples of a policy that is a little older.
     """
     log_ratio = torch.where(mask, k1(logp, logp_reference), 0.0).sum(dim=1)
     return k2(log_ratio, torch.zeros_like(log_ratio)).sum() / tokens, {}

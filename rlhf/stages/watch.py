@@ -61,7 +61,7 @@ class Watch:
                 adapter_parameters=self.adapters,
             )
         spent = sum(value for name, value in metrics.items() if name.startswith("seconds/"))
-        metrics["speed/tokens_per_second"] = sum(response for _, response in shapes) / spent
+        metrics["speed/tokens_per_second"] = metrics["response/tokens"] * self.method.prompts_per_step / spent
 
     def _show_samples(self, trainer: PPOTrainer, step: int) -> None:
         rows = distinct_prompts(self.context.corpus.validation, self.context.run.evaluation)

@@ -1,0 +1,41 @@
+"""What cannot go together in `method=ppo`, one line each; asked by `rlhf.build` at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rlhf.config import PPO, FileDataset, Run
+
+
+def ppo_clashes(run: Run, method: PPO) -> Iterator[str]:
+    """Tell what PPO cannot do with the data, the precision or the sizes that it was given."""
+    if run.precision == "fp16":
+        yield (
+            "precision: fp16 overflows in PPO's probability ratios, and its gradient scaler cannot skip the rest of an "
+            "update. Use precision=bf16 or precision=fp32."
+        )
+    if method.prompts_per_step < method.minibatches:
+        yield (
+            f"method.minibatches: {method.prompts_per_step} prompts do not make {method.minibatches} minibatches. "
+            "Lower method.minibatches, or raise method.prompts_per_step."
+        )
+    if method.kl.coefficient == 0 and (method.kl.target is not None or method.guard.on_collapse == "rollback"):
+        yield (
+            "method.kl.coefficient: from 0 neither a target nor a rollback can raise it by a factor. Set it above 0, or "
+            "set method.kl.target=null and method.guard.on_collapse=warn."
+        )
+    for name, source in method.rewards.items():
+        place = f"method.rewards.{name}"
+        if source.kind == "gold" and isinstance(run.dataset, FileDataset):
+            yield (
+                f"{place}.kind: the gold reward is known only for support_toy, not for {run.dataset.name}. "
+                f"Use {place}.kind=stage or a function of your own."
+            )
+        if source.weight == 0 and len(method.rewards) == 1:
+            yield f"{place}.weight: it is 0, so nothing is rewarded. Give it another weight: {place}.weight=1."
+        for key in ("folder", "path"):
+            folder = getattr(source, key, None)
+            local = key == "folder" or source.kind == "linear" or str(folder).startswith(("/", "./", "../", "~"))
+            if folder is not None and local and not Path(folder).expanduser().exists():
+                yield f"{place}.{key}: there is no {folder}. Give one that exists."
