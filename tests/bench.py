@@ -29,7 +29,7 @@ SCORERS = (*POLICIES, "tiny_bert")
 QUIET = Console(quiet=True)
 MODELS = Path(tempfile.mkdtemp(prefix="rlhf-tiny-models-"))  # tiny models, built once per session
 atexit.register(shutil.rmtree, MODELS, ignore_errors=True)
-RATES = {"sft": 5e-3, "reward": 2e-3, "dpo": 2e-3}  # the tests' own: nothing here depends on tuned values in conf/
+RATES = {"sft": 5e-3, "reward": 2e-3, "dpo": 2e-3, "ppo": 1e-3}  # the tests' own: nothing here depends on tuned values in conf/
 
 torch.set_num_threads(1)
 
@@ -80,8 +80,10 @@ def few(shape: str) -> Corpus:
     return corpus_of(list(corpus.train[:16]), list(corpus.test[:6]))
 
 
-def context_of(run: Run, folder: Path, corpus: Corpus | None = None, source: Source | None = None) -> StageContext:
-    """Everything one stage may look at, with nothing recorded."""
+def context_of(
+    run: Run, folder: Path, corpus: Corpus | None = None, source: Source | None = None, judge: Path | None = None
+) -> StageContext:
+    """Everything one stage may look at, with nothing recorded; `judge` is the folder of a finished reward stage."""
     device = choose_device(run)
     folder.mkdir(parents=True, exist_ok=True)
     return StageContext(
@@ -95,6 +97,7 @@ def context_of(run: Run, folder: Path, corpus: Corpus | None = None, source: Sou
         tracked=NullRun(),
         meter=CostMeter(run.hardware, device.kind, device.precision),
         console=QUIET,
+        judge=judge,
     )
 
 

@@ -68,7 +68,7 @@ def test_one_job_builds_a_shared_stage_once_even_without_reuse(tmp_path: Path) -
     job = job_of(tmp_path, "reuse=false", "evaluation.judge=reward")
     policy = job.build(job.run.method, upstream=False)
     judge = Evaluator(job).scorer
-    assert judge is not None and judge.start is policy.start
+    assert judge is not None and judge.origin.start is policy.origin.start
 
 
 def test_policies_are_loaded_from_where_stages_left_them(tmp_path: Path) -> None:
