@@ -25,7 +25,7 @@ class KLSpec(Spec):
     estimator: Annotated[Literal["k1", "k2"], BeforeValidator(_refuse_k3)]  # k1 in the reward, k2 as a loss
     coefficient: NonNegativeFloat  # at the start
     target: PositiveFloat | None  # KL per response that the coefficient is steered to; null: it stays as it is
-    horizon: PositiveFloat  # responses in which the coefficient can change by a factor of about e^(0.2)
+    horizon: PositiveFloat  # responses in which the coefficient can change by a factor of about 1.2
     max_update: PositiveFloat | None  # KL(old || new) per token at which a step's update ends early
 
 

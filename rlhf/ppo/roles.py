@@ -1,7 +1,8 @@
 """Policy, reference and critic of PPO: separate models, or adapters that share one frozen base.
 
 With LoRA, "default" is the policy's adapter, "reference" a frozen copy of the SFT adapter it started from (where there
-is none, the base with adapters off is the reference), and "critic" the value function's own. Without, each is a model.
+is none, the base with adapters off is the reference), "critic" the value function's own and "reward" that of a judge
+that was trained on the same base. Without, each is a model.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Literal
 from peft import PeftModel
 from torch import nn
 
-Role = Literal["policy", "reference", "critic"]
+Role = Literal["policy", "reference", "critic", "reward"]
 POLICY = "default"  # PEFT's name of the adapter that is saved
 
 
@@ -48,7 +49,7 @@ class Roles(nn.Module):
         Switching makes PEFT flip `requires_grad` on adapters, and a weight whose flag is off at the time of the
         backward pass gets no gradient, so the flags are put back at once.
         """
-        own = getattr(self, role)
+        own = getattr(self, role, None)
         if own is not None:
             yield own
             return

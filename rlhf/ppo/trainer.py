@@ -78,7 +78,9 @@ class PPOTrainer(Trainer):
         if self.state.global_step == 0:
             check_start(experience)
         given = self.credit(experience)
+        model.train(self.args.gradient_checkpointing)  # transformers recomputes in training mode alone; dropout is 0
         updated = self.improve(model, experience, given)
+        model.eval()
         self.measured = describe(self.learner, experience, given, updated, self.reduce) | {
             "seconds/update": time.perf_counter() - began
         }

@@ -72,7 +72,7 @@ def draw_job(stages: Sequence[StageCurves], folder: Path) -> list[Path]:
 
 def sampled_panels(stage: StageCurves) -> dict[str, Panel]:
     """What a method that learns from its own samples is watched by; empty for others."""
-    panels = {}
+    panels: dict[str, Panel] = {}
     for metric, (title, unit) in PPO_PANELS.items() if stage.samples else ():
         marks = stage.kl_target if metric == "kl/k1_policy_to_reference" else {}
         sides = stage.of(metric) if metric != "kl/coefficient" else {"training": stage.curves[f"train/{metric}"]}

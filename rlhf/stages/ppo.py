@@ -10,14 +10,16 @@ from transformers import TrainingArguments
 from rlhf.config import PPO
 from rlhf.evaluation import metrics as names
 from rlhf.evaluation.policy import distinct_prompts
+from rlhf.models.codec import Codec
 from rlhf.models.load import add_adapter, load_policy, save_model, trainable_parameters
 from rlhf.ppo.actor_critic import ActorCritic
 from rlhf.ppo.control import KLControl
 from rlhf.ppo.guard import CollapseGuard
-from rlhf.ppo.rewards import Combined, RewardParts, build_rewards
+from rlhf.ppo.rewards import Combined, RewardParts, Scorer, build_rewards
 from rlhf.ppo.rewards.stage import folder_scorer
 from rlhf.ppo.roles import Roles, copy_adapter, without_dropout
 from rlhf.ppo.rollout import TRAINING, Rollouts, Share
+from rlhf.ppo.shared_judge import add_judge, on_same_base, shared_scorer
 from rlhf.ppo.trainer import PPOTrainer
 from rlhf.stages.context import StageContext, StageResult
 from rlhf.stages.training import finish, fit, trainer_arguments
@@ -30,7 +32,7 @@ def run(context: StageContext) -> StageResult:
     """Train against the frozen start as reference and leave the policy in `folder/model`."""
     job, codec, method = context.run, context.codec, context.method
     assert isinstance(method, PPO)
-    roles = load_roles(context, shared=method.critic.kind == "shared")
+    roles, judge = load_roles(context, shared=method.critic.kind == "shared")
     learner = ActorCritic(
         roles,
         codec,
@@ -44,7 +46,7 @@ def run(context: StageContext) -> StageResult:
         learner,
         codec,
         context.corpus.train,
-        reward(context, method),
+        reward(context, method, judge),
         context.corpus.gold,
         method,
         seed=job.seed,
@@ -74,32 +76,46 @@ def run(context: StageContext) -> StageResult:
     return StageResult(metrics=costs | {"final/loss": -final["final_reward/total"]}, curves=history.curves)
 
 
-def load_roles(context: StageContext, *, shared: bool) -> Roles:
-    """Load policy, reference and (unless it shares the policy's trunk) critic, with every dropout at 0."""
+def load_roles(context: StageContext, *, shared: bool) -> tuple[Roles, Scorer | None]:
+    """Load policy, reference and (unless it shares the policy's trunk) critic, with every dropout at 0.
+
+    Where the reward stage is an adapter on the policy's base, it is put on it, and its scorer is the second result.
+    """
     job = context.run
     policy = context.load(load_policy)
     started_from_adapter = isinstance(policy, PeftModel)
-    reference = critic = None
+    reference = critic = classifier = None
     if job.adapter.name == "lora":
         policy = add_adapter(policy, job.model, job.adapter, scorer=False, seed=job.seed)
         if started_from_adapter:
             copy_adapter(policy, "reference", trainable=False)
         if not shared:
             copy_adapter(policy, "critic", trainable=True)
+        if context.judge is not None and on_same_base(context.judge, policy, context.source):
+            classifier = add_judge(policy, context.judge, job.model.classifier_head)
     else:
         reference = context.load(load_policy)
         critic = None if shared else context.load(load_policy)
     roles = Roles(policy, reference, critic)
     without_dropout(roles)
-    return roles
+    if classifier is None:
+        return roles, None
+    lengths = job.upstream.reward
+    codec = Codec(context.codec.tokenizer, job.model, lengths.max_prompt_tokens, lengths.max_response_tokens)
+    return roles, shared_scorer(roles, classifier, codec, job.evaluation.batch_size)
 
 
-def reward(context: StageContext, method: PPO) -> Combined:
-    """The weighted sum of the method's reward sources."""
-    judge = context.judge
+def reward(context: StageContext, method: PPO, judge: Scorer | None) -> Combined:
+    """The weighted sum of the method's reward sources; `judge` scores in place of a reward model loaded by itself."""
+    folder = context.judge
+
+    def stage() -> Scorer:
+        assert folder is not None, "the pipeline builds the reward stage of a method that uses one"
+        return judge or folder_scorer("judge", folder, parts, trusted=True)
+
     parts = RewardParts(
         gold=context.corpus.gold,
-        stage=None if judge is None else lambda: folder_scorer("judge", judge, parts, trusted=True),
+        stage=stage,
         device=context.device.kind,
         dtype=context.device.dtype,
         batch_size=context.run.evaluation.batch_size,

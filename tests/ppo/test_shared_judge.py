@@ -1,0 +1,79 @@
+"""A reward adapter on the policy's base scores as the reward model that is loaded by itself, and leaves the policy be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from rlhf.data.rows import Row
+from rlhf.models.load import add_adapter, load_policy
+from rlhf.models.sample import response_logprobs
+from rlhf.ppo.rewards.base import RewardParts
+from rlhf.ppo.rewards.stage import folder_scorer
+from rlhf.ppo.roles import Roles, copy_adapter
+from rlhf.ppo.shared_judge import add_judge, on_same_base, shared_scorer
+from tests.bench import POLICIES, codec_of, few, source_of, stage_run, train
+
+ANSWERS = ["Sure.", "I am sorry, I will look into it at once and call you back.", "No", ""]
+PARTS = RewardParts(gold=None, stage=None, device="cpu", dtype=torch.float32, batch_size=3)
+FP32 = {"dtype": torch.float32, "device": "cpu", "seed": 1}
+
+
+def finished(folder: Path, run: object) -> Path:
+    """What the pipeline leaves beside a stage's model."""
+    from rlhf.fingerprint import file_sizes
+
+    (folder / "run.json").write_text(run.model_dump_json(), encoding="utf-8")  # type: ignore[attr-defined]
+    (folder / "result.json").write_text(json.dumps({"sizes": file_sizes(folder / "model")}), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", POLICIES)
+def test_shared_judge_scores_as_the_one_loaded_by_itself(model: str, tmp_path: Path) -> None:
+    run = stage_run("reward", model, "adapter=lora", steps=6)
+    train(run, tmp_path / "reward")
+    folder = finished(tmp_path / "reward", run)
+    rows: list[Row] = list(few("demonstration").train[: len(ANSWERS)])
+    alone = folder_scorer("judge", folder, PARTS)(rows, ANSWERS)
+    assert len({round(score, 4) for score in alone}) > 1
+
+    source, codec = source_of(run), codec_of(run)
+    policy = load_policy(run.model, source, run.quantization, **FP32)
+    policy = add_adapter(policy, run.model, run.adapter, scorer=False, seed=3)
+    prompts, responses = [codec.prompt_ids(rows[0].prompt)], [codec.response_ids("Thank you.")]
+    before = response_logprobs(policy, codec, prompts, responses, batch_size=1, temperature=1.0)[0]
+    assert on_same_base(folder, policy, source)
+    classifier = add_judge(policy, folder, run.model.classifier_head)
+    copy_adapter(policy, "critic", trainable=True)
+    roles = Roles(policy, None, None)
+    trained = {name for name, weight in roles.named_parameters() if weight.requires_grad}
+    own = sum(weight.numel() for name, weight in policy.named_parameters() if "lora_" not in name)
+
+    shared = shared_scorer(roles, classifier, codec, batch_size=3)(rows, ANSWERS)
+
+    assert shared == pytest.approx(alone, abs=1e-5)
+    after = response_logprobs(policy, codec, prompts, responses, batch_size=1, temperature=1.0)[0]
+    assert torch.equal(before, after)
+    assert {name for name, weight in roles.named_parameters() if weight.requires_grad} == trained
+    assert all(".default." in name or ".critic." in name for name in trained)
+    head = sum(weight.numel() for weight in getattr(classifier, run.model.classifier_head).parameters())
+    shared_with = {weight.data_ptr() for weight in policy.parameters()}
+    extra = [weight for weight in classifier.parameters() if weight.data_ptr() not in shared_with]
+    assert sum(weight.numel() for weight in extra) == head < own / 10
+
+
+@pytest.mark.slow
+def test_a_merged_base_is_not_shared(tmp_path: Path) -> None:
+    run = stage_run("sft", "tiny_gpt2", "adapter=lora", steps=2)
+    train(run, tmp_path / "sft")
+    reward = stage_run("reward", "tiny_gpt2", "adapter=lora", steps=2)
+    from rlhf.models.load import Source
+
+    sft = Source(base=source_of(run).base, adapter=tmp_path / "sft" / "model", kind="folder")
+    train(reward, tmp_path / "reward", source=sft)
+    policy = load_policy(run.model, sft, run.quantization, **FP32)
+    assert not on_same_base(finished(tmp_path / "reward", reward), policy, sft)
