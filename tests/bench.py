@@ -30,6 +30,19 @@ QUIET = Console(quiet=True)
 MODELS = Path(tempfile.mkdtemp(prefix="rlhf-tiny-models-"))  # tiny models, built once per session
 atexit.register(shutil.rmtree, MODELS, ignore_errors=True)
 RATES = {"sft": 5e-3, "reward": 2e-3, "dpo": 2e-3, "ppo": 1e-3}  # the tests' own: nothing here depends on tuned values in conf/
+# a rollout that a test can afford, scored by a function: no reward stage is needed, and random answers differ in it
+PPO_WORDS = (
+    "~method.rewards.judge",
+    "+method.rewards.short={kind: function, weight: 1.0, name: 'rlhf.ppo.builtin:length_penalty'}",
+    "method.max_prompt_tokens=64",
+    "method.max_response_tokens=8",
+    "method.epochs=2",
+    "method.normalize_rewards=4",
+    "method.samples.every=1000",
+    "method.samples.prompts=2",
+    "++method.trainer.warmup_steps=0",
+    "evaluation.prompts=4",
+)
 
 torch.set_num_threads(1)
 
@@ -46,13 +59,11 @@ def run_of(*words: str, store: Path | None = None) -> Run:
 
 def stage_run(method: str, model: str, *words: str, steps: int = 2, batch: int = 4) -> Run:
     """A run of one stage from the base model, `steps` long, that logs every step and neither evaluates nor saves."""
-    trainer = {
-        "max_steps": steps,
-        "per_device_train_batch_size": batch,
-        "logging_steps": 1,
-        "eval_steps": 1000,
-        "save_steps": 1000,
-    }
+    trainer = {"max_steps": steps, "logging_steps": 1, "eval_steps": 1000, "save_steps": 1000}
+    if method == "ppo":
+        words = (*PPO_WORDS, f"method.prompts_per_step={batch}", *words)
+    else:
+        trainer["per_device_train_batch_size"] = batch
     settings = [f"++method.trainer.{key}={value}" for key, value in trainer.items()]
     return run_of(f"method={method}", f"model={model}", "method.starts_from=base", *settings, *words)
 
