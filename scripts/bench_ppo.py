@@ -1,0 +1,295 @@
+"""Our PPO step beside that of TRL 1.12, the last TRL with a PPOTrainer: seconds by phase, memory, and what is learned.
+
+    python scripts/bench_ppo.py                                   # about 20 minutes on 2 cores
+    python scripts/bench_ppo.py --steps 3 --rounds 1 --learning-steps 0   # a look
+    python scripts/bench_ppo.py --levers                          # what each part of the difference is worth
+    python scripts/bench_ppo.py --size gpt2 --device cuda --precision bf16 --response 128
+
+The first call makes a virtual environment for TRL (--venv; with uv where there is one; pip's own settings hold) and
+later calls take it again. Both sides run the same task (bench_ppo_task.py) in processes of their own that alternate, so
+that a busy moment of the machine hits both. At one thread CPU seconds are compared, which a neighbour disturbs least.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from bench_ppo_task import PHASES, SIZES, Task
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+PINS = {"torch": "2.13.0", "trl": "1.12.0", "transformers": "5.23.0", "peft": "0.21.2", "accelerate": "1.15.0"}
+SIDES = ("ours", "trl")
+LEARNING: dict[str, Any] = {"reward": "rule", "learning_rate": 3e-4, "kl_coefficient": 0.05, "warmup": 0}
+NEWEST = 10  # steps that a training curve's end is the mean of
+Result = dict[str, Any]  # what bench_ppo_task.write_result leaves
+
+console = Console(width=max(100, Console().width))
+
+
+def main() -> None:
+    """Measure, print, write."""
+    asked = arguments()
+    pins = PINS | ({"bitsandbytes": version("bitsandbytes")} if importlib.util.find_spec("bitsandbytes") else {})
+    interpreters = {"ours": Path(sys.executable), "trl": make_environment(asked.venv, pins)}
+    base = Task(
+        size=asked.size,
+        device=asked.device,
+        precision=asked.precision,
+        response=asked.response,
+        steps=asked.steps,
+    )
+
+    def measure(label: str, task: Task) -> Result:
+        with console.status(label):
+            return run_side(task, interpreters[task.side])
+
+    report: dict[str, Any] = {"machine": machine(), "pins": pins, "task": asdict(base)}
+    report["speed"] = {}
+    for threads in asked.threads:
+        results = compare(replace(base, threads=threads), asked.rounds, measure)
+        report["speed"][str(threads)] = results
+        print_speed(results, threads)
+    if asked.levers:
+        report["levers"] = levers(replace(base, threads=asked.threads[0]), measure)
+        print_levers(report["levers"])
+    if asked.learning_steps:
+        task = replace(base, threads=asked.threads[0], **LEARNING, steps=asked.learning_steps)
+        report["learning"] = learn(task, asked.seeds, measure)
+        print_learning(report["learning"], task)
+    if asked.output:
+        asked.output.parent.mkdir(parents=True, exist_ok=True)
+        asked.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        console.print(f"written to {asked.output}")
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--venv", type=Path, default=cache / "rlhf" / "bench-trl", help="environment for TRL")
+    parser.add_argument("--output", type=Path, help="JSON file, for example benchmarks/results/ppo.json")
+    parser.add_argument("--steps", type=int, default=20, help="counted steps of a process, after 2 of warm-up")
+    parser.add_argument("--rounds", type=int, default=2, help="processes of each side, in turn")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--size", choices=SIZES, default="small")
+    parser.add_argument("--response", type=int, default=48, help="tokens of a response")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--learning-steps", type=int, default=40, help="0: do not compare what is learned")
+    parser.add_argument("--seeds", type=int, default=3, help="of the comparison of learning")
+    parser.add_argument("--levers", action="store_true", help="also time both sides with one thing changed at a time")
+    return parser.parse_args()
+
+
+def make_environment(folder: Path, pins: Mapping[str, str]) -> Path:
+    """Return the interpreter of an environment with exactly `pins` in `folder`; make or mend it if it is not there.
+
+    PEFT imports bitsandbytes wherever it is installed (57 MiB), so that TRL gets it where we have it.
+    """
+    python, stamp = folder / "bin" / "python", folder / ".pins.json"
+    if python.exists() and stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == dict(pins):
+        return python
+    console.print(f"installing TRL {pins['trl']} in {folder} (a few minutes, once)")
+    wanted = [f"{name}=={number}" for name, number in pins.items()]
+    uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    if uv:
+        subprocess.run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, folder], check=True)
+        links = os.environ.get("PIP_FIND_LINKS")  # uv does not read pip's settings
+        options = ["--quiet", "--python", str(python), *(["--find-links", links] if links else [])]
+        subprocess.run([uv, "pip", "install", *options, *wanted], check=True)
+    else:
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
+    stamp.write_text(json.dumps(dict(pins)), encoding="utf-8")
+    return python
+
+
+def run_side(task: Task, python: Path) -> Result:
+    """Run one side's script in a process of its own and return what it measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "result.json"
+        command = [str(python), "-W", "ignore", str(ROOT / "scripts" / f"bench_ppo_{task.side}.py")]
+        surroundings = os.environ | {
+            "OMP_NUM_THREADS": str(task.threads),
+            "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_VERBOSITY": "error",
+            "TRL_EXPERIMENTAL_SILENCE": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+        }
+        done = subprocess.run(
+            [*command, json.dumps(asdict(task)), str(file)],
+            env=surroundings,
+            capture_output=True,
+            text=True,
+            cwd=folder,
+        )
+        if done.returncode:
+            sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def compare(task: Task, rounds: int, measure: Callable[[str, Task], Result]) -> dict[str, list[Result]]:
+    """Run both sides in turn, `rounds` times."""
+    results: dict[str, list[Result]] = {side: [] for side in SIDES}
+    for turn in range(rounds):
+        for side in SIDES:
+            label = f"{side}, {task.threads} threads, round {turn + 1} of {rounds}"
+            results[side].append(measure(label, replace(task, side=side)))
+    return results
+
+
+def counted(results: Sequence[Result]) -> list[Result]:
+    """The steps after the warm-up, of all processes."""
+    return [step for result in results for step in result["steps"][result["task"]["warmup"] :]]
+
+
+def seconds(results: Sequence[Result], kind: str, phase: str | None = None) -> float:
+    """Median over steps of the seconds of `kind` (cpu, wall) in a phase, or in all of them."""
+    return median(step[kind][phase] if phase else sum(step[kind].values()) for step in counted(results))
+
+
+def memory(results: Sequence[Result], moment: str) -> float:
+    """Largest of the processes' MiB."""
+    return max(result["memory"].get(moment, 0.0) for result in results)
+
+
+def print_speed(results: Mapping[str, Sequence[Result]], threads: int) -> None:
+    """One table: seconds by phase, speed and memory of both sides, and their ratio."""
+    ours, trl = (results[side] for side in SIDES)
+    task = Task(**ours[0]["task"])
+    title = f"{task.size}, {task.device}, {task.precision}, {threads} thread(s): median of {len(counted(ours))} steps"
+    table = Table("", "ours", f"TRL {trl[0]['versions']['trl']}", "ours / TRL", title=title)
+
+    def line(name: str, of: Callable[[Sequence[Result]], float], style: str = "{:.2f}", ratio: bool = True) -> None:
+        pair = of(ours), of(trl)
+        share = f"{pair[0] / pair[1]:.2f}" if ratio and pair[1] else ""
+        table.add_row(name, *(style.format(value) for value in pair), share)
+
+    for kind in ("cpu", "wall"):
+        line(f"step, {kind} s", lambda side, kind=kind: seconds(side, kind))  # type: ignore[misc]
+    kind = "cpu" if threads == 1 and task.device == "cpu" else "wall"
+    for phase in PHASES:
+        line(f"  {phase}, {kind} s", lambda side, phase=phase: seconds(side, kind, phase))  # type: ignore[misc]
+    tokens = task.batch * task.response
+    line("response tokens / wall s", lambda side: tokens / seconds(side, "wall"), "{:.0f}")
+    line("MiB after imports", lambda side: memory(side, "imports"), "{:.0f}")
+    line("MiB before the trainer", lambda side: memory(side, "models"), "{:.0f}")
+    line("MiB at the peak", lambda side: memory(side, "peak"), "{:.0f}")
+    line("  above the imports", lambda side: memory(side, "peak") - memory(side, "imports"), "{:.0f}")
+    if task.device == "cuda":
+        line("MiB on the GPU at the peak", lambda side: memory(side, "gpu_peak"), "{:.0f}")
+    line("trained parameters, million", lambda side: side[0]["trained_parameters"] / 1e6)
+    line("load of the machine", lambda side: fmean(result["load"] for result in side), ratio=False)
+    console.print(table)
+
+
+def levers(task: Task, measure: Callable[[str, Task], Result]) -> list[tuple[str, Result]]:
+    """Time either side with one thing changed at a time."""
+    ours, trl = replace(task, side="ours"), replace(task, side="trl")
+    variants = {
+        "TRL": trl,
+        "TRL without its gc.collect()": replace(trl, collect_garbage=False),
+        "TRL, 1 epoch": replace(trl, epochs=1),
+        "TRL, LoRA": replace(trl, lora=True),
+        "TRL, fused GELU": replace(trl, fused_gelu=True),
+        "ours, critic with a trunk of its own": replace(ours, separate_critic=True),
+        "ours": ours,
+        "ours, fused GELU": replace(ours, fused_gelu=True),
+        "ours, 1 epoch": replace(ours, epochs=1),
+        "ours, LoRA": replace(ours, lora=True),
+        "ours, LoRA, critic with an adapter of its own": replace(ours, lora=True, separate_critic=True),
+        "ours, micro-batches of 512 tokens": replace(ours, microbatch_tokens=512),
+        "ours, micro-batches of 256 tokens": replace(ours, microbatch_tokens=256),
+    }
+    return [(name, measure(name, variant)) for name, variant in variants.items()]
+
+
+def print_levers(found: Sequence[tuple[str, Result]]) -> None:
+    """CPU seconds and memory of every variant."""
+    table = Table("one thing changed", "step, cpu s", *PHASES, "peak MiB", "trained, million", title="levers")
+    for name, result in found:
+        row = [seconds([result], "cpu"), *(seconds([result], "cpu", phase) for phase in PHASES)]
+        cells = [f"{value:.2f}" for value in row] + [f"{memory([result], 'peak'):.0f}"]
+        table.add_row(name, *cells, f"{result['trained_parameters'] / 1e6:.2f}")
+    console.print(table)
+
+
+def learn(task: Task, seeds: int, measure: Callable[[str, Task], Result]) -> dict[str, list[Result]]:
+    """Train both sides on the rule as often as there are seeds."""
+    results: dict[str, list[Result]] = {side: [] for side in SIDES}
+    for seed in range(seeds):
+        for side in SIDES:
+            results[side].append(measure(f"learning, {side}, seed {seed}", replace(task, side=side, seed=seed)))
+    return results
+
+
+def print_learning(results: Mapping[str, Sequence[Result]], task: Task) -> None:
+    """What fresh responses of the policies score, and how far they are from the start; the last row is the score alone.
+
+    The score at equal KL is read off the training curves at the largest KL that both sides reached.
+    """
+    title = f"after {task.steps} steps on the rule, mean of {len(results['ours'])} seeds (lowest to highest)"
+    table = Table("", *SIDES, title=title)
+    names = {"score": "score", "kl": "KL, nats per response", "objective": f"score - {task.kl_coefficient} KL"}
+    for key, name in names.items():
+        table.add_row(name, *(_spread([result["judged"][key] for result in results[side]]) for side in SIDES))
+    at_equal: dict[str, list[float]] = {side: [] for side in SIDES}
+    for pair in zip(*(results[side] for side in SIDES), strict=True):
+        reached = min(max(step["kl"] for step in _smooth(result)) for result in pair)
+        for side, result in zip(SIDES, pair, strict=True):
+            at_equal[side].append(score_at(result, reached))
+    table.add_row("score at equal KL", *(_spread(at_equal[side]) for side in SIDES))
+    console.print(table)
+
+
+def score_at(result: Result, divergence: float) -> float:
+    """Score where the smoothed training curve first passes a KL, between its steps in proportion."""
+    steps = _smooth(result)
+    for before, after in zip(steps, steps[1:], strict=False):
+        if before["kl"] < divergence <= after["kl"]:
+            share = (divergence - before["kl"]) / (after["kl"] - before["kl"])
+            return float(before["score"] + share * (after["score"] - before["score"]))
+    return float(max(steps, key=lambda step: step["kl"])["score"])
+
+
+def _smooth(result: Result) -> list[dict[str, float]]:
+    """Means of `NEWEST` steps in a row."""
+    steps = result["steps"]
+    windows = [steps[first : first + NEWEST] for first in range(max(1, len(steps) - NEWEST + 1))]
+    return [{key: fmean(step[key] for step in window) for key in ("score", "kl")} for window in windows]
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{fmean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
+def machine() -> dict[str, Any]:
+    """Where and when."""
+    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "processor": model[0].partition(":")[2].strip() if model else platform.processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+    }
+
+
+if __name__ == "__main__":
+    main()
