@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ SCORERS = (*POLICIES, "tiny_bert")
 QUIET = Console(quiet=True)
 MODELS = Path(tempfile.mkdtemp(prefix="rlhf-tiny-models-"))  # tiny models, built once per session
 atexit.register(shutil.rmtree, MODELS, ignore_errors=True)
-RATES = {"sft": 5e-3, "reward": 2e-3, "dpo": 2e-3, "ppo": 1e-3}  # the tests' own: nothing here depends on tuned values in conf/
+# the tests' own: nothing here depends on tuned values in conf/
+RATES = {"sft": 5e-3, "reward": 2e-3, "dpo": 2e-3, "ppo": 1e-3}
 # a rollout that a test can afford, scored by a function: no reward stage is needed, and random answers differ in it
 PPO_WORDS = (
     "~method.rewards.judge",
@@ -136,6 +138,11 @@ def corpus_of(train: list[Row], test: list[Row] | None = None, gold: Any = None)
 def curve(result: StageResult, name: str) -> list[float]:
     """The values of one curve."""
     return [value for _, value in result.curves[name]]
+
+
+def timeless(curves: Mapping[str, Any]) -> dict[str, Any]:
+    """Curves without those that the clock decides."""
+    return {name: points for name, points in curves.items() if "seconds" not in name and "per_second" not in name}
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
