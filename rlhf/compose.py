@@ -79,8 +79,9 @@ def parse_words(words: Sequence[str]) -> Words:
 
 
 def replaced(word: str) -> list[str]:
-    """Return the words for Hydra: a mapping of the user's own columns replaces the YAML's, where Hydra would merge."""
-    return ["~dataset.columns", f"+{word}"] if word.startswith("dataset.columns={") else [word]
+    """Return the words for Hydra: a mapping of the user's columns or rewards replaces the YAML's; Hydra would merge."""
+    own = re.match(r"(dataset\.columns|method\.rewards(\.\w+)?)=\{", word)
+    return [f"~{own.group(1)}", f"+{word}"] if own else [word]
 
 
 def with_experiment_sweep(words: Words) -> Words:

@@ -131,7 +131,7 @@ class PPO(Method):
     gamma: Annotated[float, Field(gt=0, le=1)]
     gae_lambda: Annotated[float, Field(ge=0, le=1)]
     kl: KLSpec
-    rewards: Annotated[dict[str, RewardSourceSpec], Field(min_length=1)]
+    rewards: dict[str, RewardSourceSpec]  # by name; none is refused at the door
     normalize_rewards: NonNegativeInt  # responses of the start sampled for mean and standard deviation; 0: as they are
     reward_clip: PositiveFloat | None
     whiten_rewards: bool

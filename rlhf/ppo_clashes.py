@@ -15,6 +15,12 @@ def ppo_clashes(run: Run, method: PPO) -> Iterator[str]:
             "precision: fp16 overflows in PPO's probability ratios, and its gradient scaler cannot skip the rest of an "
             "update. Use precision=bf16 or precision=fp32."
         )
+    steps = method.trainer.get("max_steps")
+    if not isinstance(steps, int) or steps < 1:
+        yield (
+            f"method.trainer.max_steps: should be above 0, got {steps}, as rollouts have no end of their own. "
+            "Write a number of steps: method.trainer.max_steps=100."
+        )
     if method.prompts_per_step < method.minibatches:
         yield (
             f"method.minibatches: {method.prompts_per_step} prompts do not make {method.minibatches} minibatches. "
@@ -22,8 +28,13 @@ def ppo_clashes(run: Run, method: PPO) -> Iterator[str]:
         )
     if method.kl.coefficient == 0 and (method.kl.target is not None or method.guard.on_collapse == "rollback"):
         yield (
-            "method.kl.coefficient: from 0 neither a target nor a rollback can raise it by a factor. Set it above 0, or "
-            "set method.kl.target=null and method.guard.on_collapse=warn."
+            "method.kl.coefficient: from 0 neither a target nor a rollback can raise it by a factor. Set it above 0, "
+            "or set method.kl.target=null and method.guard.on_collapse=warn."
+        )
+    if not method.rewards:
+        yield (
+            "method.rewards: it is empty, so nothing is rewarded. Name a source: "
+            "method.rewards={judge: {kind: stage, weight: 1.0, folder: null}}."
         )
     for name, source in method.rewards.items():
         place = f"method.rewards.{name}"
