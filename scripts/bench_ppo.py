@@ -62,7 +62,7 @@ def main() -> None:
 
     report: dict[str, Any] = {"machine": machine(), "pins": pins, "task": asdict(base)}
     report["speed"] = {}
-    for threads in asked.threads:
+    for threads in asked.threads if asked.rounds else ():
         results = compare(replace(base, threads=threads), asked.rounds, measure)
         report["speed"][str(threads)] = results
         print_speed(results, threads)
@@ -86,13 +86,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--venv", type=Path, default=cache / "rlhf" / "bench-trl", help="environment for TRL")
     parser.add_argument("--output", type=Path, help="JSON file, for example benchmarks/results/ppo.json")
     parser.add_argument("--steps", type=int, default=20, help="counted steps of a process, after 2 of warm-up")
-    parser.add_argument("--rounds", type=int, default=2, help="processes of each side, in turn")
+    parser.add_argument(
+        "--rounds", type=int, default=2, help="processes of each side, in turn; 0: no comparison of speed"
+    )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--response", type=int, default=48, help="tokens of a response")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
-    parser.add_argument("--learning-steps", type=int, default=40, help="0: do not compare what is learned")
+    parser.add_argument("--learning-steps", type=int, default=30, help="0: do not compare what is learned")
     parser.add_argument("--seeds", type=int, default=3, help="of the comparison of learning")
     parser.add_argument("--levers", action="store_true", help="also time both sides with one thing changed at a time")
     return parser.parse_args()
