@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from rlhf import __version__
+from rlhf import __version__, ranks
 from rlhf.errors import RunFailure, UserError, refuse_unwritable, unwritable
 from rlhf.suggest import did_you_mean
 
@@ -67,6 +67,10 @@ def train(words: list[str]) -> int:
         return _hydra(words, lambda config: None)
     if own := next((word for word in parsed.overrides if word.startswith("hydra.sweep.")), None):
         raise UserError(own, "a sweep makes its own folder below multirun", "Leave it out")
+    if ranks.world() > 1 and parsed.multirun:
+        raise UserError("-m", "a sweep runs its jobs one by one", "Under accelerate launch, start one job per command")
+    if not ranks.first():
+        words += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # only the first process leaves files
     checked = jobs(parsed)
     for run in {(run.dataset.model_dump_json(), run.method.data_shape): run for _, run in checked}.values():
         check_first_row(run.dataset, run.method.data_shape)

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from rlhf import ranks
 from rlhf.config import Run
 from rlhf.errors import RunFailure, UserError, unwritable
 from rlhf.pipeline import Finished, Job
@@ -23,7 +24,7 @@ from rlhf.report.outcome import report_rows
 from rlhf.report.table import comparison_table
 from rlhf.stages.device import choose_device, limit_threads
 from rlhf.stages.evaluate import Evaluator, Row
-from rlhf.tracking import deliver_spool, open_tracker
+from rlhf.tracking import NullRun, NullTracker, deliver_spool, open_tracker
 from rlhf.verdict import kl_target, loss_baseline, loss_unit, warnings_of
 
 SPOOL_HOMES = ("outputs/runs", "multirun")  # where earlier runs may have had to keep their records
@@ -44,9 +45,11 @@ def _quiet_libraries() -> None:
 
 def execute(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, console: Console) -> dict[str, Any]:
     """Run one job and return what it leaves in `folder/result.json`; failures are recorded there and raised."""
-    folder.mkdir(parents=True, exist_ok=True)
     _quiet_libraries()
     limit_threads()
+    if not ranks.first():
+        return _follow(run)
+    folder.mkdir(parents=True, exist_ok=True)
     for home in SPOOL_HOMES:
         deliver_spool(run.tracking, Path(home))
     tracker = open_tracker(run.tracking, folder)
@@ -78,6 +81,15 @@ def execute(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, 
     if sweep_id is None:
         _show(outcome, folder, tracked, tracker, console)
     return outcome
+
+
+def _follow(run: Run) -> dict[str, Any]:
+    """What the other processes of a job do: train with the first one, and leave measuring and recording to it."""
+    job = Job(run, choose_device(run), NullTracker(), NullRun(), Console(quiet=True))
+    job.build(run.method, upstream=False)
+    if run.method.trains_policy:
+        Evaluator(job)  # whose judge is a stage that all may have to train
+    return {}
 
 
 def _show(outcome: dict[str, Any], folder: Path, tracked: Any, tracker: Any, console: Console) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from filelock import FileLock
 from rich.console import Console
 from rich.markup import escape
 
+from rlhf import ranks
 from rlhf.config import MethodSpec, Run
 from rlhf.data import load_corpus
 from rlhf.data.rows import Corpus
@@ -148,8 +149,8 @@ class Job:
         """Take the stage from the store, or train it while others that need it wait."""
         folder = self.store / f"{method.name}-{self.run.model.name}-{fingerprint[:12]}"
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            result = self._stored(folder) if self.run.reuse else None
+        with FileLock(f"{folder}.lock") if ranks.first() else nullcontext():
+            result = ranks.agreed(self._stored(folder) if self.run.reuse and ranks.first() else None)
             if result is not None:
                 result["metrics"] = priced(result["metrics"], self.run.hardware, self.device.precision)
                 if not upstream:
@@ -205,6 +206,7 @@ class Job:
         """Run the stage in a `.partial` folder that takes the final name when it is complete."""
         work, codec = folder.with_name(f"{folder.name}.partial"), self.codec(method)
         work.mkdir(exist_ok=True)
+        ranks.together()
         self.console.print(f"[bold]{method.name}[/] on {self.run.model.name} -> {folder}")
         with self._stage_run(method, folder.name, upstream) as tracked, refusing_full_disk(work):
             meter = CostMeter(self.run.hardware, self.device.kind, self.device.precision)
@@ -229,6 +231,8 @@ class Job:
                 if hopeless or not any(work.glob("checkpoints/checkpoint-*")):
                     shutil.rmtree(work, ignore_errors=True)  # there is nothing to go on from
                 raise
+            if not ranks.first():
+                return ranks.agreed(result)
             self._tell_cuts(context.codec, method)
             result["metrics"] |= meter.report() | {"cost/artifact_bytes": folder_bytes(work / "model")}
             tracked.metrics(result["metrics"], None)
@@ -239,7 +243,7 @@ class Job:
                 shutil.rmtree(folder)
             os.replace(work, folder)
             tracked.artifact_reference("model", folder / "model")
-        return result
+        return ranks.agreed(result)
 
     def _tell_cuts(self, codec: Codec, method: MethodSpec) -> None:
         """Say how many texts did not fit; a reward model reads each prompt twice, with either answer."""

@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from rlhf import ranks
 from rlhf.config import ModelSpec, NoQuantization
 from rlhf.errors import UserError
 from rlhf.models.adapter import (
@@ -168,7 +169,16 @@ def merge_adapter(spec: ModelSpec, source: Source, folder: Path, *, dtype: torch
 
 
 def save_model(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write a whole model (or just its adapter), tokenizer and chat template to `folder`, readable by others."""
+    """Write a whole model (or just its adapter), tokenizer and chat template to `folder`, readable by others.
+
+    Of several processes the first one writes, and all go on once the files are there.
+    """
+    if ranks.first():
+        _write_model(model, tokenizer, folder)
+    ranks.together()
+
+
+def _write_model(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     options: dict[str, Any] = {}
     if isinstance(model, PeftModel):  # of its adapters only ours: TRL adds "ref", DPO's reference

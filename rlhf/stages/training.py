@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from rlhf import ranks
 from rlhf.errors import RunFailure, UserError
 from rlhf.fingerprint import file_sizes
 from rlhf.models.adapter import full_precision
@@ -182,10 +183,12 @@ class Checkpoints(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Write the mark by rename, so that it is there in full or not at all."""
+        ranks.together()  # each process writes its own random state
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         mark = {"sizes": file_sizes(folder), "seconds": self.seconds, "curves": self.recorder.curves}
-        (folder / f"{WHOLE}.new").write_text(json.dumps(mark), encoding="utf-8")
-        (folder / f"{WHOLE}.new").rename(folder / WHOLE)
+        if ranks.first():
+            (folder / f"{WHOLE}.new").write_text(json.dumps(mark), encoding="utf-8")
+            (folder / f"{WHOLE}.new").rename(folder / WHOLE)
 
 
 class Bar(TrainerCallback):
@@ -247,7 +250,7 @@ def _is_whole(checkpoint: Path) -> bool:
 
 def fit(trainer: Trainer, context: StageContext) -> History:
     """Train to the end, from the newest whole checkpoint when there is one; the guards may raise `RunFailure`."""
-    checkpoint = newest_whole_checkpoint(context.folder / "checkpoints")
+    checkpoint = ranks.agreed(newest_whole_checkpoint(context.folder / "checkpoints") if ranks.first() else None)
     mark: Mapping[str, Any] = {"seconds": 0.0, "curves": {}}
     if checkpoint is not None:
         mark = json.loads((checkpoint / WHOLE).read_text(encoding="utf-8"))
@@ -293,4 +296,5 @@ def _sums(model: Any) -> list[tuple[float, float]]:
 
 def finish(context: StageContext) -> None:
     """Drop the checkpoints of a stage that is complete."""
-    shutil.rmtree(context.folder / "checkpoints", ignore_errors=True)
+    if ranks.first():
+        shutil.rmtree(context.folder / "checkpoints", ignore_errors=True)
