@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from rlhf import ranks
 from rlhf.config import Method, ModelSpec, Run
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "tokenizers")
@@ -75,6 +76,7 @@ def stage_fingerprint(run: Run, method: Method, data: str, upstream: str, device
             "adapter": run.adapter.model_dump(),
             "quantization": run.quantization.model_dump(),
             "seed": run.seed,
+            "processes": ranks.world(),  # each adds a batch of its own
             "upstream": upstream,
             "data": data,
             "device": device,

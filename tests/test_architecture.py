@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "ppo_clashes": BASICS,
     "build": BASICS | {"ppo_clashes", "trainer_fields"},
     "compose": BASICS | {"build", "trainer_fields"},
-    "fingerprint": {"config"},
+    "fingerprint": {"config", "ranks"},
     "verdict": {"config"},
     "data": BASICS,
     "models": BASICS | {"data", "disk", "ranks"},

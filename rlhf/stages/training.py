@@ -257,8 +257,7 @@ def fit(trainer: Trainer, context: StageContext) -> History:
         context.console.print(f"  {context.method.name}: resumed from step {checkpoint.name.rpartition('-')[2]}")
     recorder, bar = Recorder(context), Bar(context)
     recorder.resume(mark["curves"])
-    checkpoints = Checkpoints(recorder, mark["seconds"])
-    for callback in (Guard(context.method.name), recorder, checkpoints, bar):
+    for callback in (Guard(context.method.name), recorder, Checkpoints(recorder, mark["seconds"]), bar):
         trainer.add_callback(callback)
     if isinstance(trainer.model, PeftModel):
         full_precision(trainer.model)  # TRL has just cast a quantized model's adapter to bf16

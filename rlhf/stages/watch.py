@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from safetensors.torch import load_file
 
 from rlhf.config import PPO
@@ -50,7 +51,8 @@ class Watch:
 
     def _count(self, metrics: dict[str, float], experience: Experience) -> None:
         progress = self.learner.progress
-        shapes = [(len(a), len(b)) for a, b in zip(experience.prompt_ids, experience.response_ids, strict=True)]
+        own = [(len(a), len(b)) for a, b in zip(experience.prompt_ids, experience.response_ids, strict=True)]
+        shapes = [shape for part in gather_object([own]) for shape in part]
         progress.tokens += sum(map(sum, shapes))
         if self.config.model_type in MODEL_TYPES:
             progress.flops += ppo_step_flops(
