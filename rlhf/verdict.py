@@ -58,6 +58,9 @@ def warnings_of(method: MethodSpec, metrics: Mapping[str, float]) -> list[str]:
             found.append(f"the gain in {words} is within its noise: 95% interval [{low:.3f}, {high:.3f}] holds 0")
         elif high is not None and high < 0:
             found.append(f"{words} fell: 95% interval [{low:.3f}, {high:.3f}] lies below 0")
+    sick = metrics.get("final/symptom_steps", 0.0)
+    if sick:
+        found.append(f"the guard saw symptoms of collapse at {sick:.0f} training steps: see the tags collapse.*")
     share = metrics.get("final/eos_share")
     if method.trains_policy and share is not None and share < 0.5:
         found.append(f"only {share:.0%} of the answers end by themselves: raise evaluation.max_new_tokens")

@@ -149,6 +149,17 @@ FINAL_MARGIN_SE = Metric(
     "final/margin_se", "standard error of the margin", "the score's", "standard deviation / sqrt(pairs)", "lower"
 )
 
+FINAL_SYMPTOM_STEPS = Metric(
+    "final/symptom_steps",
+    "PPO's training steps at which the collapse guard saw a symptom; the run's tags `collapse.*` name them",
+    "steps",
+    "count over training, rolled back steps included",
+    "lower",
+)
+FINAL_ROLLBACKS = Metric(
+    "final/rollbacks", "how often PPO went back to healthy weights", "rollbacks", "count over training", "lower"
+)
+
 COST_USD = Metric(
     "cost/usd",
     "price of the machine's time; absent where no price is set",
@@ -232,7 +243,7 @@ ALL_METRICS: tuple[Metric, ...] = (
     FINAL_WIN_RATE, FINAL_WIN_RATE_LOW, FINAL_WIN_RATE_HIGH,
     FINAL_RESPONSE_TOKENS, FINAL_EOS_SHARE, FINAL_DISTINCT_2,
     FINAL_ACCURACY, FINAL_ACCURACY_LOW, FINAL_ACCURACY_HIGH, FINAL_ACCURACY_LENGTH_RULE, FINAL_ACCURACY_BAG_OF_WORDS,
-    FINAL_MARGIN, FINAL_MARGIN_SE, *COSTS, *PIPELINE_COSTS,
+    FINAL_MARGIN, FINAL_MARGIN_SE, FINAL_SYMPTOM_STEPS, FINAL_ROLLBACKS, *COSTS, *PIPELINE_COSTS,
 )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ class Progress(nn.Module):
     tokens: Tensor
     flops: Tensor
     rollbacks: Tensor
+    symptom_steps: Tensor
     reward_mean: Tensor
     reward_std: Tensor
 
@@ -48,6 +49,7 @@ class Progress(nn.Module):
             ("tokens", 0.0),
             ("flops", 0.0),
             ("rollbacks", 0.0),
+            ("symptom_steps", 0.0),
             ("reward_mean", 0.0),
             ("reward_std", 1.0),
         ):

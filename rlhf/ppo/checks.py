@@ -13,6 +13,7 @@ from rlhf.ppo.experience import Experience
 
 KL_AT_START = 1e-4  # nats per response: the policy is its own reference, by the same arithmetic
 RATIO_EXACT, RATIO_BF16 = 1e-3, 0.05  # |mean ratio - 1| before the first optimizer step of an update
+K3_EXACT, K3_BF16 = 1e-3, 1e-2  # nats per token then: log-ratios of 0.045 and 0.14, far above rounding
 
 
 def check_start(experience: Experience) -> None:
@@ -28,11 +29,17 @@ def check_start(experience: Experience) -> None:
 
 
 def check_first_pass(newest: Mapping[str, float], args: TrainingArguments, step: int) -> None:
-    """Raise `RunFailure` unless the probability ratio is 1 before the first optimizer step of an update."""
-    bound = RATIO_BF16 if args.bf16 else RATIO_EXACT
-    if abs(newest["policy/ratio"] - 1) > bound:
+    """Raise `RunFailure` unless the probability ratio is 1 before the first optimizer step of an update.
+
+    Its mean alone would not show it: over samples of the old policy the ratio of any two policies is 1 on average. k3
+    cannot cancel.
+    """
+    ratio, k3 = newest["policy/ratio"], newest["kl/k3_old_to_new"]
+    bound, k3_bound = (RATIO_BF16, K3_BF16) if args.bf16 else (RATIO_EXACT, K3_EXACT)
+    if abs(ratio - 1) > bound or k3 > k3_bound:
         raise RunFailure(
             f"ppo step {step}",
-            f"the ratio of new to old probabilities is {newest['policy/ratio']:.4f} before the update, it should be 1",
+            f"the ratio of new to old probabilities is {ratio:.4f} on average before the update, it should be 1 on "
+            f"every token (k3 between the two is {k3:.2g} nats per token, it should be 0)",
             "Report it with your configuration: sampling and training see different tokens, masks or positions",
         )

@@ -72,8 +72,14 @@ def run(context: StageContext) -> StageResult:
     context.meter.add_seconds(history.seconds_before)
     save_model(roles.policy, codec.tokenizer, context.folder / "model")
     finish(context)
-    costs = {names.COST_TRAINABLE_PARAMETERS.name: float(trainable), "cost/parameters": float(total)}
-    return StageResult(metrics=costs | {"final/loss": -final["final_reward/total"]}, curves=history.curves)
+    metrics = {
+        names.COST_TRAINABLE_PARAMETERS.name: float(trainable),
+        "cost/parameters": float(total),
+        names.FINAL_LOSS.name: -final["final_reward/total"],
+        names.FINAL_SYMPTOM_STEPS.name: float(learner.progress.symptom_steps),
+        names.FINAL_ROLLBACKS.name: float(learner.progress.rollbacks),
+    }
+    return StageResult(metrics=metrics, curves=history.curves)
 
 
 def load_roles(context: StageContext, *, shared: bool) -> tuple[Roles, Scorer | None]:

@@ -47,6 +47,7 @@ class Watch:
             self._show_samples(trainer, step)
         symptoms = self.learner.guard.check(metrics)
         if symptoms:
+            self.learner.progress.symptom_steps += 1
             self._act(trainer, step, symptoms)
 
     def _count(self, metrics: dict[str, float], experience: Experience) -> None:
