@@ -22,25 +22,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from statistics import fmean, median
 from typing import Any
 
-from bench_ppo_task import PHASES, SIZES, Task
-from rich.console import Console
-from rich.table import Table
+from bench_ppo_report import SIDES, Result, console, print_learning, print_levers, print_speed
+from bench_ppo_task import SIZES, Task
 
 ROOT = Path(__file__).resolve().parent.parent
 PINS = {"torch": "2.13.0", "trl": "1.12.0", "transformers": "5.23.0", "peft": "0.21.2", "accelerate": "1.15.0"}
-SIDES = ("ours", "trl")
 LEARNING: dict[str, Any] = {"reward": "rule", "learning_rate": 3e-4, "kl_coefficient": 0.05, "warmup": 0}
-NEWEST = 10  # steps that a training curve's end is the mean of
-Result = dict[str, Any]  # what bench_ppo_task.write_result leaves
-
-console = Console(width=max(100, Console().width))
 
 
 def main() -> None:
@@ -61,21 +54,27 @@ def main() -> None:
             return run_side(task, interpreters[task.side])
 
     report: dict[str, Any] = {"machine": machine(), "pins": pins, "task": asdict(base)}
-    report["speed"] = {}
+
+    def keep(name: str, found: Any) -> None:  # at once: a later part may be interrupted
+        report[name] = found
+        if asked.output:
+            asked.output.parent.mkdir(parents=True, exist_ok=True)
+            asked.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
     for threads in asked.threads if asked.rounds else ():
         results = compare(replace(base, threads=threads), asked.rounds, measure)
-        report["speed"][str(threads)] = results
+        keep(f"speed, {threads} threads", results)
         print_speed(results, threads)
     if asked.levers:
-        report["levers"] = levers(replace(base, threads=asked.threads[0]), measure)
-        print_levers(report["levers"])
+        changed = levers(replace(base, threads=asked.threads[0]), measure)
+        keep("levers", changed)
+        print_levers(changed)
     if asked.learning_steps:
         task = replace(base, threads=asked.threads[0], **LEARNING, steps=asked.learning_steps)
-        report["learning"] = learn(task, asked.seeds, measure)
-        print_learning(report["learning"], task)
+        learned = learn(task, asked.seeds, measure)
+        keep("learning", learned)
+        print_learning(learned, task)
     if asked.output:
-        asked.output.parent.mkdir(parents=True, exist_ok=True)
-        asked.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         console.print(f"written to {asked.output}")
 
 
@@ -157,51 +156,6 @@ def compare(task: Task, rounds: int, measure: Callable[[str, Task], Result]) -> 
     return results
 
 
-def counted(results: Sequence[Result]) -> list[Result]:
-    """The steps after the warm-up, of all processes."""
-    return [step for result in results for step in result["steps"][result["task"]["warmup"] :]]
-
-
-def seconds(results: Sequence[Result], kind: str, phase: str | None = None) -> float:
-    """Median over steps of the seconds of `kind` (cpu, wall) in a phase, or in all of them."""
-    return median(step[kind][phase] if phase else sum(step[kind].values()) for step in counted(results))
-
-
-def memory(results: Sequence[Result], moment: str) -> float:
-    """Largest of the processes' MiB."""
-    return max(result["memory"].get(moment, 0.0) for result in results)
-
-
-def print_speed(results: Mapping[str, Sequence[Result]], threads: int) -> None:
-    """One table: seconds by phase, speed and memory of both sides, and their ratio."""
-    ours, trl = (results[side] for side in SIDES)
-    task = Task(**ours[0]["task"])
-    title = f"{task.size}, {task.device}, {task.precision}, {threads} thread(s): median of {len(counted(ours))} steps"
-    table = Table("", "ours", f"TRL {trl[0]['versions']['trl']}", "ours / TRL", title=title)
-
-    def line(name: str, of: Callable[[Sequence[Result]], float], style: str = "{:.2f}", ratio: bool = True) -> None:
-        pair = of(ours), of(trl)
-        share = f"{pair[0] / pair[1]:.2f}" if ratio and pair[1] else ""
-        table.add_row(name, *(style.format(value) for value in pair), share)
-
-    for kind in ("cpu", "wall"):
-        line(f"step, {kind} s", lambda side, kind=kind: seconds(side, kind))  # type: ignore[misc]
-    kind = "cpu" if threads == 1 and task.device == "cpu" else "wall"
-    for phase in PHASES:
-        line(f"  {phase}, {kind} s", lambda side, phase=phase: seconds(side, kind, phase))  # type: ignore[misc]
-    tokens = task.batch * task.response
-    line("response tokens / wall s", lambda side: tokens / seconds(side, "wall"), "{:.0f}")
-    line("MiB after imports", lambda side: memory(side, "imports"), "{:.0f}")
-    line("MiB before the trainer", lambda side: memory(side, "models"), "{:.0f}")
-    line("MiB at the peak", lambda side: memory(side, "peak"), "{:.0f}")
-    line("  above the imports", lambda side: memory(side, "peak") - memory(side, "imports"), "{:.0f}")
-    if task.device == "cuda":
-        line("MiB on the GPU at the peak", lambda side: memory(side, "gpu_peak"), "{:.0f}")
-    line("trained parameters, million", lambda side: side[0]["trained_parameters"] / 1e6)
-    line("load of the machine", lambda side: fmean(result["load"] for result in side), ratio=False)
-    console.print(table)
-
-
 def levers(task: Task, measure: Callable[[str, Task], Result]) -> list[tuple[str, Result]]:
     """Time either side with one thing changed at a time."""
     ours, trl = replace(task, side="ours"), replace(task, side="trl")
@@ -223,16 +177,6 @@ def levers(task: Task, measure: Callable[[str, Task], Result]) -> list[tuple[str
     return [(name, measure(name, variant)) for name, variant in variants.items()]
 
 
-def print_levers(found: Sequence[tuple[str, Result]]) -> None:
-    """CPU seconds and memory of every variant."""
-    table = Table("one thing changed", "step, cpu s", *PHASES, "peak MiB", "trained, million", title="levers")
-    for name, result in found:
-        row = [seconds([result], "cpu"), *(seconds([result], "cpu", phase) for phase in PHASES)]
-        cells = [f"{value:.2f}" for value in row] + [f"{memory([result], 'peak'):.0f}"]
-        table.add_row(name, *cells, f"{result['trained_parameters'] / 1e6:.2f}")
-    console.print(table)
-
-
 def learn(task: Task, seeds: int, measure: Callable[[str, Task], Result]) -> dict[str, list[Result]]:
     """Train both sides on the rule as often as there are seeds."""
     results: dict[str, list[Result]] = {side: [] for side in SIDES}
@@ -240,46 +184,6 @@ def learn(task: Task, seeds: int, measure: Callable[[str, Task], Result]) -> dic
         for side in SIDES:
             results[side].append(measure(f"learning, {side}, seed {seed}", replace(task, side=side, seed=seed)))
     return results
-
-
-def print_learning(results: Mapping[str, Sequence[Result]], task: Task) -> None:
-    """What fresh responses of the policies score, and how far they are from the start; the last row is the score alone.
-
-    The score at equal KL is read off the training curves at the largest KL that both sides reached.
-    """
-    title = f"after {task.steps} steps on the rule, mean of {len(results['ours'])} seeds (lowest to highest)"
-    table = Table("", *SIDES, title=title)
-    names = {"score": "score", "kl": "KL, nats per response", "objective": f"score - {task.kl_coefficient} KL"}
-    for key, name in names.items():
-        table.add_row(name, *(_spread([result["judged"][key] for result in results[side]]) for side in SIDES))
-    at_equal: dict[str, list[float]] = {side: [] for side in SIDES}
-    for pair in zip(*(results[side] for side in SIDES), strict=True):
-        reached = min(max(step["kl"] for step in _smooth(result)) for result in pair)
-        for side, result in zip(SIDES, pair, strict=True):
-            at_equal[side].append(score_at(result, reached))
-    table.add_row("score at equal KL", *(_spread(at_equal[side]) for side in SIDES))
-    console.print(table)
-
-
-def score_at(result: Result, divergence: float) -> float:
-    """Score where the smoothed training curve first passes a KL, between its steps in proportion."""
-    steps = _smooth(result)
-    for before, after in zip(steps, steps[1:], strict=False):
-        if before["kl"] < divergence <= after["kl"]:
-            share = (divergence - before["kl"]) / (after["kl"] - before["kl"])
-            return float(before["score"] + share * (after["score"] - before["score"]))
-    return float(max(steps, key=lambda step: step["kl"])["score"])
-
-
-def _smooth(result: Result) -> list[dict[str, float]]:
-    """Means of `NEWEST` steps in a row."""
-    steps = result["steps"]
-    windows = [steps[first : first + NEWEST] for first in range(max(1, len(steps) - NEWEST + 1))]
-    return [{key: fmean(step[key] for step in window) for key in ("score", "kl")} for window in windows]
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{fmean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
 def machine() -> dict[str, Any]:
