@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh checkout to a comparison: bash scripts/quickstart.sh [folder of the virtual environment]
-# Installs the project, then trains SFT -> reward model -> DPO on the toy world for GPT-2 and MT5. No network after the
-# installation, no GPU. RLHF_VENV names the environment too; the default is .venv in the checkout.
+# Installs the project, then trains SFT, a reward model, DPO and PPO on the toy world for GPT-2 and MT5. No network after
+# the installation, no GPU. RLHF_VENV names the environment too; the default is .venv in the checkout.
 set -euo pipefail
 
 venv="${1:-${RLHF_VENV:-}}"
@@ -17,6 +17,6 @@ install_project quantization
 installed=$SECONDS
 
 # 2. Run. HF_HUB_OFFLINE: tiny models and toy data are made here, nothing is asked of the hub.
-HF_HUB_OFFLINE=1 "$python" -m rlhf -m experiment=quickstart model=tiny_gpt2,tiny_mt5
+HF_HUB_OFFLINE=1 "$python" -m rlhf -m experiment=quickstart
 
 echo "time     $((SECONDS - installed)) s, and $installed s of installation"

@@ -1,0 +1,176 @@
+"""The scripts that judge finished sweeps of PPO, on folders whose numbers are worked by hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+STEPS = 12
+
+
+@cache
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def leave_job(folder: Path, result: dict[str, Any], *words: str) -> None:
+    """Write a job's folder as a run leaves it: the composed configuration and its result."""
+    from omegaconf import OmegaConf
+
+    from rlhf.compose import composed, parse_words
+
+    ((_, config),) = composed(parse_words(["experiment=toy_ppo_seeds", *words]))
+    (folder / "config").mkdir(parents=True)
+    OmegaConf.save(config, folder / "config" / "config.yaml")
+    (folder / "result.json").write_text(json.dumps({"status": "finished", **result}), encoding="utf-8")
+
+
+def seed_result(**changed: float) -> dict[str, Any]:
+    """A run that went well: gain 0.2 [0.1, 0.3], KL 1.8 at a target of 2, nothing moves in its curves."""
+    from rlhf.evaluation.ppo_metrics import PPO_METRICS
+
+    levels = {metric.name: 1.0 for metric in PPO_METRICS} | {"response/repetition": 0.0, "policy/clip_fraction": 0.1}
+    curves = {f"train/{name}": [[step, value] for step in range(1, STEPS + 1)] for name, value in levels.items()}
+    if (distinct := changed.pop("distinct_2_at_the_end", None)) is not None:
+        curves["train/response/distinct_2"][-1][1] = distinct
+    metrics = {"final/reward_gold_difference": 0.2, "final/reward_gold_difference_low": 0.1, "final/kl": 1.8}
+    metrics |= {"final/reward_gold_difference_high": 0.3, "final/distinct_2": 0.4}
+    rows = [{"metrics": {}}, {"metrics": {"final/distinct_2": 0.5}}, {"metrics": {}}]
+    return {"metrics": metrics | changed, "curves": curves, "rows": rows}
+
+
+def test_seeds_that_went_well_are_a_line_each_and_exit_with_0(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (2, 1):
+        leave_job(tmp_path / str(seed), seed_result(), f"seed={seed}")
+    with pytest.raises(SystemExit) as ending:
+        script("check_ppo_seeds").main([str(tmp_path)])
+    assert ending.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    well = "+0.200 [0.100, 0.300] | 1.80 / 2 | 1.000 | 100% of the start's | 80% of the start's | none | well |"
+    assert lines[2:4] == [f"| tiny_gpt2 | 1 | {well}", f"| tiny_gpt2 | 2 | {well}"]
+    assert lines[-1] == "2 of 2 runs went well"
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        ({"final/reward_gold_difference_low": 0.0}, "no clear gain"),
+        ({"final/kl": 2.61}, "KL off its target"),
+        ({"final/kl": 1.39}, "KL off its target"),
+        ({"distinct_2_at_the_end": 0.5}, "collapsed"),
+    ],
+)
+def test_one_seed_that_went_wrong_fails_all(
+    changed: dict[str, float], fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leave_job(tmp_path / "0", seed_result(), "seed=1")
+    leave_job(tmp_path / "1", seed_result(**changed), "seed=2")
+    with pytest.raises(SystemExit) as ending:
+        script("check_ppo_seeds").main([str(tmp_path)])
+    assert ending.value.code == f"tiny_gpt2, seed 2: {fault}"
+    said = capsys.readouterr().out
+    assert "1 of 2 runs went well" in said
+    assert ("distinct_2 at step 12" in said) == (fault == "collapsed")
+
+
+def test_a_failed_job_and_an_empty_folder_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check = script("check_ppo_seeds")
+    with pytest.raises(SystemExit, match=r"no job left a result\.json"):
+        check.main([str(tmp_path)])
+    leave_job(tmp_path / "0", {"status": "failed", "error": "the disk is full"})
+    with pytest.raises(SystemExit, match="0 failed: the disk is full"):
+        check.main([str(tmp_path)])
+
+
+def test_the_law_is_found_again_and_peaks_where_its_slope_is_0() -> None:
+    """alpha = 2, beta = 1: R(1) = 2, R(e) = e (2 - 1) = e; slope alpha - beta - beta log d = 0 at d* = e."""
+    law = script("over_optimisation").fit(np.array([0.0, 1.0, math.e]), np.array([0.0, 2.0, math.e]))
+    assert law.alpha == pytest.approx(2) and law.beta == pytest.approx(1)
+    assert law.peak == pytest.approx(math.e)
+    assert law.r_squared == pytest.approx(1) and law.residual == pytest.approx(0, abs=1e-12)
+
+
+def test_a_reward_that_only_rises_has_no_peak() -> None:
+    d = np.array([1.0, 2.0, 3.0])
+    assert script("over_optimisation").fit(d, d * (0.5 + 0.1 * np.log(d))).peak == math.inf
+
+
+def test_least_squares_of_points_off_the_law() -> None:
+    """At d = 1 only alpha counts: two points there at 1 and 3 give alpha = 2, residual 1; beta from R(e) = 2 e: 0."""
+    law = script("over_optimisation").fit(np.array([1.0, 1.0, math.e]), np.array([1.0, 3.0, 2 * math.e]))
+    assert law.alpha == pytest.approx(2) and law.beta == pytest.approx(0, abs=1e-12)
+    assert law.residual == pytest.approx(math.sqrt(2 / 3))
+    mean = (1 + 3 + 2 * math.e) / 3
+    spread = (1 - mean) ** 2 + (3 - mean) ** 2 + (2 * math.e - mean) ** 2
+    assert law.r_squared == pytest.approx(1 - 2 / spread)
+
+
+def frontier(d: np.ndarray, start: int = 0) -> dict[str, Any]:
+    """Curves of a run whose learned reward is -1 + 2 d and whose gold reward is -1 + d (2 - log d)."""
+    gold = [-1.0 + (x * (2 - math.log(x)) if x else 0.0) for x in d.tolist()]
+    values = {"kl/k1_policy_to_reference": (d**2).tolist(), "reward/score": (-1 + 2 * d).tolist(), "reward/gold": gold}
+    curves = {f"eval/{name}": [[start + i, v] for i, v in enumerate(points)] for name, points in values.items()}
+    return {"curves": curves}
+
+
+def test_over_optimisation_reads_runs_prints_fits_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for coefficient, reach in (("0.2", 2.0), ("0.01", 4.0)):
+        words = ("method.kl.target=null", f"method.kl.coefficient={coefficient}")
+        leave_job(tmp_path / coefficient, frontier(np.linspace(0, reach, 6)), *words)
+    script("over_optimisation").main([str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "| learned reward | 2.000 | 0.000 | 1.00 | 0.000 | none |" in said.replace("-0.000", "0.000")
+    assert "| gold reward | 2.000 | 1.000 | 1.00 | 0.000 | 2.72 | 2.72 to 2.72 |" in said
+    assert "10 points of 2 runs, d up to 4.00." in said
+    assert "| 0.01 | 4.00 | +8.000 | +2.455 | +0.000 |" in said.replace("-0.000 |", "+0.000 |")
+    assert (tmp_path / "over_optimisation.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("words", "start", "told"),
+    [
+        ((), 0, "its KL coefficient was steered"),
+        (("method.kl.target=null",), 1, "the start was not evaluated"),
+        (("method=dpo",), 0, "no finished run of PPO"),
+    ],
+)
+def test_over_optimisation_refuses_runs_that_it_cannot_use(
+    words: tuple[str, ...], start: int, told: str, tmp_path: Path
+) -> None:
+    leave_job(tmp_path / "0", frontier(np.linspace(0, 1, 3), start), *words)
+    with pytest.raises(SystemExit, match=told):
+        script("over_optimisation").main([str(tmp_path)])
+
+
+def quickstart_result(name: str, low: float = 0.1, sft: str = "sft-1") -> dict[str, Any]:
+    metrics = {"final/reward_gold_difference": 0.2, "final/reward_gold_difference_low": low}
+    return {"name": name, "status": "finished", "metrics": metrics, "upstream": [{"name": sft, "method": "sft"}]}
+
+
+def test_the_quickstart_check_wants_every_job_clear_gains_and_one_sft_stage_per_model() -> None:
+    check = script("check_quickstart")
+    whole = [quickstart_result(name, sft=f"sft-{name[4:]}-1") for name in sorted(check.JOBS)]
+    assert [result["name"] for result in whole] == ["dpo-tiny_gpt2", "dpo-tiny_mt5", "ppo-tiny_gpt2", "ppo-tiny_mt5"]
+    assert list(check.problems_of(whole)) == []
+    assert list(check.problems_of(whole[:3])) == ["ppo-tiny_mt5: no finished job"]
+    assert list(check.problems_of([*whole[:3], quickstart_result("ppo-tiny_mt5", 0.0, "sft-tiny_mt5-2")])) == [
+        "ppo-tiny_mt5: the gain's interval holds 0",
+        "tiny_mt5: its methods started from different SFT stages: sft-tiny_mt5-1, sft-tiny_mt5-2",
+    ]
