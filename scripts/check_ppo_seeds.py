@@ -91,7 +91,7 @@ def read(job: Path) -> Seed:
         coefficient=curves["train/kl/coefficient"][-1][1],
         entropy=entropy[-1] / entropy[0],
         distinct_2=metrics["final/distinct_2"] / start["final/distinct_2"],
-        symptoms=tuple(symptoms(curves, run.method.guard)),
+        symptoms=(*symptoms(curves, run.method.guard), *rollbacks(metrics)),
     )
 
 
@@ -108,6 +108,12 @@ def symptoms(curves: dict[str, Any], spec: GuardSpec) -> Iterator[str]:
             if symptom.name not in told:
                 told.add(symptom.name)
                 yield f"{symptom.name} at step {step}"
+
+
+def rollbacks(metrics: dict[str, float]) -> Iterator[str]:
+    """What a run took back, which its curves need not show."""
+    if count := metrics.get("final/rollbacks", 0.0):
+        yield f"{count:.0f} rollbacks"
 
 
 def main(words: Sequence[str] | None = None) -> None:

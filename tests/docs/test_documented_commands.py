@@ -20,12 +20,30 @@ STEPS = (
     "evaluation.prompts=4 evaluation.max_new_tokens=16 evaluation.bootstrap=50"
 )
 TOY = f"{STEPS} dataset.rows=150"
+PPO = f"{TOY} method.prompts_per_step=8 method.normalize_rewards=8"
 SMALL_BATCH = "method.trainer.gradient_accumulation_steps=1 dataset.limit=150"
 HH = f"{STEPS} {SMALL_BATCH} method.trainer.per_device_eval_batch_size=32"
 
 # Run in this process with these words appended.
 RUN = {
     "rlhf -m method=dpo model=tiny_gpt2,tiny_mt5 method.beta=0.05,0.2": TOY,
+    "rlhf -m experiment=toy_ppo_vs_dpo": TOY,
+    "rlhf -m experiment=toy_ppo_seeds model=tiny_gpt2": f"{PPO} seed=1,2",
+    "rlhf -m experiment=toy_over_optimisation model=tiny_gpt2": f"{PPO} method.kl.coefficient=0.0,0.2",
+    "rlhf method=ppo": PPO,
+    "rlhf method=ppo method.kl.target=4": PPO,
+    "rlhf method=ppo method.kl.target=null method.kl.coefficient=0.05": PPO,
+    "rlhf method=ppo method.guard.on_collapse=rollback": PPO,
+    "rlhf method=ppo method.rewards.judge.folder=my_reward": PPO,
+    "rlhf method=ppo 'method.rewards={tone: {kind: classifier, weight: 1.0, path: my_classifier, revision: null, "
+    "label: POSITIVE, reads: answer, output: logit}}'": PPO,
+    "rlhf method=ppo 'method.rewards={words: {kind: linear, weight: 1.0, path: marked.csv, text: text, label: label, "
+    "ridge: 1.0, output: score}}'": PPO,
+    "rlhf method=ppo '+method.rewards.short={kind: function, weight: 0.02, "
+    'name: "rlhf.ppo.builtin:length_penalty"}\'': PPO,
+    "rlhf method=ppo 'method.rewards={gold: {kind: gold, weight: 1.0}}'": PPO,
+    "rlhf method=ppo adapter=lora upstream.reward.starts_from=base": PPO,
+    "rlhf method=ppo model=tiny_llama adapter=lora quantization=nf4": PPO,
     "rlhf --help": "",
     "rlhf --cfg job method=dpo": "",
     "rlhf method=sft": TOY,
@@ -63,6 +81,7 @@ CHECKED = {
 REFUSED = {
     "rlhf method.betta=0.2": "method.betta: unknown key. Did you mean `beta`?",
     "rlhf model=tiny_gpt3": "model=tiny_gpt3: there is no such option. Did you mean `tiny_gpt2`?",
+    "rlhf method=ppo method.kl.estimator=k3": "k3 is a monitor, not an objective",
     "rlhf quantization=nf4": "Add adapter=lora, or use quantization=none.",
     "rlhf dataset=hh_rlhf dataset.path=nowhere.jsonl evaluation.judge=reward": "there is no file or folder",
 }
@@ -72,6 +91,9 @@ ELSEWHERE = {
     "bash scripts/test.sh": ".ci/run",
     "source .venv/bin/activate": "scripts/install.sh",
     "bash scripts/ui.sh": "tests/tracking/test_ui.py",
+    "accelerate launch --num_processes 2 -m rlhf method=ppo": "tests/ppo/test_distributed.py",
+    "python scripts/check_ppo_seeds.py multirun/2026-11-21/12-00-00-1a2b": "tests/docs/test_ppo_scripts.py",
+    "python scripts/over_optimisation.py multirun/2026-11-21/12-00-00-1a2b": "tests/docs/test_ppo_scripts.py",
 }
 
 
@@ -124,12 +146,33 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         csv.writer(stream).writerows([("question", "answer"), *((question, right) for question, right, _ in rows)])
     lines = [json.dumps({"question": q, "better": right, "worse": wrong}) for q, right, wrong in rows]
     (folder / "pairs.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    marked = [("text", "label"), *((text, mark) for _, *pair in rows for text, mark in zip(pair, (1, -1), strict=True))]
+    with (folder / "marked.csv").open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows(marked)
+    make_classifier(folder / "my_classifier", folder / "outputs" / "stages" / "models")
     model = jobs(parse_words(["model=tiny_gpt2"]))[0][1].model
     shutil.copytree(resolve_base(model, folder / "outputs" / "stages" / "models").base, folder / "my_gpt2")
     (folder / "my_conf" / "model").mkdir(parents=True)
     mine = (ROOT / "conf/model/tiny_gpt2.yaml").read_text(encoding="utf-8").replace("name: tiny_gpt2", "name: mine")
     (folder / "my_conf" / "model" / "mine.yaml").write_text(mine, encoding="utf-8")
     return folder
+
+
+def make_classifier(folder: Path, cache: Path) -> None:
+    """Leave an untrained BERT that tells two classes apart, with its tokenizer."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+    from rlhf.compose import jobs, parse_words
+    from rlhf.models.load import resolve_base
+
+    base = resolve_base(
+        jobs(parse_words(["method=reward", "model=tiny_bert", "method.starts_from=base"]))[0][1].model, cache
+    ).base
+    config = AutoConfig.from_pretrained(
+        base, id2label={0: "NEGATIVE", 1: "POSITIVE"}, label2id={"NEGATIVE": 0, "POSITIVE": 1}
+    )
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base).save_pretrained(folder)
 
 
 def run(words: list[str], place: Path, monkeypatch: pytest.MonkeyPatch) -> object:
@@ -160,6 +203,11 @@ def test_a_command_that_trains_or_informs_ends_well(
     if "hh_rlhf_helpful_base.jsonl.gz" in command and not (place / "hh_rlhf_helpful_base.jsonl.gz").exists():
         shared = request.getfixturevalue("shared_data")
         shutil.copy(shared / "preference" / "hh_rlhf_helpful_base.jsonl.gz", place)
+    if "folder=my_reward" in command and not (place / "my_reward").exists():
+        judge = "rlhf method=reward model=tiny_bert method.starts_from=base"
+        assert run([*shlex.split(judge)[1:], *shlex.split(RUN[judge])], place, monkeypatch) == 0
+        (stage,) = [folder for folder in place.glob("outputs/stages/reward-tiny_bert-*") if folder.is_dir()]
+        shutil.copytree(stage, place / "my_reward")
     more = next(value for key, value in RUN.items() if shlex.join(shlex.split(key)) == command)
     words = [*shlex.split(command)[1:], *shlex.split(more)]
     code = run(words, place, monkeypatch)
