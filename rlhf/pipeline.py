@@ -120,8 +120,10 @@ class Job:
 
     def build(self, method: MethodSpec, *, upstream: bool) -> Finished:
         """Return the finished stage of `method`: reused, resumed or trained now (and its upstream stages before it)."""
+        named = identities(method.reward_sources)  # first: what is not there is told before anything is trained
         origin = self._origin(method)
-        upstream_of_it = digest([origin.fingerprint, *self._teachers(method, origin.judge)])
+        teachers = [*([origin.judge.fingerprint] if origin.judge else []), *(named[name] for name in sorted(named))]
+        upstream_of_it = digest([origin.fingerprint, *teachers])
         fingerprint = stage_fingerprint(
             self.run,
             method,
@@ -139,11 +141,6 @@ class Job:
         source, start = self._start(method)
         judge = self.build(self.run.upstream.reward, upstream=True) if method.uses_reward_stage else None
         return Origin(source, start.fingerprint if start else self._untrained(method), start, judge)
-
-    def _teachers(self, method: MethodSpec, judge: Finished | None) -> list[str]:
-        """Hash what scores a method's samples: the reward stage, and the files behind other sources."""
-        named = identities(method.reward_sources)
-        return [*([judge.fingerprint] if judge else []), *(named[name] for name in sorted(named))]
 
     def _finish(self, method: MethodSpec, origin: Origin, fingerprint: str, upstream: bool) -> Finished:
         """Take the stage from the store, or train it while others that need it wait."""
