@@ -103,12 +103,13 @@ def test_the_failing_recipe_is_told_before_diversity_has_halved(
 
 
 @pytest.mark.slow
-def test_the_same_judge_under_the_defaults_is_left_alone(labels: Path, start: Source, tmp_path: Path) -> None:
-    """The guard is no alarm that always rings: many prompts a step, a KL to the start, an ordinary rate."""
-    words = ["method.prompts_per_step=16", "method.kl.coefficient=0.1", "method.kl.target=6"]
-    run = s4_run(labels, *words, "method.normalize_rewards=16", "++method.trainer.learning_rate=3e-4", steps=30)
-    _, told, printed = guarded(run, tmp_path, start)
+def test_an_ordinary_run_is_left_alone(start: Source, tmp_path: Path) -> None:
+    """The guard is no alarm that always rings: the gold reward, many prompts a step, the KL's defaults, a low rate."""
+    words = ["~method.rewards.short", "+method.rewards.gold={kind: gold, weight: 1.0}"]
+    words += ["method.max_response_tokens=32", "method.normalize_rewards=64", "++method.trainer.learning_rate=1e-4"]
+    result, told, printed = guarded(stage_run("ppo", "tiny_gpt2", *words, steps=12, batch=32), tmp_path, start)
     assert told.first_symptom is None, printed
+    assert curve(result, "train/kl/k1_policy_to_reference")[-1] > 0.01  # and it does move
 
 
 def sick(at: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,6 +242,7 @@ def test_the_command_line_ends_with_one_line_and_exit_code_1(
     words = ["method=ppo", "method.starts_from=base", "dataset.rows=200", "tracking=none", "hardware=cpu"]
     words += ["~method.rewards.judge", "+method.rewards.gold={kind: gold, weight: 1.0}", "method.prompts_per_step=8"]
     words += ["method.max_response_tokens=8", "method.normalize_rewards=8", "method.samples.prompts=2"]
+    words += ["evaluation.prompts=4"]
     words += ["method.guard.on_collapse=stop", "method.guard.window=1", "method.guard.max_kl_per_token=1e-9"]
     words += ["method.guard.min_negative_kl=-1e-9", "++method.trainer.max_steps=4", "++method.trainer.warmup_steps=0"]
     done = Here(capfd, monkeypatch)(*words, folder=tmp_path)

@@ -32,6 +32,19 @@ def test_training_goes_on_after_an_evaluation(method: str, model: str, quantizat
     assert all(weight.abs().max() > 0 for weight in halves)
 
 
+@pytest.mark.parametrize("quantization", ["int8", "nf4"])
+@pytest.mark.parametrize("model", POLICIES)
+def test_ppo_goes_on_after_an_evaluation(model: str, quantization: str, tmp_path: Path) -> None:
+    """Policy, reference and critic on one quantized base: KL is exactly 0 at first, and grows."""
+    words = [f"quantization={quantization}", "adapter=lora", "++method.trainer.eval_steps=2"]
+    result = train(stage_run("ppo", model, *words, "method.critic.kind=separate", steps=4), tmp_path)
+    assert [step for step, _ in result.curves["eval/reward/score"]] == [2, 4]
+    assert all(math.isfinite(value) for points in result.curves.values() for _, value in points)
+    distances = curve(result, "train/kl/k3_policy_to_reference")
+    assert distances[0] < 1e-4 < distances[-1]
+    assert all(norm > 0 for norm in curve(result, "train/grad_norm"))
+
+
 @pytest.mark.parametrize("optimizer", ["paged_adamw_8bit", "adamw_bnb_8bit"])
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
 def test_eight_bit_optimizers_train(optimizer: str, quantization: str, tmp_path: Path) -> None:
