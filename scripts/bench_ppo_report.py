@@ -8,7 +8,7 @@ from typing import Any
 
 from bench_ppo_task import PHASES, Task
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 SIDES = ("ours", "trl")
 WINDOW = 10  # steps that a point of a training curve is the mean of
@@ -64,7 +64,8 @@ def print_speed(results: Mapping[str, Sequence[Result]], threads: int) -> None:
 
 def print_levers(found: Sequence[tuple[str, Result]]) -> None:
     """CPU seconds and memory of every variant."""
-    table = Table("one thing changed", "step, cpu s", *PHASES, "peak MiB", "trained, million", title="levers")
+    title = "one thing changed: CPU seconds of a step and its phases, MiB at the peak, millions of trained parameters"
+    table = Table(Column(no_wrap=True), "step", *PHASES, "MiB", "trained", title=title)
     for name, result in found:
         row = [seconds([result], "cpu"), *(seconds([result], "cpu", phase) for phase in PHASES)]
         cells = [f"{value:.2f}" for value in row] + [f"{memory([result], 'peak'):.0f}"]
