@@ -165,14 +165,14 @@ def levers(task: Task, measure: Callable[[str, Task], Result]) -> list[tuple[str
         "TRL, 1 epoch": replace(trl, epochs=1),
         "TRL, LoRA": replace(trl, lora=True),
         "TRL, fused GELU": replace(trl, fused_gelu=True),
-        "ours, critic with a trunk of its own": replace(ours, separate_critic=True),
+        "ours, own critic trunk": replace(ours, separate_critic=True),
         "ours": ours,
         "ours, fused GELU": replace(ours, fused_gelu=True),
         "ours, 1 epoch": replace(ours, epochs=1),
         "ours, LoRA": replace(ours, lora=True),
-        "ours, LoRA, critic with an adapter of its own": replace(ours, lora=True, separate_critic=True),
-        "ours, micro-batches of 512 tokens": replace(ours, microbatch_tokens=512),
-        "ours, micro-batches of 256 tokens": replace(ours, microbatch_tokens=256),
+        "ours, LoRA, own critic adapter": replace(ours, lora=True, separate_critic=True),
+        "ours, 512-token micro-batches": replace(ours, microbatch_tokens=512),
+        "ours, 256-token micro-batches": replace(ours, microbatch_tokens=256),
     }
     return [(name, measure(name, variant)) for name, variant in variants.items()]
 

@@ -64,10 +64,13 @@ def print_speed(results: Mapping[str, Sequence[Result]], threads: int) -> None:
 
 def print_levers(found: Sequence[tuple[str, Result]]) -> None:
     """CPU seconds and memory of every variant."""
+    phases = [phase for phase in PHASES if phase != "rest"]
     title = "one thing changed: CPU seconds of a step and its phases, MiB at the peak, millions of trained parameters"
-    table = Table(Column(no_wrap=True), "step", *PHASES, "MiB", "trained", title=title)
+    table = Table(
+        Column(no_wrap=True), *(Column(name, no_wrap=True) for name in ("step", *phases, "MiB", "trained")), title=title
+    )
     for name, result in found:
-        row = [seconds([result], "cpu"), *(seconds([result], "cpu", phase) for phase in PHASES)]
+        row = [seconds([result], "cpu"), *(seconds([result], "cpu", phase) for phase in phases)]
         cells = [f"{value:.2f}" for value in row] + [f"{memory([result], 'peak'):.0f}"]
         table.add_row(name, *cells, f"{result['trained_parameters'] / 1e6:.2f}")
     console.print(table)
