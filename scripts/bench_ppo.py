@@ -167,7 +167,7 @@ def levers(task: Task, measure: Callable[[str, Task], Result]) -> list[tuple[str
         "TRL, fused GELU": replace(trl, fused_gelu=True),
         "ours, own critic trunk": replace(ours, separate_critic=True),
         "ours": ours,
-        "ours, fused GELU": replace(ours, fused_gelu=True),
+        "ours, GELU unfused": replace(ours, plain_gelu=True),
         "ours, 1 epoch": replace(ours, epochs=1),
         "ours, LoRA": replace(ours, lora=True),
         "ours, LoRA, own critic adapter": replace(ours, lora=True, separate_critic=True),

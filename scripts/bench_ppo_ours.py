@@ -32,6 +32,7 @@ from rlhf.compose import jobs, parse_words
 from rlhf.config import PPO, LoraAdapter, Run
 from rlhf.data.rows import Row
 from rlhf.model_spec import TemplateSpec
+from rlhf.models.activations import fuse_activations
 from rlhf.models.adapter import add_adapter
 from rlhf.models.codec import Codec
 from rlhf.models.load import trainable_parameters
@@ -103,22 +104,30 @@ def settings(task: Task) -> Run:
 
 def load_roles(task: Task, run: Run) -> Roles:
     """Policy, reference and critic, as the stage makes them."""
-    start: Any = policy(task)
+    start: Any = fused(policy(task), task)
     if isinstance(run.adapter, LoraAdapter):
         adapted = add_adapter(start, run.model, run.adapter, scorer=False, seed=task.seed)
         if task.separate_critic:
             copy_adapter(adapted, "critic", trainable=True)
         roles = Roles(adapted, None, None)
     else:
-        roles = Roles(start, policy(task), policy(task) if task.separate_critic else None)
+        critic = fused(policy(task), task) if task.separate_critic else None
+        roles = Roles(start, fused(policy(task), task), critic)
     without_dropout(roles)
     return roles
+
+
+def fused(model: Any, task: Task) -> Any:
+    """Do to a model what `load_policy` and `load_scorer` do to theirs, unless the task is to show what that gives."""
+    if not task.plain_gelu:
+        fuse_activations(model)
+    return model
 
 
 def scorer(task: Task, codec: Codec) -> Scorer:
     """The task's reward on texts."""
     if task.reward == "model":
-        return model_scorer(classifier(task), codec, task.batch)
+        return model_scorer(fused(classifier(task), task), codec, task.batch)
     table = rule_table(task).tolist()
 
     def scores(_: Sequence[Row], answers: Sequence[str]) -> list[float]:

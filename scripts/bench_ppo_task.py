@@ -82,7 +82,8 @@ class Task:
     learning_rate: float = 1e-4
     kl_coefficient: float = 0.05
     lora: bool = False
-    fused_gelu: bool = False  # GPT-2's activation by one kernel instead of eight: the same function
+    plain_gelu: bool = False  # ours: leave transformers' own activation in place
+    fused_gelu: bool = False  # TRL's side: GPT-2's activation by one kernel instead of eight: the same function
     separate_critic: bool = False  # ours only; TRL's always is
     collect_garbage: bool = True  # TRL only: its two gc.collect() per step
     microbatch_tokens: int = 1 << 20  # ours only

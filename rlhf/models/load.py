@@ -23,6 +23,7 @@ from transformers import (
 from rlhf import ranks
 from rlhf.config import ModelSpec, NoQuantization
 from rlhf.errors import UserError
+from rlhf.models.activations import fuse_activations
 from rlhf.models.adapter import (
     add_adapter,
     full_precision,
@@ -137,6 +138,7 @@ def load_policy(
         )
     _refuse_half_t5(spec, dtype)
     model = _load(LANGUAGE_MODELS[spec.family], spec, source, quantization, dtype, device, seed)
+    fuse_activations(model)
     if spec.family == "seq2seq":
         as_causal(model)
     if source.adapter is None:
@@ -156,6 +158,7 @@ def load_scorer(
     if source.adapter is not None and not is_scorer_adapter(source.adapter):
         raise ValueError(f"{source.adapter} is a policy's adapter: `merge_adapter` first, then load the scorer")
     model = _load(AutoModelForSequenceClassification, spec, source, quantization, dtype, device, seed)
+    fuse_activations(model)
     if source.adapter is None:
         return model
     return with_saved_adapter(model, source.adapter)
