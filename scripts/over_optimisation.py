@@ -152,7 +152,7 @@ def draw(runs: Sequence[Frontier], path: Path) -> None:
         f"{runs[0].model}: PPO on the learned reward, held-out prompts", x=0.012, ha="left", fontweight="bold"
     )
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=9, labelcolor=INK)
+    figure.legend(handles, labels, loc="outside lower left", ncols=4, frameon=False, fontsize=9, labelcolor=INK)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, facecolor="white")
 
