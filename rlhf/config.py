@@ -63,6 +63,9 @@ class Method(Spec):
     """What every training method shares. `trainer` holds differences from the library's own training arguments."""
 
     needs_reference: ClassVar[bool] = False
+    memory_remedy: ClassVar[str] = (
+        "Halve method.trainer.per_device_train_batch_size and double gradient_accumulation_steps"
+    )
     learns_from_samples: ClassVar[bool] = False  # of its own, whose scores and KL are what its progress shows in
     has_implicit_reward: ClassVar[bool] = False  # beta x log(policy / reference), measured on held-out pairs
     trains_policy: ClassVar[bool] = True
@@ -118,6 +121,7 @@ class PPO(Method):
     """
 
     needs_reference: ClassVar[bool] = True
+    memory_remedy: ClassVar[str] = "Lower method.microbatch_tokens or method.prompts_per_step"
     learns_from_samples: ClassVar[bool] = True
     data_shape: ClassVar = "demonstration"  # its prompts
     name: Literal["ppo"]

@@ -12,8 +12,8 @@ from typing import Any
 from rlhf import ranks
 from rlhf.config import Method, ModelSpec, Run
 
-PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "tokenizers")
-SOURCES = ("stages/*", "ppo/*", "models/*", "data/*", "evaluation/*", "losses.py", "kl.py", "config.py", "*spec.py")
+PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "tokenizers", "scikit-learn")
+SOURCES = ("stages/*", "ppo/**/*", "models/*", "data/*", "evaluation/*", "losses.py", "kl.py", "config.py", "*spec.py")
 
 
 def digest(value: Any) -> str:
@@ -76,6 +76,7 @@ def stage_fingerprint(run: Run, method: Method, data: str, upstream: str, device
             "adapter": run.adapter.model_dump(),
             "quantization": run.quantization.model_dump(),
             "seed": run.seed,
+            "held_out": [run.evaluation.prompts, run.evaluation.seed] if method.learns_from_samples else None,
             "processes": ranks.world(),  # each adds a batch of its own
             "upstream": upstream,
             "data": data,

@@ -36,6 +36,11 @@ def ppo_clashes(run: Run, method: PPO) -> Iterator[str]:
             "method.rewards: it is empty, so nothing is rewarded. Name a source: "
             "method.rewards={judge: {kind: stage, weight: 1.0, folder: null}}."
         )
+    if method.trainer.get("gradient_checkpointing") and run.adapter.name != "none" and method.critic.kind == "separate":
+        yield (
+            "method.trainer.gradient_checkpointing: the recomputed critic would run with the policy's adapter. "
+            "Use method.critic.kind=shared, or method.trainer.gradient_checkpointing=false."
+        )
     for name, source in method.rewards.items():
         place = f"method.rewards.{name}"
         if source.kind == "gold" and isinstance(run.dataset, FileDataset):

@@ -117,7 +117,7 @@ class GuardSpec(Spec):
     min_eos_share: Share  # share of the first steps' share of responses that end by themselves
     min_explained_variance: float  # of the critic, once warm
     max_clip_fraction: Share
-    max_ratio: Annotated[float, Field(gt=1)]  # mean ratio per token, or its inverse
+    max_ratio: Annotated[float, Field(gt=1)]  # typical factor, either way, between new and old token probabilities
     rollback_factor: Annotated[float, Field(gt=1)]  # the KL coefficient is multiplied by it on a rollback
 
 

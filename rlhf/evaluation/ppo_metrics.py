@@ -36,10 +36,13 @@ REWARD_P95 = Metric(
 )
 REWARD_GOLD = Metric(
     "reward/gold",
-    "the known true reward of the same responses, which nothing is trained on (toy world only)",
+    "the known true reward of the same responses (toy world only)",
     "gold score",
     _RESPONSES,
     "higher",
+)
+REWARD_GOLD_STD = Metric(
+    "reward/gold_std", "spread of the true reward", "gold score", "population standard deviation, " + _RESPONSES, None
 )
 REWARD_NON_SCORE = Metric(
     "reward/non_score",
@@ -95,7 +98,7 @@ KL_SQRT = Metric(
 )
 KL_OLD_TO_NEW = Metric(
     "kl/k3_old_to_new",
-    "KL(policy that sampled, policy at the end of the update); an update that passes method.kl.max_update ends early",
+    "KL(policy that sampled, policy before the last optimizer step); past method.kl.max_update the update ends",
     "nats per response token",
     "k3: " + _LAST,
     None,
@@ -116,6 +119,13 @@ POLICY_RATIO = Metric(
     "policy/ratio",
     "probability of a token under the newest policy / under the one that sampled it; 1 in expectation",
     "ratio",
+    _LAST,
+    None,
+)
+POLICY_LOG_RATIO_SIZE = Metric(
+    "policy/log_ratio_size",
+    "size of the log of that ratio: how far probabilities moved, either way; method.guard.max_ratio bounds its exp",
+    "nats",
     _LAST,
     None,
 )
@@ -182,14 +192,15 @@ SPEED_TOKENS_PER_SECOND = Metric(
     "speed/tokens_per_second",
     "response tokens through the whole step: generate, score and update",
     "tokens per second",
-    "response tokens of the main process / seconds of the three phases",
+    "response tokens of all processes / seconds of the three phases of the main process",
     "higher",
 )
 
 PPO_METRICS: tuple[Metric, ...] = (
-    REWARD_SCORE, REWARD_SCORE_STD, REWARD_P05, REWARD_P50, REWARD_P95, REWARD_GOLD, REWARD_NON_SCORE, REWARD_TOTAL,
-    REWARD_LENGTH_CORRELATION, KL_K1, KL_K3, KL_K1_PER_TOKEN, KL_K3_PER_TOKEN, KL_SQRT, KL_OLD_TO_NEW, KL_COEFFICIENT,
-    POLICY_ENTROPY, POLICY_LOSS, POLICY_RATIO, POLICY_CLIP_FRACTION,
+    REWARD_SCORE, REWARD_SCORE_STD, REWARD_P05, REWARD_P50, REWARD_P95, REWARD_GOLD, REWARD_GOLD_STD,
+    REWARD_NON_SCORE, REWARD_TOTAL, REWARD_LENGTH_CORRELATION,
+    KL_K1, KL_K3, KL_K1_PER_TOKEN, KL_K3_PER_TOKEN, KL_SQRT, KL_OLD_TO_NEW, KL_COEFFICIENT,
+    POLICY_ENTROPY, POLICY_LOSS, POLICY_RATIO, POLICY_LOG_RATIO_SIZE, POLICY_CLIP_FRACTION,
     VALUE_LOSS, VALUE_CLIP_FRACTION, VALUE_EXPLAINED_VARIANCE, ADVANTAGE_MEAN, ADVANTAGE_STD,
     RESPONSE_TOKENS, RESPONSE_EOS_SHARE, RESPONSE_DISTINCT_2, RESPONSE_REPETITION, RESPONSE_IDENTICAL_SHARE,
     UPDATE_PASSES, SECONDS_GENERATE, SECONDS_SCORE, SECONDS_UPDATE, SPEED_TOKENS_PER_SECOND,

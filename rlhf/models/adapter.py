@@ -72,16 +72,20 @@ def full_precision(model: PeftModel) -> PeftModel:
 
 
 def _cast_into_heads(model: PeftModel) -> None:
+    for module in model.modules():
+        if isinstance(module, ModulesToSaveWrapper):
+            for head in module.modules_to_save.values():
+                cast_inputs(head)
+
+
+def cast_inputs(head: nn.Module) -> None:
     """Hand a head its input in its own dtype: the body may compute in another (bf16, or TRL's cast, see above)."""
 
     def cast(head: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         dtype = next(head.parameters()).dtype
         return tuple(arg.to(dtype) if torch.is_tensor(arg) and arg.is_floating_point() else arg for arg in args)
 
-    for module in model.modules():
-        if isinstance(module, ModulesToSaveWrapper):
-            for head in module.modules_to_save.values():
-                head.register_forward_pre_hook(cast)
+    head.register_forward_pre_hook(cast)
 
 
 def is_scorer_adapter(adapter: Path) -> bool:

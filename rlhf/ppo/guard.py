@@ -21,7 +21,7 @@ WATCHED = tuple(
     for metric in (
         names.KL_K1, names.KL_K1_PER_TOKEN, names.POLICY_ENTROPY, names.RESPONSE_DISTINCT_2, names.RESPONSE_REPETITION,
         names.RESPONSE_TOKENS, names.RESPONSE_EOS_SHARE, names.VALUE_EXPLAINED_VARIANCE, names.POLICY_CLIP_FRACTION,
-        names.POLICY_RATIO,
+        names.POLICY_LOG_RATIO_SIZE,
     )
 )  # fmt: skip
 LOUDER_KL = "raise method.kl.coefficient, set or lower method.kl.target"
@@ -187,13 +187,12 @@ class CollapseGuard(nn.Module):
                 f"{spec.max_clip_fraction:g}: an update moves the policy too far from the one that sampled; "
                 f"{SMALLER_STEPS}, or lower method.kl.max_update",
             )
-        value = level[names.POLICY_RATIO.name]
-        if value < 1 / spec.max_ratio or value > spec.max_ratio:
+        value = math.exp(level[names.POLICY_LOG_RATIO_SIZE.name])  # the plain ratio is 1 on average whatever happens
+        if value > spec.max_ratio:
             yield Symptom(
                 "ratio",
-                f"{names.POLICY_RATIO.name} is {value:.3g}, not within a factor method.guard.max_ratio="
-                f"{spec.max_ratio:g} of 1: the policy outran its samples; {SMALLER_STEPS}, or lower "
-                "method.kl.max_update",
+                f"exp({names.POLICY_LOG_RATIO_SIZE.name}) is {value:.3g}, above method.guard.max_ratio="
+                f"{spec.max_ratio:g}: the policy outran its samples; {SMALLER_STEPS}, or lower method.kl.max_update",
             )
 
 

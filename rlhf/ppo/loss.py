@@ -34,6 +34,7 @@ def policy_loss(
     with torch.no_grad():
         metrics = {
             "policy/ratio": _total(ratio, mask) / tokens,
+            "policy/log_ratio_size": _total(log_ratio.abs(), mask) / tokens,
             "policy/clip_fraction": _total((clipped > plain).float(), mask) / tokens,
             "kl/k3_old_to_new": _total(k3(logp_old, logp), mask) / tokens,
         }

@@ -89,7 +89,10 @@ def _rewards(whole: Mapping[str, list[float]], coefficient: float) -> dict[str, 
         "reward/total": _mean(whole["total"]),
         "reward/length_correlation": correlation(whole["score"], whole["tokens"]),
     }
-    return found | ({"reward/gold": _mean(whole["gold"])} if "gold" in whole else {})
+    if "gold" in whole:
+        gold = torch.tensor(whole["gold"], dtype=torch.float64)
+        found |= {"reward/gold": float(gold.mean()), "reward/gold_std": float(gold.std(correction=0))}
+    return found
 
 
 def _divergence(whole: Mapping[str, list[float]]) -> dict[str, float]:

@@ -80,10 +80,16 @@ class Rollouts:
         return rows
 
     @torch.no_grad()
-    def collect(self, rows: Sequence[Row], stream: int, step: int) -> Experience:
-        """Answer this process's share of `rows` and gather all that is known about the answers."""
+    def collect(
+        self, rows: Sequence[Row], stream: int, step: int, *, at_once: int | None = None, whole: bool = False
+    ) -> Experience:
+        """Answer this process's share of `rows` (or all: `whole`) and gather all that is known about the answers.
+
+        Few rows for many processes are answered by each of them. `at_once` bounds how many are sampled together.
+        """
         began = time.perf_counter()
-        first, last = (len(rows) * (self.share.rank + turn) // self.share.world for turn in (0, 1))
+        share = Share(0, 1) if whole or len(rows) < self.share.world else self.share
+        first, last = (len(rows) * (share.rank + turn) // share.world for turn in (0, 1))
         luck = torch.rand(
             len(rows), self.method.max_response_tokens, dtype=torch.float64, generator=keyed(self.seed, stream, step)
         )[first:last]
@@ -91,7 +97,12 @@ class Rollouts:
         prompt_ids = [self._prompt_ids(row) for row in mine]
         with self.autocast(), self.learner.roles.acting("policy") as policy:
             response_ids, finished = sample_ids(
-                policy, self.codec, prompt_ids, luck, temperature=self.method.temperature, batch_size=len(mine)
+                policy,
+                self.codec,
+                prompt_ids,
+                luck,
+                temperature=self.method.temperature,
+                batch_size=at_once or len(mine),
             )
         generated = time.perf_counter()
         texts = [self.codec.decode(ids) for ids in response_ids]

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
 from rlhf.data.rows import Row
+from rlhf.models.adapter import cast_inputs
 from rlhf.models.codec import Codec
 from rlhf.models.load import Source
 from rlhf.models.score import score
@@ -64,6 +65,7 @@ def add_judge(policy: PeftModel, folder: Path, head_name: str) -> Any:
     assert not outcome.unexpected_keys, outcome.unexpected_keys[:3]
     module = getattr(classifier, head_name).to_empty(device=next(base.parameters()).device).float()
     module.load_state_dict(head)
+    cast_inputs(module)
     for name, weight in policy.named_parameters():
         if f".{REWARD}." in name:
             weight.requires_grad_(False)

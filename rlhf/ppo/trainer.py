@@ -7,6 +7,7 @@ that the optimizer step which the Trainer makes afterwards finds no gradient and
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -50,7 +51,10 @@ class PPOTrainer(Trainer):
         self.held_out = held_out
         self.method = method
         self.watch = watch
+        # float32 throughout: batches of other shapes give the same log-probs
+        self.exact = not args.bf16 and all(weight.dtype == torch.float32 for weight in model.parameters())
         self.measured: dict[str, float] = {}
+        self.healed = False  # whether `watch` has taken the newest step back
         rollouts.step = lambda: self.state.global_step
         rollouts.autocast = self.accelerator.autocast
 
@@ -74,9 +78,10 @@ class PPOTrainer(Trainer):
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """Credit the step's experience, improve on it, measure; returns the mean loss of the update."""
         experience: Experience = inputs["experience"]
+        self.healed = False
         began = time.perf_counter()
         if self.state.global_step == 0:
-            check_start(experience)
+            check_start(experience, self.reduce)
         given = self.credit(experience)
         model.train(self.args.gradient_checkpointing)  # transformers recomputes in training mode alone; dropout is 0
         updated = self.improve(model, experience, given)
@@ -86,7 +91,10 @@ class PPOTrainer(Trainer):
         }
         self.learner.control.update(self.measured["kl/k1_policy_to_reference"], self.method.prompts_per_step)
         self.watch(self, self.measured, experience)
-        return torch.tensor(updated["loss"], device=self.args.device)
+        # a rollback has taken back what is not finite; nothing of it is left to tell
+        if self.healed:
+            self.measured = {name: value for name, value in self.measured.items() if math.isfinite(value)}
+        return torch.tensor(self.measured.get("loss", 0.0), device=self.args.device)
 
     def credit(self, experience: Experience) -> Credit:
         """Scores of responses become whitened advantages and returns of tokens, over the samples of all processes."""
@@ -118,7 +126,7 @@ class PPOTrainer(Trainer):
             for rows in self._minibatches(len(experience.rows), turn):
                 newest = self._accumulate(model, experience, given, rows)
                 if steps == 0:
-                    check_first_pass(newest, self.args, self.state.global_step)
+                    check_first_pass(newest, self.exact, self.state.global_step)
                 limit = self.method.kl.max_update
                 if steps and limit is not None and newest["kl/k3_old_to_new"] > limit:
                     model.zero_grad()
@@ -201,7 +209,7 @@ class PPOTrainer(Trainer):
     ) -> dict[str, float]:
         """Answer held-out prompts, always with the same random numbers, and log reward and KL."""
         rows = list(self.held_out if eval_dataset is None else eval_dataset)
-        experience = self.rollouts.collect(rows, HELD_OUT, 0)
+        experience = self.rollouts.collect(rows, HELD_OUT, 0, at_once=self.args.per_device_eval_batch_size)
         found = describe(self.learner, experience, self.credit(experience), {}, self.reduce)
         logged = {f"{metric_key_prefix}_{name}": value for name, value in found.items() if "seconds" not in name}
         self.log(dict(logged))
@@ -217,4 +225,4 @@ class PPOTrainer(Trainer):
 
 def _last(newest: Mapping[str, float]) -> dict[str, float]:
     """What is told of the last minibatch instead of the mean: how far the whole update went."""
-    return {name: newest[name] for name in ("kl/k3_old_to_new", "policy/ratio")}
+    return {name: newest[name] for name in ("kl/k3_old_to_new", "policy/ratio", "policy/log_ratio_size")}

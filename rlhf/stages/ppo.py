@@ -8,6 +8,7 @@ from peft import PeftModel
 from transformers import TrainingArguments
 
 from rlhf.config import PPO
+from rlhf.errors import RunFailure, UserError
 from rlhf.evaluation import metrics as names
 from rlhf.evaluation.policy import distinct_prompts
 from rlhf.models.codec import Codec
@@ -25,6 +26,7 @@ from rlhf.stages.context import StageContext, StageResult
 from rlhf.stages.training import finish, fit, trainer_arguments
 from rlhf.stages.watch import Watch
 
+LEAST_SPREAD = 1e-6  # standard deviation of scores below which they are all the same
 BEFORE = -1  # the step whose samples the normalisation of rewards is taken from
 
 
@@ -54,6 +56,7 @@ def run(context: StageContext) -> StageResult:
         step=lambda: 0,
     )
     watch = Watch(context, learner, method)
+    _refuse_uneven(method, state.num_processes)
     held_out = distinct_prompts(context.corpus.validation, job.evaluation)
     arguments = trainer_arguments(
         TrainingArguments,
@@ -66,6 +69,8 @@ def run(context: StageContext) -> StageResult:
     normalize(learner, rollouts, method)
     history = fit(trainer, context)
     final = trainer.evaluate(distinct_prompts(context.corpus.test, job.evaluation), metric_key_prefix="final")
+    # with k2 the KL is charged in the loss, not in the reward
+    charged = final["final_reward/non_score"] if method.kl.estimator == "k2" else 0.0
     trainable, total = trainable_parameters(learner)
     context.meter.add_tokens(round(float(learner.progress.tokens)))
     context.meter.add_flops(round(float(learner.progress.flops)))
@@ -75,7 +80,7 @@ def run(context: StageContext) -> StageResult:
     metrics = {
         names.COST_TRAINABLE_PARAMETERS.name: float(trainable),
         "cost/parameters": float(total),
-        names.FINAL_LOSS.name: -final["final_reward/total"],
+        names.FINAL_LOSS.name: -final["final_reward/total"] - charged,
         names.FINAL_SYMPTOM_STEPS.name: float(learner.progress.symptom_steps),
         names.FINAL_ROLLBACKS.name: float(learner.progress.rollbacks),
     }
@@ -129,6 +134,18 @@ def reward(context: StageContext, method: PPO, judge: Scorer | None) -> Combined
     return build_rewards(method.rewards, parts)
 
 
+def _refuse_uneven(method: PPO, processes: int) -> None:
+    """Every process needs as many prompts as the others, and at least one per minibatch."""
+    own, left = divmod(method.prompts_per_step, processes)
+    if left or own < method.minibatches:
+        raise UserError(
+            "method.prompts_per_step",
+            f"{method.prompts_per_step} prompts in {method.minibatches} minibatches cannot be shared by {processes} "
+            "processes",
+            f"Use a multiple of {processes * method.minibatches}",
+        )
+
+
 @torch.no_grad()
 def normalize(learner: ActorCritic, rollouts: Rollouts, method: PPO) -> None:
     """Set mean and standard deviation of the scores of the start's own answers, so that no judge's scale matters."""
@@ -138,5 +155,11 @@ def normalize(learner: ActorCritic, rollouts: Rollouts, method: PPO) -> None:
         scores.append(rollouts.collect(rollouts.prompts_of(step), TRAINING, BEFORE - step).scores.double())
     if scores:
         whole = rollouts.gathered(torch.cat(scores))
+        if float(whole.std(correction=0)) < LEAST_SPREAD:
+            raise RunFailure(
+                "method.normalize_rewards",
+                f"all {len(whole)} answers of the start were scored {float(whole[0]):.4g}, so scores have no scale",
+                "Set method.normalize_rewards=0, or use a reward that tells answers apart",
+            )
         learner.progress.reward_mean.copy_(whole.mean())
-        learner.progress.reward_std.copy_(whole.std(correction=0).clamp_min(1e-6))
+        learner.progress.reward_std.copy_(whole.std(correction=0))

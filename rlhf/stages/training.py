@@ -269,8 +269,7 @@ def fit(trainer: Trainer, context: StageContext) -> History:
         raise RunFailure(
             f"{context.method.name} on {context.device.kind}",
             str(error).splitlines()[0].rstrip("."),
-            "Halve method.trainer.per_device_train_batch_size and double gradient_accumulation_steps, "
-            "or use adapter=lora quantization=nf4",
+            f"{context.method.memory_remedy}, or use adapter=lora quantization=nf4",
             resumable=True,
         ) from None
     finally:

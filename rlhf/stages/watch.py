@@ -25,6 +25,7 @@ from rlhf.stages.costs import ppo_step_flops
 from rlhf.stages.training import WHOLE
 
 WEIGHTS = "model.safetensors"
+BINS = 20  # of the histograms of rewards
 
 
 class Watch:
@@ -45,6 +46,7 @@ class Watch:
         step = trainer.state.global_step + 1
         if step == 1 or step % self.method.samples.every == 0:
             self._show_samples(trainer, step)
+            self._show_rewards(trainer, step, experience)
         symptoms = self.learner.guard.check(metrics)
         if symptoms:
             self.learner.progress.symptom_steps += 1
@@ -59,7 +61,7 @@ class Watch:
             progress.flops += ppo_step_flops(
                 self.config,
                 shapes,
-                epochs=self.method.epochs,
+                epochs=round(metrics["update/passes"]),
                 separate_critic=not self.learner.shared,
                 adapter_parameters=self.adapters,
             )
@@ -68,13 +70,24 @@ class Watch:
 
     def _show_samples(self, trainer: PPOTrainer, step: int) -> None:
         rows = distinct_prompts(self.context.corpus.validation, self.context.run.evaluation)
-        found = trainer.rollouts.collect(rows[: self.method.samples.prompts], HELD_OUT, 0)
+        found = trainer.rollouts.collect(rows[: self.method.samples.prompts], HELD_OUT, 0, whole=True)
         columns = ["prompt", "answer", "score", "gold"] if found.gold is not None else ["prompt", "answer", "score"]
         table: list[list[Any]] = []
         for index, row in enumerate(found.rows):
             cells: list[Any] = [row.prompt[-1]["content"], found.texts[index], round(float(found.scores[index]), 3)]
             table.append([*cells, round(float(found.gold[index]), 3)] if found.gold is not None else cells)
         self.context.tracked.table(f"samples_step_{step:05d}", columns, table)
+
+    def _show_rewards(self, trainer: PPOTrainer, step: int, experience: Experience) -> None:
+        """A histogram of the step's scores, and of the gold reward where it is known, over all processes."""
+        columns = {"score": experience.scores} | ({} if experience.gold is None else {"gold": experience.gold})
+        table: list[list[Any]] = []
+        for name, values in columns.items():
+            whole = trainer.rollouts.gathered(values.double())
+            counts, edges = torch.histogram(whole, bins=BINS)
+            bounds = zip(counts.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+            table += [[name, round(low, 4), round(high, 4), int(count)] for count, low, high in bounds]
+        self.context.tracked.table(f"rewards_step_{step:05d}", ["reward", "from", "to", "responses"], table)
 
     def _act(self, trainer: PPOTrainer, step: int, symptoms: list[Symptom]) -> None:
         """Do what `guard.on_collapse` says; a symptom is printed once."""
@@ -87,7 +100,8 @@ class Watch:
             self.context.tracked.tags({f"collapse.{symptom.name}": f"step {step}: {symptom.message}"})
         action = self.method.guard.on_collapse
         if action == "stop":
-            raise RunFailure(f"ppo step {step}", symptoms[0].message.rstrip("."), "Change what it names and run again")
+            kept = f"Change what it names and run again; checkpoints stay in {trainer.args.output_dir}"
+            raise RunFailure(f"ppo step {step}", symptoms[0].message.rstrip("."), kept, resumable=True)
         if action == "rollback":
             self._roll_back(trainer, step)
 
@@ -103,6 +117,7 @@ class Watch:
         trainer.optimizer.state.clear()  # Adam's moments are those of the steps that are taken back
         control.multiply(self.method.guard.rollback_factor)
         guard.forget()
+        trainer.healed = True
         progress.rollbacks += 1
         place = "the start" if folder is None else folder.name.replace("checkpoint-", "step ")
         self.told.clear()

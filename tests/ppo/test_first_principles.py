@@ -146,7 +146,7 @@ def test_the_policy_is_its_own_reference_at_the_start(name: str, kind: str) -> N
     asked, trained = method("critic.kind=separate"), kind == "from an SFT adapter"
     learner = learner_of(name, asked, lora=kind != "full", from_adapter=trained)
     found = collected(learner, asked)
-    check_start(found)
+    check_start(found, lambda values: values)
     torch.testing.assert_close(found.logp_old, found.logp_reference, atol=1e-5, rtol=0)
     if trained:
         with torch.no_grad(), learner.roles.policy.disable_adapter():

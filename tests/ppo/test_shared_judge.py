@@ -1,4 +1,4 @@
-"""A reward adapter on the policy's base scores as the reward model that is loaded by itself, and leaves the policy be."""
+"""A reward adapter on the policy's base scores as the reward model loaded by itself, and leaves the policy be."""
 
 from __future__ import annotations
 
