@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,22 @@ def test_shared_judge_scores_as_the_one_loaded_by_itself(model: str, tmp_path: P
     shared_with = {weight.data_ptr() for weight in policy.parameters()}
     extra = [weight for weight in classifier.parameters() if weight.data_ptr() not in shared_with]
     assert sum(weight.numel() for weight in extra) == head < own / 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", POLICIES)
+def test_shared_judge_reads_a_base_in_bf16(model: str, tmp_path: Path) -> None:
+    run = stage_run("reward", model, "adapter=lora", steps=2)
+    train(run, tmp_path / "reward")
+    folder = finished(tmp_path / "reward", run)
+    half = FP32 | {"dtype": torch.bfloat16}
+    policy = load_policy(run.model, source_of(run), run.quantization, **half)
+    policy = add_adapter(policy, run.model, run.adapter, scorer=False, seed=3)
+    classifier = add_judge(policy, folder, run.model.classifier_head)
+    rows: list[Row] = list(few("demonstration").train[: len(ANSWERS)])
+    shared = shared_scorer(Roles(policy, None, None), classifier, codec_of(run), batch_size=2)(rows, ANSWERS)
+    alone = folder_scorer("judge", folder, replace(PARTS, dtype=torch.bfloat16))(rows, ANSWERS)
+    assert shared == pytest.approx(alone, abs=0.05)
 
 
 @pytest.mark.slow
