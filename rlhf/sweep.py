@@ -80,7 +80,7 @@ class Sweep:
             outcomes.append(
                 {
                     "name": name,
-                    "words": list(overrides),
+                    "words": [word for word in overrides if not word.startswith("hydra.")],
                     "status": "failed",
                     "error": "left no result, it was killed or never started",
                     "exit_code": 1,

@@ -21,7 +21,7 @@ from rlhf.suggest import did_you_mean
 
 def function_scorer(name: str, spec: FunctionReward) -> Scorer:
     """Return the scorer that calls `spec.name`; raises `UserError` where it is no function of prompts and answers."""
-    function = _find(name, spec)
+    function = find_function(name, spec)
 
     def score(rows: Sequence[Row], answers: Sequence[str]) -> list[float]:
         prompts = [[dict(message) for message in row.prompt] for row in rows]
@@ -55,7 +55,8 @@ def find_module(name: str, spec: FunctionReward) -> ModuleType:
         raise UserError(place(name, "name"), problem, "Mend the module") from error
 
 
-def _find(name: str, spec: FunctionReward) -> Callable[..., Any]:
+def find_function(name: str, spec: FunctionReward) -> Callable[..., Any]:
+    """Import the function of `spec.name`; raises `UserError` where it is none that takes prompts and answers."""
     found, word = find_module(name, spec), spec.name.partition(":")[2]
     if not hasattr(found, word):
         public = [key for key, value in vars(found).items() if inspect.isfunction(value) and not key.startswith("_")]

@@ -9,7 +9,7 @@ from pathlib import Path
 from rlhf.errors import UserError
 from rlhf.fingerprint import digest, digest_files
 from rlhf.ppo.rewards.base import place
-from rlhf.ppo.rewards.function import find_module
+from rlhf.ppo.rewards.function import find_function, find_module
 from rlhf.ppo_spec import ClassifierReward, FunctionReward, LinearReward, RewardSourceSpec, StageReward
 
 
@@ -43,6 +43,7 @@ def _files(name: str, spec: RewardSourceSpec) -> list[Path]:
             raise UserError(place(name, "path"), problem, "Give the path of a data file")
         return [path]
     if isinstance(spec, FunctionReward):
+        find_function(name, spec)  # so that a wrong name is told before the stages below PPO are trained
         source = inspect.getsourcefile(find_module(name, spec))
         return [Path(source)] if source else []
     return []
