@@ -8,7 +8,6 @@ data are made by hand: a tokenizer of six letters, one prompt, and a bias that k
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,8 +53,8 @@ STRINGS = tuple(itertools.product(range(len(LETTERS)), repeat=STEPS))
 def rewards() -> Tensor:
     """Rewards of all strings (1296,), mean 0 and variance 1: letters and pairs of neighbours have values of their own.
 
-    So a small network can hold the best policy: on independent values per string not even gradient ascent on the exact
-    objective comes within 0.1 of the optimum in a minute, and the gap would say nothing about PPO.
+    So a small network finds the best policy: on values drawn for each string by itself, 60 steps of gradient ascent on
+    the exact objective end 0.1 to 0.3 below the optimum, and a gap of that size would say nothing about PPO.
     """
     generator = torch.Generator().manual_seed(1)
     one = torch.randn(len(LETTERS), generator=generator).double()
@@ -160,10 +159,9 @@ def method_of(*overrides: str) -> PPO:
 
 def learner_of(family: Family, adapter: str, method: PPO, seed: int = 0) -> ActorCritic:
     """Policy, reference and critic as the PPO stage makes them, of one base."""
-    base = base_model(family)
     shared = method.critic.kind == "shared"
     run = SimpleNamespace(adapter=ADAPTERS[adapter], model=codec(family).spec, seed=seed)
-    stage: Any = SimpleNamespace(run=run, load=lambda _: copy.deepcopy(base), judge=None)
+    stage: Any = SimpleNamespace(run=run, load=lambda _: base_model(family), judge=None)
     roles, _ = load_roles(stage, shared=shared)
     return ActorCritic(
         roles,
