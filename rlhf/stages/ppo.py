@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from accelerate import PartialState
 from peft import PeftModel
+from rich.console import Console
 from transformers import TrainingArguments
 
 from rlhf.config import PPO
-from rlhf.errors import RunFailure, UserError
+from rlhf.errors import UserError
 from rlhf.evaluation import metrics as names
 from rlhf.evaluation.policy import distinct_prompts
 from rlhf.models.codec import Codec
@@ -66,7 +67,7 @@ def run(context: StageContext) -> StageResult:
         ignore_data_skip=True,  # the prompts of a step follow from its number
     )
     trainer = PPOTrainer(learner, arguments, rollouts, held_out, method, watch)
-    normalize(learner, rollouts, method)
+    normalize(learner, rollouts, method, context.console)
     history = fit(trainer, context)
     final = trainer.evaluate(distinct_prompts(context.corpus.test, job.evaluation), metric_key_prefix="final")
     # with k2 the KL is charged in the loss, not in the reward
@@ -147,7 +148,7 @@ def _refuse_uneven(method: PPO, processes: int) -> None:
 
 
 @torch.no_grad()
-def normalize(learner: ActorCritic, rollouts: Rollouts, method: PPO) -> None:
+def normalize(learner: ActorCritic, rollouts: Rollouts, method: PPO, console: Console) -> None:
     """Set mean and standard deviation of the scores of the start's own answers, so that no judge's scale matters."""
     scores: list[torch.Tensor] = []
     steps = -(-method.normalize_rewards // method.prompts_per_step)
@@ -155,11 +156,13 @@ def normalize(learner: ActorCritic, rollouts: Rollouts, method: PPO) -> None:
         scores.append(rollouts.collect(rollouts.prompts_of(step), TRAINING, BEFORE - step).scores.double())
     if scores:
         whole = rollouts.gathered(torch.cat(scores))
-        if float(whole.std(correction=0)) < LEAST_SPREAD:
-            raise RunFailure(
-                "method.normalize_rewards",
-                f"all {len(whole)} answers of the start were scored {float(whole[0]):.4g}, so scores have no scale",
-                "Set method.normalize_rewards=0, or use a reward that tells answers apart",
+        spread = whole.std(correction=0)
+        if float(spread) < LEAST_SPREAD:
+            console.print(
+                f"  [yellow]note[/] all {len(whole)} answers of the start were scored {float(whole[0]):.4g}, so scores "
+                "have no scale of their own and are only shifted",
+                highlight=False,
             )
+            spread = torch.ones_like(spread)
         learner.progress.reward_mean.copy_(whole.mean())
-        learner.progress.reward_std.copy_(whole.std(correction=0))
+        learner.progress.reward_std.copy_(spread)

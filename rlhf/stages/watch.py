@@ -100,7 +100,8 @@ class Watch:
             self.context.tracked.tags({f"collapse.{symptom.name}": f"step {step}: {symptom.message}"})
         action = self.method.guard.on_collapse
         if action == "stop":
-            kept = f"Change what it names and run again; checkpoints stay in {trainer.args.output_dir}"
+            folder, kept = Path(str(trainer.args.output_dir)), "Change what it names and run again"
+            kept += f"; checkpoints stay in {folder}" if any(folder.glob("checkpoint-*")) else ""
             raise RunFailure(f"ppo step {step}", symptoms[0].message.rstrip("."), kept, resumable=True)
         if action == "rollback":
             self._roll_back(trainer, step)

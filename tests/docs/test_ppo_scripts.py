@@ -45,6 +45,7 @@ def seed_result(**changed: float) -> dict[str, Any]:
     from rlhf.evaluation.ppo_metrics import PPO_METRICS
 
     levels = {metric.name: 1.0 for metric in PPO_METRICS} | {"response/repetition": 0.0, "policy/clip_fraction": 0.1}
+    levels["policy/log_ratio_size"] = 0.0
     curves = {f"train/{name}": [[step, value] for step in range(1, STEPS + 1)] for name, value in levels.items()}
     if (distinct := changed.pop("distinct_2_at_the_end", None)) is not None:
         curves["train/response/distinct_2"][-1][1] = distinct

@@ -164,14 +164,14 @@ def test_the_seed_decides_curves_and_weights_bit_for_bit(adapter: str, tmp_path:
 
 
 def test_every_step_logs_every_metric_of_the_page_and_nothing_else(tmp_path: Path) -> None:
-    """On a data set with a gold reward; without one only `reward/gold` is missing."""
+    """On a data set with a gold reward; without one only `reward/gold` and its spread are missing."""
     known = {f"train/{metric.name}" for metric in PPO_METRICS}
     page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
     rows = few("demonstration")
     gold = toy(run := stage_run("ppo", "tiny_gpt2", steps=2)).gold
     for folder, corpus, missing in (
         ("gold", corpus_of(list(rows.train), list(rows.test), gold), set()),
-        ("none", rows, {"train/reward/gold"}),
+        ("none", rows, {"train/reward/gold", "train/reward/gold_std"}),
     ):
         curves = train(run, tmp_path / folder, corpus).curves
         logged = {name for name in curves if name.startswith("train/")}
@@ -182,13 +182,19 @@ def test_every_step_logs_every_metric_of_the_page_and_nothing_else(tmp_path: Pat
 
 def test_samples_are_shown_for_the_same_prompts_at_the_first_and_every_few_steps(tmp_path: Path) -> None:
     tables: dict[str, tuple[list[str], list[list[Any]]]] = {}
+    histograms: dict[str, list[list[Any]]] = {}
 
     class Kept(type(context_of(stage_run("ppo", "tiny_gpt2"), tmp_path).tracked)):  # type: ignore[misc]
         def table(self, name: str, columns: list[str], rows: list[list[Any]]) -> None:
-            tables[name] = columns, rows
+            if name.startswith("samples"):
+                tables[name] = columns, rows
+            else:
+                histograms[name] = rows
 
     run = stage_run("ppo", "tiny_gpt2", "method.samples.every=2", steps=4)
     ppo.run(replace(context_of(run, tmp_path / "work"), tracked=Kept()))
+    assert sorted(histograms) == ["rewards_step_00001", "rewards_step_00002", "rewards_step_00004"]
+    assert all(sum(row[3] for row in rows) == run.method.prompts_per_step for rows in histograms.values())
     assert sorted(tables) == ["samples_step_00001", "samples_step_00002", "samples_step_00004"]
     assert {tuple(columns) for columns, _ in tables.values()} == {("prompt", "answer", "score")}
     prompts = [[row[0] for row in rows] for _, rows in tables.values()]

@@ -134,7 +134,9 @@ def test_stopping_ends_the_stage_with_the_symptom(monkeypatch: pytest.MonkeyPatc
     sick({2}, monkeypatch)
     with pytest.raises(RunFailure) as failure:
         train(stage_run("ppo", "tiny_gpt2", "method.guard.on_collapse=stop", steps=3), tmp_path)
-    assert str(failure.value) == ("ppo step 2: the policy has stopped exploring. Change what it names and run again.")
+    assert str(failure.value).startswith(
+        "ppo step 2: the policy has stopped exploring. Change what it names and run again"
+    )
 
 
 def test_warning_goes_on_and_tells_a_symptom_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -244,9 +246,10 @@ def test_the_command_line_ends_with_one_line_and_exit_code_1(
     words += ["method.max_response_tokens=8", "method.normalize_rewards=8", "method.samples.prompts=2"]
     words += ["evaluation.prompts=4"]
     words += ["method.guard.on_collapse=stop", "method.guard.window=1", "method.guard.max_kl_per_token=1e-9"]
+    words += ["method.guard.max_ratio=100"]
     words += ["method.guard.min_negative_kl=-1e-9", "++method.trainer.max_steps=4", "++method.trainer.warmup_steps=0"]
     done = Here(capfd, monkeypatch)(*words, folder=tmp_path)
-    line = done.refused(1, "rlhf: ppo step ", "Change what it names and run again.")
+    line = done.refused(1, "rlhf: ppo step ", "Change what it names and run again")
     assert "method.guard.max_kl_per_token=" in line or "method.guard.min_negative_kl=" in line
     [outcome] = tmp_path.glob("outputs/runs/*/*/result.json")
     assert json.loads(outcome.read_text())["exit_code"] == 1
