@@ -134,9 +134,7 @@ def test_stopping_ends_the_stage_with_the_symptom(monkeypatch: pytest.MonkeyPatc
     sick({2}, monkeypatch)
     with pytest.raises(RunFailure) as failure:
         train(stage_run("ppo", "tiny_gpt2", "method.guard.on_collapse=stop", steps=3), tmp_path)
-    assert str(failure.value).startswith(
-        "ppo step 2: the policy has stopped exploring. Change what it names and run again"
-    )
+    assert str(failure.value).startswith("ppo step 2: the policy has stopped exploring. Change what it names")
 
 
 def test_warning_goes_on_and_tells_a_symptom_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -253,4 +251,5 @@ def test_the_command_line_ends_with_one_line_and_exit_code_1(
     assert "method.guard.max_kl_per_token=" in line or "method.guard.min_negative_kl=" in line
     [outcome] = tmp_path.glob("outputs/runs/*/*/result.json")
     assert json.loads(outcome.read_text())["exit_code"] == 1
-    assert [path.name for path in (tmp_path / "outputs/stages").iterdir() if path.is_dir()] == ["models"]
+    left = {path.name for path in (tmp_path / "outputs/stages").iterdir() if path.is_dir()} - {"models"}
+    assert all(name.endswith(".partial") for name in left)  # its checkpoints, if any, and no finished stage
