@@ -114,6 +114,14 @@ POLICY_ENTROPY = Metric(
     "exact over the vocabulary, " + _TOKENS,
     None,
 )
+POLICY_GENERATION_GAP = Metric(
+    "policy/generation_gap",
+    "size of the difference between a token's log-prob where it was drawn and in the forward that trains: rounding, "
+    "or else generation and training see different models",
+    "nats",
+    _TOKENS,
+    "lower",
+)
 POLICY_LOSS = Metric("policy/loss", "clipped surrogate", "whitened advantage per response token", _UPDATE, "lower")
 POLICY_RATIO = Metric(
     "policy/ratio",
@@ -200,7 +208,7 @@ PPO_METRICS: tuple[Metric, ...] = (
     REWARD_SCORE, REWARD_SCORE_STD, REWARD_P05, REWARD_P50, REWARD_P95, REWARD_GOLD, REWARD_GOLD_STD,
     REWARD_NON_SCORE, REWARD_TOTAL, REWARD_LENGTH_CORRELATION,
     KL_K1, KL_K3, KL_K1_PER_TOKEN, KL_K3_PER_TOKEN, KL_SQRT, KL_OLD_TO_NEW, KL_COEFFICIENT,
-    POLICY_ENTROPY, POLICY_LOSS, POLICY_RATIO, POLICY_LOG_RATIO_SIZE, POLICY_CLIP_FRACTION,
+    POLICY_ENTROPY, POLICY_GENERATION_GAP, POLICY_LOSS, POLICY_RATIO, POLICY_LOG_RATIO_SIZE, POLICY_CLIP_FRACTION,
     VALUE_LOSS, VALUE_CLIP_FRACTION, VALUE_EXPLAINED_VARIANCE, ADVANTAGE_MEAN, ADVANTAGE_STD,
     RESPONSE_TOKENS, RESPONSE_EOS_SHARE, RESPONSE_DISTINCT_2, RESPONSE_REPETITION, RESPONSE_IDENTICAL_SHARE,
     UPDATE_PASSES, SECONDS_GENERATE, SECONDS_SCORE, SECONDS_UPDATE, SPEED_TOKENS_PER_SECOND,

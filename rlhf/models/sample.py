@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from rlhf.models.codec import Codec
 from rlhf.models.score import left_padded, right_padded
@@ -27,22 +27,35 @@ class Samples:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Responses in the order of their prompts."""
+
+    ids: list[list[int]]  # cut behind the first stop token
+    finished: list[bool]  # whether it ended by one
+    logp: Tensor  # (prompts, steps) float64, of each token where it was drawn; noise behind a response's end
+
+
 class InverseCdf(LogitsProcessor):
     """Chooses each next token by where a uniform number falls in the cumulative distribution softmax(logits / T).
 
-    All other tokens get -inf, so the generation loop has nothing left to decide. `uniforms` is (batch, steps).
+    All other tokens get -inf, so the generation loop has nothing left to decide. `uniforms` is (batch, steps), and so
+    is `logp`: the log-probs that the chosen tokens were drawn with, 0 at steps that have not come.
     """
 
     def __init__(self, uniforms: Tensor, temperature: float) -> None:
         self.uniforms = uniforms
         self.temperature = temperature
+        self.logp = torch.zeros_like(uniforms)
         self.step = 0
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Return scores (batch, vocabulary) of which one entry per row is 0 and the others -inf."""
-        cumulative = torch.softmax(scores.double() / self.temperature, dim=-1).cumsum(dim=-1)
+        chances = torch.softmax(scores.double() / self.temperature, dim=-1)
+        cumulative = chances.cumsum(dim=-1)
         point = self.uniforms[:, self.step, None] * cumulative[:, -1:]  # the sum is 1 up to rounding
         chosen = torch.searchsorted(cumulative, point, right=True)
+        self.logp[:, self.step] = chances.gather(1, chosen).squeeze(1).log()
         self.step += 1
         return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
 
@@ -69,10 +82,11 @@ def sample(
     generator = torch.Generator().manual_seed(seed)
     uniforms = torch.rand(len(prompts), max_new_tokens, generator=generator, dtype=torch.float64)
     prompt_ids = [codec.prompt_ids(messages) for messages in prompts]
-    ids, finished = sample_ids(
+    drawn = sample_ids(
         model, codec, prompt_ids, uniforms, temperature=temperature, batch_size=batch_size, progress=progress
     )
-    return Samples([codec.decode(row) for row in ids], ids, finished, prompt_ids, time.perf_counter() - began)
+    texts = [codec.decode(row) for row in drawn.ids]
+    return Samples(texts, drawn.ids, drawn.finished, prompt_ids, time.perf_counter() - began)
 
 
 def sample_ids(
@@ -84,28 +98,27 @@ def sample_ids(
     temperature: float,
     batch_size: int,
     progress: Callable[[int], None] | None = None,
-) -> tuple[list[list[int]], list[bool]]:
-    """Draw one response per prompt by the random numbers `uniforms` (prompts, longest response), in eval mode.
-
-    Returns the response ids, cut behind the first stop token, and whether each ended by one.
-    """
+) -> Drawn:
+    """Draw one response per prompt by the random numbers `uniforms` (prompts, steps), in eval mode."""
     base = plain_model(model)
     stop = stop_ids(base, codec)
     was_training, own_config = model.training, base.generation_config
     model.eval()
     base.generation_config = plain_generation(base, codec, uniforms.shape[1], stop)  # generate fills gaps from this one
     responses: list[list[int]] = []
+    logp = torch.zeros_like(uniforms, device=base.device)
     try:
         for first in range(0, len(prompt_ids), batch_size):
-            luck = uniforms[first : first + batch_size].to(base.device)
-            responses += _generate(base, codec, prompt_ids[first : first + batch_size], InverseCdf(luck, temperature))
+            chooser = InverseCdf(uniforms[first : first + batch_size].to(base.device), temperature)
+            responses += _generate(base, codec, prompt_ids[first : first + batch_size], chooser)
+            logp[first : first + batch_size] = chooser.logp
             if progress is not None:
                 progress(len(responses))
     finally:
         base.generation_config = own_config
         model.train(was_training)
     ids = [_until_stop(row, stop) for row in responses]
-    return ids, [bool(row) and row[-1] in stop for row in ids]
+    return Drawn(ids, [bool(row) and row[-1] in stop for row in ids], logp)
 
 
 def plain_generation(model: Any, codec: Codec, max_new_tokens: int, stop: Sequence[int]) -> GenerationConfig:
@@ -135,11 +148,14 @@ def _generate(base: Any, codec: Codec, rows: Sequence[list[int]], chooser: Inver
     """Generate for one batch; return the new ids per row, still padded after their end."""
     seq2seq = codec.spec.family == "seq2seq"
     ids, mask = (right_padded if seq2seq else left_padded)(rows, codec.pad_id)
+    # one that grows: transformers 5.23 makes as many layers as the encoder has, too few for a deeper decoder
+    cache = {"past_key_values": EncoderDecoderCache(DynamicCache(), DynamicCache())} if seq2seq else {}
     output = base.generate(
         input_ids=ids.to(base.device),
         attention_mask=mask.to(base.device),
         generation_config=base.generation_config,
         logits_processor=LogitsProcessorList([chooser]),
+        **cache,
     )
     skipped = 1 if seq2seq else ids.shape[1]  # the decoder's start token, or the prompt
     return output[:, skipped:].tolist()

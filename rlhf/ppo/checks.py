@@ -13,6 +13,8 @@ from rlhf.ppo.experience import Experience
 
 KL_AT_START = 1e-4  # nats per response: the policy is its own reference, by the same arithmetic
 RATIO_EXACT, RATIO_ROUNDED = 1e-3, 0.05  # |mean ratio - 1| before the first optimizer step of an update
+# |logp where it was drawn - logp in training|: the largest, and the mean where the two forwards round differently
+GAP_EXACT, GAP_ROUNDED = 1e-2, 0.2
 K3_EXACT, K3_ROUNDED = 1e-3, 1e-2  # nats per token then: log-ratios of 0.045 and 0.14, far above rounding
 
 
@@ -25,6 +27,24 @@ def check_start(experience: Experience, reduce: Callable[[Tensor], Tensor]) -> N
             "ppo step 0",
             f"KL between the policy and its reference is {found:.2g} nats before any training, it should be 0",
             "Report it with your configuration: the reference is not the model that training starts from",
+        )
+
+
+def check_generation(experience: Experience, reduce: Callable[[Tensor], Tensor], *, exact: bool, step: int) -> None:
+    """Raise `RunFailure` unless tokens have the log-probs in training that they were drawn with.
+
+    `exact`: float32 weights, where every token is held to it. A cache and another batch round bf16 and quantized
+    weights differently, so that only the mean over tokens tells.
+    """
+    gap = (experience.logp_generated - experience.logp_old).abs()[experience.mask].double()
+    largest, total, tokens = reduce(torch.stack([gap.max(), gap.sum(), gap.new_tensor(len(gap))])).tolist()
+    found, bound, what = (largest, GAP_EXACT, "at most") if exact else (total / tokens, GAP_ROUNDED, "on average")
+    if not found <= bound:
+        raise RunFailure(
+            f"ppo step {step}",
+            f"log-probs of sampled tokens differ by {found:.2g} nats {what} between generation and training, it "
+            f"should be less than {bound:g}",
+            "Report it with your configuration: positions, padding, temperature or generation settings disagree",
         )
 
 

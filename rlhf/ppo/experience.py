@@ -25,7 +25,8 @@ class Experience:
     texts: Sequence[str]  # what the reward reads: decoded up to the stop token
     finished: Tensor  # (batch,) bool: ended by itself within the token limit
     mask: Tensor  # (batch, width) bool: a sampled token, the stop token included
-    logp_old: Tensor  # (batch, width) under the sampling policy
+    logp_generated: Tensor  # (batch, width) as generation drew each token
+    logp_old: Tensor  # (batch, width) under the sampling policy, by the forward that trains
     logp_reference: Tensor  # (batch, width) under the frozen start
     entropy: Tensor  # (batch, width) of the sampling policy's next-token distribution, nats
     values: Tensor  # (batch, width) critic before the update, at the state that each token was sampled in

@@ -32,6 +32,7 @@ def describe(
         "score": experience.scores,
         "k1": torch.where(mask, log_ratios["k1"], 0.0).sum(dim=1),
         "k3": torch.where(mask, log_ratios["k3"], 0.0).sum(dim=1),
+        "gap": (experience.logp_generated - experience.logp_old).abs().sum(dim=1),
         "entropy": experience.entropy.sum(dim=1),
         "total": given.rewards.sum(dim=1),
         "tokens": experience.lengths,
@@ -47,6 +48,7 @@ def describe(
     found |= {
         "kl/coefficient": learner.control.value,
         "policy/entropy": sum(whole["entropy"]) / tokens,
+        "policy/generation_gap": sum(whole["gap"]) / tokens,
         "response/tokens": _mean(whole["tokens"]),
         "response/eos_share": _mean(whole["finished"]),
         "advantage/mean": float(given.raw.mean),

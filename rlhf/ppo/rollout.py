@@ -96,7 +96,7 @@ class Rollouts:
         mine = rows[first:last]
         prompt_ids = [self._prompt_ids(row) for row in mine]
         with self.autocast(), self.learner.roles.acting("policy") as policy:
-            response_ids, finished = sample_ids(
+            drawn = sample_ids(
                 policy,
                 self.codec,
                 prompt_ids,
@@ -105,9 +105,9 @@ class Rollouts:
                 batch_size=at_once or len(mine),
             )
         generated = time.perf_counter()
-        texts = [self.codec.decode(ids) for ids in response_ids]
-        mask = response_mask(response_ids, self.learner.value_head.weight.device)
-        old, entropy, values, reference = self._predict(prompt_ids, response_ids, mask)
+        texts = [self.codec.decode(ids) for ids in drawn.ids]
+        mask = response_mask(drawn.ids, self.learner.value_head.weight.device)
+        old, entropy, values, reference = self._predict(prompt_ids, drawn.ids, mask)
         scores = torch.tensor(self.scorer(mine, texts), device=mask.device)
         gold = None
         if self.gold is not None:
@@ -115,10 +115,11 @@ class Rollouts:
         return Experience(
             rows=mine,
             prompt_ids=prompt_ids,
-            response_ids=response_ids,
+            response_ids=drawn.ids,
             texts=texts,
-            finished=torch.tensor(finished, device=mask.device),
+            finished=torch.tensor(drawn.finished, device=mask.device),
             mask=mask,
+            logp_generated=torch.where(mask, drawn.logp[:, : mask.shape[1]].float(), 0.0),
             logp_old=old,
             logp_reference=reference,
             entropy=entropy,

@@ -22,7 +22,7 @@ from rlhf.data.rows import Row
 from rlhf.models.states import token_batches
 from rlhf.ppo import credit as credits
 from rlhf.ppo.actor_critic import ActorCritic
-from rlhf.ppo.checks import check_first_pass, check_start
+from rlhf.ppo.checks import check_first_pass, check_generation, check_start
 from rlhf.ppo.credit import Credit, Moments
 from rlhf.ppo.experience import Experience
 from rlhf.ppo.loss import Metrics, policy_loss, reference_loss, value_loss
@@ -80,6 +80,7 @@ class PPOTrainer(Trainer):
         experience: Experience = inputs["experience"]
         self.healed = False
         began = time.perf_counter()
+        check_generation(experience, self.reduce, exact=self.exact, step=self.state.global_step)
         if self.state.global_step == 0:
             check_start(experience, self.reduce)
         given = self.credit(experience)

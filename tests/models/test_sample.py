@@ -32,9 +32,11 @@ def test_inverse_cdf_by_hand() -> None:
     logits = torch.tensor([[0.5, 0.25, 0.25]]).log().repeat(5, 1)
     choose = InverseCdf(torch.tensor([[0.0], [0.49], [0.51], [0.76], [0.999999]], dtype=torch.float64), 1.0)
     assert choose(torch.zeros(5, 1), logits).argmax(-1).tolist() == [0, 0, 1, 2, 2]
+    assert choose.logp.exp().squeeze(1).tolist() == pytest.approx([1 / 2, 1 / 2, 1 / 4, 1 / 4, 1 / 4])
     # at temperature 1/2 probabilities are squared: 4/6, 1/6, 1/6
     sharper = InverseCdf(torch.tensor([[0.66], [0.67], [0.84]], dtype=torch.float64), 0.5)
     assert sharper(torch.zeros(3, 1), logits[:3]).argmax(-1).tolist() == [0, 1, 2]
+    assert sharper.logp.exp().squeeze(1).tolist() == pytest.approx([4 / 6, 1 / 6, 1 / 6])
 
 
 def test_a_token_of_probability_zero_is_never_drawn() -> None:
@@ -43,9 +45,14 @@ def test_a_token_of_probability_zero_is_never_drawn() -> None:
     assert choose(torch.zeros(2, 1), logits).argmax(-1).tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("name", POLICIES)
-def test_tokens_are_those_that_the_uniform_numbers_select(name: str, tiny) -> None:
-    bench = tiny(name)
+DEPTHS = ["model.architecture.num_layers=3", "model.architecture.num_decoder_layers=3"]  # an encoder or decoder deeper
+
+
+@pytest.mark.parametrize(
+    "words", [*((name,) for name in POLICIES), *(("tiny_mt5", more) for more in DEPTHS)], ids=" ".join
+)
+def test_tokens_are_those_that_the_uniform_numbers_select(words: tuple[str, ...], tiny) -> None:
+    bench = tiny(*words)
     model = bench.policy()
     found = draw(model, bench, temperature=0.7)
     uniforms = torch.rand(len(CHATS), 12, generator=torch.Generator().manual_seed(3), dtype=torch.float64)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
 
-import rlhf.models.sample as sampling
 import rlhf.models.states as states
 from rlhf.models.sample import sample_ids
 from rlhf.ppo.actor_critic import Predictions
-from rlhf.ppo.checks import check_start
+from rlhf.ppo.checks import check_generation, check_start
 from tests.bench import POLICIES
 from tests.models.conftest import ANSWERS, CHATS
 from tests.ppo.tiny import collected, disturb, learner_of, method, rollouts_of, tiny
@@ -83,24 +80,20 @@ def test_a_value_is_read_where_its_token_is_predicted(name: str, critic: str) ->
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_log_probs_are_those_that_generation_sampled_by(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`generate`'s own logits, kept by a spy, against the forward that trains: ragged prompts, temperature 0.7."""
-    kept: list[Tensor] = []
-    choose = sampling.InverseCdf.__call__
-
-    def spy(self: Any, input_ids: Tensor, scores: Tensor) -> Tensor:
-        chosen = choose(self, input_ids, scores)
-        kept.append((scores / self.temperature).log_softmax(-1).gather(1, chosen.argmax(1, keepdim=True)))
-        return chosen
-
-    monkeypatch.setattr(sampling.InverseCdf, "__call__", spy)
+def test_log_probs_are_those_that_generation_sampled_by(name: str) -> None:
+    """What `generate` itself had against the forward that trains: ragged prompts, temperature 0.7, mixed lengths."""
     asked = method("temperature=0.7")
     learner = learner_of(name, asked)
     rollouts = rollouts_of(learner, asked)
-    found = rollouts.collect(rollouts.prompts_of(0), 0, 0)
-    generated = torch.cat(kept, dim=1)[:, : found.mask.shape[1]]
-    assert len({len(ids) for ids in found.prompt_ids}) == 3
-    torch.testing.assert_close(found.logp_old[found.mask], generated[found.mask], atol=1e-5, rtol=0)
+    long = rollouts.collect(rollouts.prompts_of(0), 0, 0)
+    stop = next(row[1] for row in long.response_ids if len(row) > 2)
+    learner.roles.policy.generation_config.eos_token_id = [learner.codec.eos_id, stop]
+    found = rollouts.collect(rollouts.prompts_of(0), 0, 0, at_once=4)
+    assert len({len(ids) for ids in found.prompt_ids}) == 3 and len(set(found.lengths.tolist())) > 1
+    for experience in (long, found):
+        assert float(experience.logp_generated.min()) < -0.1
+        torch.testing.assert_close(experience.logp_generated, experience.logp_old, atol=1e-5, rtol=0)
+        check_generation(experience, lambda values: values, exact=True, step=0)
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -111,10 +104,10 @@ def test_tokens_are_sampled_as_often_as_their_log_probs_say(name: str) -> None:
     learner = learner_of(name, method("temperature=0.7"))
     prompt, codec = ragged(name)[0][0], learner.codec
     even = (torch.arange(draws, dtype=torch.float64)[:, None] + 0.5) / draws
-    ids, _ = sample_ids(
+    found = sample_ids(
         learner.roles.policy, codec, [prompt] * draws, even, temperature=learner.temperature, batch_size=1000
     )
-    drawn = torch.bincount(torch.tensor([row[0] for row in ids]), minlength=1024)
+    drawn = torch.bincount(torch.tensor([row[0] for row in found.ids]), minlength=1024)
     common = drawn.topk(20).indices.tolist()
     logp = learner([prompt] * 20, [[token] for token in common]).logp[:, 0]
     torch.testing.assert_close(logp.exp() * draws, drawn[common].float(), atol=1.1, rtol=0)

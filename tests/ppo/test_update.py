@@ -28,14 +28,14 @@ def test_training_refuses_a_reference_that_is_another_model(tmp_path: Path) -> N
 
 
 def test_training_refuses_positions_that_count_padding(tmp_path: Path) -> None:
-    """Positions from the width of a batch make log-probs depend on a row's company, which differs in the update."""
-    asked = method("microbatch_tokens=40")
+    """Positions that count padding in the update alone: sampling and its log-probs agree, the first pass does not."""
+    asked = method()
     learner = learner_of("tiny_gpt2", asked)
 
     def broken(_: Any, args: Any, given: dict[str, Any]) -> Any:
-        generating = given["use_cache"]
         positions = given["position_ids"]
-        return args, given | ({} if generating else {"position_ids": torch.arange(positions.shape[1])[None]})
+        wrong = {"position_ids": torch.arange(positions.shape[1])[None]}
+        return args, given | (wrong if torch.is_grad_enabled() else {})
 
     for model in (learner.roles.policy, learner.roles.reference):
         model.transformer.register_forward_pre_hook(broken, with_kwargs=True)
@@ -86,7 +86,7 @@ def test_gradients_depend_neither_on_micro_batches_nor_on_order_or_padding(
     def extended(values: Tensor) -> Tensor:
         return torch.cat([values, torch.zeros_like(values[:, :3])], dim=1)
 
-    names = ("mask", "logp_old", "logp_reference", "entropy", "values")
+    names = ("mask", "logp_generated", "logp_old", "logp_reference", "entropy", "values")
     wider = replace(experience, **{name: extended(getattr(experience, name)) for name in names})
     for budget, given, rows in (
         (1, experience, everything),  # one row at a time: no padding at all

@@ -99,6 +99,7 @@ def collected(learner: ActorCritic, method: PPO) -> Experience:
 def cut(experience: Experience, lengths: list[int]) -> Experience:
     """The same experience with responses of other lengths: random models seldom end by themselves."""
     keep = torch.arange(experience.mask.shape[1]) < torch.tensor(lengths)[:, None]
-    per_token = {name: getattr(experience, name) * keep for name in ("logp_old", "logp_reference", "entropy", "values")}
+    names = ("logp_generated", "logp_old", "logp_reference", "entropy", "values")
+    per_token = {name: getattr(experience, name) * keep for name in names}
     ids = [row[:length] for row, length in zip(experience.response_ids, lengths, strict=True)]
     return replace(experience, response_ids=ids, mask=experience.mask & keep, **per_token)

@@ -75,7 +75,7 @@ def answers(policy: Any, run: Run) -> list[list[int]]:
     codec = codec_of(run)
     prompts = [codec.prompt_ids(row.prompt) for row in few("demonstration").test]
     luck = torch.rand(len(prompts), 8, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    return sample_ids(policy, codec, prompts, luck, temperature=1.0, batch_size=len(prompts))[0]
+    return sample_ids(policy, codec, prompts, luck, temperature=1.0, batch_size=len(prompts)).ids
 
 
 def check_stage(run: Run, folder: Path, seen: Seen) -> dict[str, torch.Tensor]:
