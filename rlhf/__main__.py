@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rlhf import __version__, ranks
-from rlhf.errors import RunFailure, UserError, refuse_unwritable, unwritable
+from rlhf.errors import RunFailure, UserError, unwritable
 from rlhf.suggest import did_you_mean
 
 INFORMATION = {"--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--resolve", "-sc"}
@@ -55,7 +55,7 @@ def _verb(words: list[str]) -> str:
 def train(words: list[str]) -> int:
     """Compose and check every job, then run them; returns the exit code."""
     from rlhf.compose import composed, jobs, parse_words, replaced, with_experiment_sweep
-    from rlhf.data import check_first_row
+    from rlhf.door import check_files
 
     parsed = with_experiment_sweep(parse_words(words))
     words = [*parsed.flags, *(part for word in parsed.overrides for part in replaced(word))]  # as argparse wants it
@@ -72,10 +72,7 @@ def train(words: list[str]) -> int:
     if not ranks.first():
         words += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # only the first process leaves files
     checked = jobs(parsed)
-    for run in {(run.dataset.model_dump_json(), run.method.data_shape): run for _, run in checked}.values():
-        check_first_row(run.dataset, run.method.data_shape)
-    for _, run in checked:
-        refuse_unwritable(Path(run.store))
+    check_files([run for _, run in checked])
     _environment()
     _tell_warnings_once()
     from rlhf.tracking import prepare_store

@@ -164,7 +164,7 @@ def _clashes(run: Run) -> Iterator[str]:
             f"evaluation.judge: the gold reward is known only for support_toy, not for {run.dataset.name}. "
             "Use evaluation.judge=reward or evaluation.judge=none."
         )
-    for place, stage in _needed(run):
+    for place, stage in needed_stages(run):
         if stage.starts_from not in STARTS and not Path(stage.starts_from).is_dir():
             yield (
                 f"{place}.starts_from: {stage.starts_from} is neither base, sft nor a folder with a model. "
@@ -187,7 +187,7 @@ def _stages(run: Run) -> tuple[tuple[str, MethodSpec], ...]:
     return (("method", run.method), ("upstream.sft", run.upstream.sft), ("upstream.reward", run.upstream.reward))
 
 
-def _needed(run: Run) -> list[tuple[str, MethodSpec]]:
+def needed_stages(run: Run) -> list[tuple[str, MethodSpec]]:
     """Return the stages that this run trains, with their places."""
     judged = run.method.uses_reward_stage or (run.method.trains_policy and run.evaluation.judge == "reward")
     wanted = {"method": True, "upstream.reward": judged}
@@ -237,7 +237,7 @@ def _source_clashes(run: Run) -> Iterator[str]:
 
 def _token_clashes(run: Run) -> Iterator[str]:
     model, method = run.model, run.method
-    for place, stage in _needed(run):
+    for place, stage in needed_stages(run):
         total = stage.max_prompt_tokens + stage.max_response_tokens
         longest = max(stage.max_prompt_tokens, stage.max_response_tokens) if model.family == "seq2seq" else total
         if longest > model.context_length:

@@ -37,6 +37,11 @@ class RunFailure(RuntimeError):
         super().__init__(_sentence(place, problem, remedy))
 
 
+def one_line(error: BaseException) -> str:
+    """Return the first 200 characters of what a library says, in one line, its type first."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
 def unwritable(error: BaseException) -> UserError | RunFailure | None:
     """Return what to tell where the system refused to write: no permission, read-only, or no space; else None."""
     place = str(getattr(error, "filename", None) or Path.cwd())

@@ -21,6 +21,7 @@ from rlhf.config import MethodSpec, Run
 from rlhf.data import load_corpus
 from rlhf.data.rows import Corpus
 from rlhf.disk import folder_bytes, refusing_full_disk
+from rlhf.door import check_start
 from rlhf.errors import RunFailure, UserError
 from rlhf.evaluation.cost import CostMeter, pipeline_costs, priced
 from rlhf.fingerprint import base_identity, digest, digest_files, file_sizes, stage_fingerprint
@@ -189,13 +190,9 @@ class Job:
         if method.starts_from == "sft":
             finished = self.build(self.run.upstream.sft, upstream=True)
             return finished.source(self.base), finished
+        check_start("method", method, self.run.adapter.name)
         folder = Path(method.starts_from)
-        if not (folder / "config.json").exists() and not (folder / "adapter_config.json").exists():
-            place = f"method.starts_from={method.starts_from}"
-            raise UserError(place, "is not base, sft or a folder with a model", "Give base, sft or such a folder")
         if (folder / "adapter_config.json").exists():
-            if self.run.adapter.name == "none":
-                raise UserError(f"method.starts_from={folder}", "it holds an adapter", "Add adapter=lora")
             return Source(base=self.base.base, adapter=folder, kind=self.base.kind), None
         return Source(base=folder, adapter=None, kind="folder"), None
 

@@ -99,6 +99,11 @@ class FunctionReward(Spec):
     name: Annotated[str, AfterValidator(_module_and_function)]
 
 
+def place(name: str, key: str | None = None) -> str:
+    """Return the config key of reward source `name`, or of one of its settings."""
+    return f"method.rewards.{name}" if key is None else f"method.rewards.{name}.{key}"
+
+
 RewardSourceSpec = Annotated[
     StageReward | GoldReward | ClassifierReward | LinearReward | FunctionReward, Field(discriminator="kind")
 ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from commandline import QUICK, Here
+from commandline import Here, environment
 
 from rlhf.compose import jobs, parse_words
 
@@ -69,23 +72,86 @@ def test_rewards_given_as_one_mapping_replace_those_of_the_yaml() -> None:
     }
 
 
+def with_json(place: Path, **files: object) -> Path:
+    """A folder with JSON files."""
+    for name, content in files.items():
+        file = place / f"{name.replace('__', '/')}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content))
+    return place
+
+
+JUDGE = "{kind: classifier, weight: 1.0, path: PATH, revision: null, label: GOOD, reads: answer, output: logit}"
+WORDS = "{kind: linear, weight: 1.0, path: rows.csv, text: text, label: label, ridge: 1.0, output: score}"
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    """Folders and files that are not what a source of rewards needs."""
+    (tmp_path / "empty").mkdir()
+    policy = {"architectures": ["GPT2LMHeadModel"]}
+    with_json(tmp_path / "policy", run={}, result={}, model__config=policy)
+    with_json(tmp_path / "adapter", run={}, result={}, model__adapter_config={"task_type": "CAUSAL_LM"})
+    with_json(tmp_path / "old", run={}, result={}, model__config={"architectures": ["GPT2ForSequenceClassification"]})
+    with_json(tmp_path / "language_model", config=policy)
+    (with_json(tmp_path / "two", config={"id2label": {"0": "BAD", "1": "FINE"}}) / "model.safetensors").touch()
+    with_json(tmp_path / "pickled", config={"id2label": {"0": "BAD", "1": "GOOD"}})
+    (tmp_path / "rows.csv").write_text("words,label\ngood,1\n")
+    (tmp_path / "my_rewards.py").write_text("def short(answers): return answers\n")
+    return tmp_path
+
+
 @pytest.mark.parametrize(
     ("source", "parts"),
     [
-        (
-            "{kind: function, weight: 1.0, name: 'no_such_module:f'}",
-            ("method.rewards.own.name: there is no module no_s",),
-        ),
-        (
-            "{kind: stage, weight: 1.0, folder: nothing}",
-            ("rewards.own.folder: nothing is not the folder of a finished",),
-        ),
+        ("{kind: function, weight: 1.0, name: 'no_such_module:f'}", ("own.name: there is no module no_such_module",)),
+        ("{kind: function, weight: 1.0, name: 'rlhf.ppo.builtin:lenght_penalty'}", ("Did you mean `length_penalty`?",)),
+        ("{kind: function, weight: 1.0, name: 'my_rewards:short'}", ("cannot be called with prompts and answers",)),
+        ("{kind: stage, weight: 1.0, folder: empty}", ("own.folder: empty is not the folder of a finished stage",)),
+        ("{kind: stage, weight: 1.0, folder: policy}", ("policy holds a policy, not a reward model", "or null")),
+        ("{kind: stage, weight: 1.0, folder: adapter}", ("adapter holds a policy, not a reward model",)),
+        ("{kind: stage, weight: 1.0, folder: old}", ("is not as this version writes it (KeyError)",)),
+        (JUDGE.replace("PATH", "nowhere/at_all"), ("own.path: nowhere/at_all could not be loaded", "Check the path")),
+        (JUDGE.replace("PATH", "empty"), ("own.path: empty could not be loaded (FileNotFoundError",)),
+        (JUDGE.replace("PATH", "policy"), ("policy is the folder of a stage", "kind: stage with folder: policy")),
+        (JUDGE.replace("PATH", "language_model"), ("language_model is a language model (GPT2LMHeadModel)",)),
+        (JUDGE.replace("PATH", "two"), ("own.label: two has no label 'GOOD', only: BAD, FINE",)),
+        (JUDGE.replace("PATH", "pickled"), ("pickled has no safetensors weights",)),
+        (WORDS, ("own.text: rows.csv:2 has no column 'text'",)),
     ],
 )
-def test_a_source_that_is_not_there_is_told_before_anything_is_trained(
-    source: str, parts: tuple[str, ...], here: Here, tmp_path: Path
+@pytest.mark.parametrize("sweep", [(), ("-m", "seed=1,2")], ids=["one job", "sweep"])
+def test_a_source_that_does_not_fit_is_told_before_anything_is_made(
+    source: str, parts: tuple[str, ...], sweep: tuple[str, ...], here: Here, given: Path
 ) -> None:
-    (tmp_path / "nothing").mkdir()
-    done = here("method=ppo", *QUICK, "tracking=none", f"method.rewards={{own: {source}}}", folder=tmp_path)
-    done.refused(2, *parts)
-    assert not list((tmp_path / "outputs/stages").glob("sft-*"))
+    before = set(given.iterdir())
+    here(*sweep, "method=ppo", f"method.rewards={{own: {source}}}", folder=given).refused(2, *parts)
+    assert {path for path in given.iterdir() if path.name != "__pycache__"} == before
+
+
+@pytest.mark.parametrize(
+    ("start", "parts"),
+    [
+        ("empty", ("method.starts_from=empty: is not base, sft or a folder with a model",)),
+        ("old", ("method.starts_from=old: it holds a reward model, not a policy", "the folder of a policy")),
+        ("old/model", ("it holds a reward model, not a policy",)),
+        ("policy", ("it is the folder of a stage, whose weights are in model", "Give policy/model.")),
+        ("adapter/model", ("it holds an adapter", "Add adapter=lora")),
+    ],
+)
+def test_a_folder_to_start_from_is_looked_at_before_anything_is_made(
+    start: str, parts: tuple[str, ...], here: Here, given: Path
+) -> None:
+    before = set(given.iterdir())
+    here("method=ppo", f"method.starts_from={start}", folder=given).refused(2, *parts)
+    assert set(given.iterdir()) == before
+
+
+def test_rewards_are_refused_without_importing_torch(given: Path) -> None:
+    words = ["method=ppo", f"method.rewards={{own: {WORDS}}}"]
+    script = f"import sys; sys.argv = ['rlhf', *{words!r}]\n"
+    script += "from rlhf.__main__ import main\ntry: main()\nfinally: print({'torch', 'sklearn'} & set(sys.modules))"
+    run = [sys.executable, "-c", script]
+    done = subprocess.run(run, cwd=given, env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (2, "set()")
+    assert "rows.csv:2 has no column 'text'" in done.stderr

@@ -74,7 +74,7 @@ def test_a_function_of_the_users_is_found_where_the_command_runs(module: str) ->
         ("MODULE:shrot", "own.name", "Did you mean `short`?"),
         ("MODULE:number", "own.name", "is int, not a function"),
         ("MODULE:one", "own.name", "(prompts, answers)"),
-        ("MODULE:short", "own", "returned 1 values for 6 answers"),
+        ("MODULE:short", "own", "returned 1 value for 6 answers"),
         ("MODULE:nothing", "own", "returned NoneType"),
         ("MODULE:texts", "own", "returned text"),
         ("MODULE:listed", "own", "returned text"),

@@ -1,4 +1,4 @@
-"""What the reward sources share: the scorer they all become, what they are made of, and how an error names one."""
+"""What the reward sources share: the scorer they all become, and what they are made of."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from rlhf.data.rows import Row
+from rlhf.ppo_spec import place as place  # for the sources beside this file
 
 # One finite number per answer: rows hold the prompts (`row.prompt`), answers are texts. Texts cross, never ids, so that
 # any model may judge any other.
@@ -23,13 +24,3 @@ class RewardParts:
     device: str  # cpu | cuda
     dtype: torch.dtype  # of the judges' weights
     batch_size: int  # answers that a judge reads at once
-
-
-def place(name: str, key: str | None = None) -> str:
-    """Return the config key of source `name`, or of one of its settings."""
-    return f"method.rewards.{name}" if key is None else f"method.rewards.{name}.{key}"
-
-
-def one_line(error: BaseException) -> str:
-    """Return the first 200 characters of what a library says, in one line, its type first."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

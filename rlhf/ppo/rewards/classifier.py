@@ -13,12 +13,12 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from rlhf.data.rows import Row
-from rlhf.errors import UserError
+from rlhf.errors import UserError, one_line
 from rlhf.models.quiet import quiet
 from rlhf.models.score import right_padded
-from rlhf.ppo.rewards.base import RewardParts, Scorer, one_line, place
-from rlhf.ppo_spec import ClassifierReward
-from rlhf.suggest import did_you_mean
+from rlhf.ppo.rewards.base import RewardParts, Scorer
+from rlhf.ppo.sources.classifier import NO_SAFETENSORS, NOT_A_CLASSIFIER, NOT_FOUND, label_number, refuse_stage
+from rlhf.ppo_spec import ClassifierReward, place
 
 UNLOADABLE = (OSError, ValueError, RuntimeError, ImportError, SafetensorError)
 
@@ -26,7 +26,8 @@ UNLOADABLE = (OSError, ValueError, RuntimeError, ImportError, SafetensorError)
 def classifier_scorer(name: str, spec: ClassifierReward, parts: RewardParts) -> Scorer:
     """Return the scorer of the classifier at `spec.path`; raises `UserError` where there is none or no such label."""
     model, tokenizer = _load(name, spec, parts)
-    return Classifier(model, tokenizer, spec, label_number(name, spec, model.config), parts.batch_size)
+    number = label_number(name, spec, model.config.label2id, model.config.num_labels)
+    return Classifier(model, tokenizer, spec, number, parts.batch_size)
 
 
 class Classifier:
@@ -117,24 +118,6 @@ def log_odds(logits: torch.Tensor, label: int, *, exclusive: bool) -> torch.Tens
     return logits[:, label] - others.logsumexp(dim=1)
 
 
-def label_number(name: str, spec: ClassifierReward, config: Any) -> int:
-    """Return the class that `spec.label` names, or counts from 0; a single output needs no label."""
-    ids = {str(label): int(number) for label, number in config.label2id.items()}
-    names = sorted(ids, key=lambda label: ids[label])
-    if spec.label is None:
-        if config.num_labels == 1:
-            return 0
-        problem = f"{spec.path} tells {config.num_labels} classes apart ({', '.join(names)})"
-        raise UserError(place(name, "label"), problem, "Name the one that answers are rewarded for")
-    if spec.label in ids:
-        return ids[spec.label]
-    if spec.label.isdecimal() and int(spec.label) < config.num_labels:
-        return int(spec.label)
-    problem = f"{spec.path} has no label {spec.label!r}, only: {', '.join(names)}"
-    alike = [label for label in names if label.casefold() == spec.label.casefold()]
-    raise UserError(place(name, "label"), problem, did_you_mean(alike[0] if alike else spec.label, names))
-
-
 def longest_input(model: Any, tokenizer: Any) -> int | None:
     """Return how many tokens fit, None where nothing sets a limit (T5's relative positions)."""
     limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None) or 10**9]
@@ -147,8 +130,7 @@ def longest_input(model: Any, tokenizer: Any) -> int | None:
 def _load(name: str, spec: ClassifierReward, parts: RewardParts) -> tuple[Any, Any]:
     """Load model and tokenizer: safetensors only, no code from elsewhere, no head that was never trained."""
     here, folder = place(name, "path"), Path(spec.path).expanduser()
-    if (folder / "run.json").exists():
-        raise UserError(here, f"{folder} is the folder of a stage", f"Use kind: stage with folder: {spec.path}")
+    refuse_stage(name, spec)
     source = str(folder) if folder.is_dir() else spec.path
     options = {"trust_remote_code": False} | ({} if folder.is_dir() else {"revision": spec.revision})
     try:
@@ -159,13 +141,11 @@ def _load(name: str, spec: ClassifierReward, parts: RewardParts) -> tuple[Any, A
             )
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
     except UNLOADABLE as error:
-        remedy = "Check the path, or the id and the network"
-        if "safetensors" in str(error):
-            remedy = "Name a revision that has safetensors weights (refs/pr/NUMBER), or convert a copy"
+        remedy = NO_SAFETENSORS if "safetensors" in str(error) else NOT_FOUND
         raise UserError(here, f"{spec.path} could not be loaded ({one_line(error)})", remedy) from error
     if found["missing_keys"]:
         problem = f"{spec.path} has no trained {', '.join(sorted(found['missing_keys'])[:3])}: it is not a classifier"
-        raise UserError(here, problem, "Name a model that was trained to classify, or train one with method=reward")
+        raise UserError(here, problem, NOT_A_CLASSIFIER)
     if spec.reads == "chat" and tokenizer.chat_template is None:
         remedy = "Use reads: prompt_and_answer"
         raise UserError(place(name, "reads"), f"the tokenizer of {spec.path} has no chat template", remedy)

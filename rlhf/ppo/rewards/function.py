@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import inspect
 import math
-import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Sequence
 from typing import Any
 
 from rlhf.data.rows import Row
-from rlhf.errors import UserError
-from rlhf.ppo.rewards.base import Scorer, one_line, place
-from rlhf.ppo_spec import FunctionReward
-from rlhf.suggest import did_you_mean
+from rlhf.errors import UserError, one_line
+from rlhf.ppo.rewards.base import Scorer
+from rlhf.ppo.sources.functions import find_function
+from rlhf.ppo_spec import FunctionReward, place
 
 
 def function_scorer(name: str, spec: FunctionReward) -> Scorer:
@@ -35,47 +29,6 @@ def function_scorer(name: str, spec: FunctionReward) -> Scorer:
     return score
 
 
-def find_module(name: str, spec: FunctionReward) -> ModuleType:
-    """Import the module of `spec.name`, also from the working directory; raises `UserError`."""
-    module = spec.name.partition(":")[0]
-    here = str(Path.cwd())
-    if here not in sys.path:  # `python -m` looks here too; last, so that nothing installed is hidden
-        sys.path.append(here)
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{module}.".startswith(f"{error.name}."):
-            problem = f"there is no module {error.name} (looked in the installed packages and in {here})"
-            raise UserError(place(name, "name"), problem, "Give module:function of a module that is there") from error
-        raise UserError(
-            place(name, "name"), f"{module} imports {error.name}, which is not there", "Install it"
-        ) from error
-    except Exception as error:  # a module of the user's may raise anything
-        problem = f"{module} cannot be imported ({one_line(error)})"
-        raise UserError(place(name, "name"), problem, "Mend the module") from error
-
-
-def find_function(name: str, spec: FunctionReward) -> Callable[..., Any]:
-    """Import the function of `spec.name`; raises `UserError` where it is none that takes prompts and answers."""
-    found, word = find_module(name, spec), spec.name.partition(":")[2]
-    if not hasattr(found, word):
-        public = [key for key, value in vars(found).items() if inspect.isfunction(value) and not key.startswith("_")]
-        near = did_you_mean(word, public) if public else "It holds no function"
-        raise UserError(place(name, "name"), f"{found.__name__} has no {word}", near)
-    function: Callable[..., Any] = getattr(found, word)
-    if not callable(function):
-        problem = f"{spec.name} is {type(function).__name__}, not a function"
-        raise UserError(place(name, "name"), problem, "Name a function of (prompts, answers)")
-    try:
-        inspect.signature(function).bind([], [])
-    except TypeError as error:
-        problem = f"{spec.name}{inspect.signature(function)} cannot be called with prompts and answers"
-        raise UserError(place(name, "name"), problem, "Give it two parameters: (prompts, answers)") from error
-    except ValueError:  # some functions written in C do not tell their parameters
-        pass
-    return function
-
-
 def _numbers(name: str, what: str, values: Any, wanted: int) -> list[float]:
     remedy = "Return a list with one finite number per answer"
     try:
@@ -87,7 +40,8 @@ def _numbers(name: str, what: str, values: Any, wanted: int) -> list[float]:
     if len(numbers) != len(listed):
         raise UserError(place(name), f"{what} returned text where numbers were expected", remedy)
     if len(numbers) != wanted:
-        raise UserError(place(name), f"{what} returned {len(numbers)} values for {wanted} answers", remedy)
+        given = f"{len(numbers)} value{'' if len(numbers) == 1 else 's'}"
+        raise UserError(place(name), f"{what} returned {given} for {wanted} answers", remedy)
     wrong = next((number for number in numbers if not math.isfinite(number)), None)
     if wrong is not None:
         raise UserError(place(name), f"{what} returned {wrong}", remedy)

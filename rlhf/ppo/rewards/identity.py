@@ -8,9 +8,8 @@ from pathlib import Path
 
 from rlhf.errors import UserError
 from rlhf.fingerprint import digest, digest_files
-from rlhf.ppo.rewards.base import place
-from rlhf.ppo.rewards.function import find_function, find_module
-from rlhf.ppo_spec import ClassifierReward, FunctionReward, LinearReward, RewardSourceSpec, StageReward
+from rlhf.ppo.sources.functions import find_function, find_module
+from rlhf.ppo_spec import ClassifierReward, FunctionReward, LinearReward, RewardSourceSpec, StageReward, place
 
 
 def identities(specs: Mapping[str, RewardSourceSpec]) -> dict[str, str]:

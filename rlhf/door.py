@@ -1,0 +1,51 @@
+"""The second half of the door: what a run's files tell before anything is trained or torch is imported.
+
+`rlhf.build` looks at the settings alone; these checks open the files that the settings name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rlhf.build import STARTS, needed_stages
+from rlhf.config import MethodSpec, Run
+from rlhf.data import check_first_row
+from rlhf.errors import UserError, refuse_unwritable
+from rlhf.ppo.sources import check_sources
+from rlhf.ppo.sources.folder import is_scorer
+
+
+def check_files(runs: Sequence[Run]) -> None:
+    """Raise `UserError` for the first run whose data, start, reward source or store cannot be what it needs."""
+    for run in {(run.dataset.model_dump_json(), run.method.data_shape): run for run in runs}.values():
+        check_first_row(run.dataset, run.method.data_shape)
+    asked: list[object] = []  # jobs of a sweep ask the same of the same files
+    for run in runs:
+        for place, stage in needed_stages(run):
+            question = (place, stage.starts_from, stage.trains_policy, run.adapter.name)
+            if question not in asked:
+                asked.append(question)
+                check_start(place, stage, run.adapter.name)
+        if run.method.reward_sources not in asked:
+            asked.append(run.method.reward_sources)
+            check_sources(run.method.reward_sources)
+    for run in runs:
+        refuse_unwritable(Path(run.store))
+
+
+def check_start(place: str, method: MethodSpec, adapter: str) -> None:
+    """Raise `UserError` where `starts_from` names a folder from which `method` cannot start."""
+    if method.starts_from in STARTS:
+        return
+    folder = Path(method.starts_from)
+    here = f"{place}.starts_from={folder}"
+    weights = folder / "model" if (folder / "run.json").exists() else folder
+    if not any((weights / name).exists() for name in ("config.json", "adapter_config.json")):
+        raise UserError(here, "is not base, sft or a folder with a model", "Give base, sft or such a folder")
+    if method.trains_policy and is_scorer(weights):
+        raise UserError(here, "it holds a reward model, not a policy", "Give base, sft or the folder of a policy")
+    if weights != folder:
+        raise UserError(here, "it is the folder of a stage, whose weights are in model", f"Give {weights}")
+    if adapter == "none" and (folder / "adapter_config.json").exists():
+        raise UserError(here, "it holds an adapter", "Add adapter=lora")

@@ -1,0 +1,79 @@
+"""What the configuration of a classifier tells before its weights are loaded, for `kind: classifier`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rlhf.errors import UserError, one_line
+from rlhf.ppo_spec import ClassifierReward, place
+from rlhf.suggest import did_you_mean
+
+NOT_FOUND = "Check the path, or the id and the network"
+NOT_A_CLASSIFIER = "Name a model that was trained to classify, or train one with method=reward"
+NO_SAFETENSORS = "Name a revision that has safetensors weights (refs/pr/NUMBER), or convert a copy"
+LANGUAGE_MODELS = ("LMHeadModel", "ForCausalLM", "ForConditionalGeneration", "ForMaskedLM")
+
+
+def check_classifier(name: str, spec: ClassifierReward) -> None:
+    """Raise `UserError` where no classifier is at `spec.path`, or none with that label; reads its `config.json`."""
+    refuse_stage(name, spec)
+    here, folder = place(name, "path"), Path(spec.path).expanduser()
+    try:
+        config = json.loads((folder / "config.json" if folder.is_dir() else _downloaded(spec)).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        problem = f"{spec.path} could not be loaded ({one_line(error)})"
+        raise UserError(here, problem, NOT_FOUND) from error
+    named = config.get("architectures") or []
+    if any(kind.endswith(LANGUAGE_MODELS) for kind in named):
+        raise UserError(here, f"{spec.path} is a language model ({', '.join(named)})", NOT_A_CLASSIFIER)
+    if folder.is_dir() and not any(folder.glob("*.safetensors")):
+        raise UserError(here, f"{spec.path} has no safetensors weights", NO_SAFETENSORS)
+    labels = _labels(config)
+    label_number(name, spec, labels, len(labels))
+
+
+def refuse_stage(name: str, spec: ClassifierReward) -> None:
+    """Raise `UserError` where `spec.path` is a stage of ours, which knows more about itself than a classifier does."""
+    if (Path(spec.path).expanduser() / "run.json").exists():
+        problem = f"{spec.path} is the folder of a stage"
+        raise UserError(place(name, "path"), problem, f"Use kind: stage with folder: {spec.path}")
+
+
+def label_number(name: str, spec: ClassifierReward, labels: Mapping[str, Any], count: int) -> int:
+    """Return the class, of `count`, that `spec.label` names (`labels`: name -> number) or counts from 0.
+
+    A single output needs no label.
+    """
+    ids = {str(label): int(number) for label, number in labels.items()}
+    names = sorted(ids, key=lambda label: ids[label])
+    if spec.label is None:
+        if count == 1:
+            return 0
+        problem = f"{spec.path} tells {count} classes apart ({', '.join(names)})"
+        raise UserError(place(name, "label"), problem, "Name the one that answers are rewarded for")
+    if spec.label in ids:
+        return ids[spec.label]
+    if spec.label.isdecimal() and int(spec.label) < count:
+        return int(spec.label)
+    problem = f"{spec.path} has no label {spec.label!r}, only: {', '.join(names)}"
+    alike = [label for label in names if label.casefold() == spec.label.casefold()]
+    raise UserError(place(name, "label"), problem, did_you_mean(alike[0] if alike else spec.label, names))
+
+
+def _downloaded(spec: ClassifierReward) -> Path:
+    """The hub's `config.json`, from the cache where it is there."""
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(spec.path, "config.json", revision=spec.revision))
+
+
+def _labels(config: Mapping[str, Any]) -> dict[str, int]:
+    """Label -> number, as transformers completes what a configuration leaves out: two classes without names."""
+    if config.get("id2label"):
+        return {str(label): int(number) for number, label in config["id2label"].items()}
+    if config.get("label2id"):
+        return {str(label): int(number) for label, number in config["label2id"].items()}
+    return {f"LABEL_{number}": number for number in range(config.get("num_labels") or 2)}
