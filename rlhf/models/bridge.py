@@ -8,7 +8,6 @@ which tokens are the response; `BridgeCollator` makes the batch say so.
 from __future__ import annotations
 
 import functools
-import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,16 +69,19 @@ def as_causal(model: PreTrainedModel) -> PreTrainedModel:
     """
     if model.config.model_type not in ("t5", "mt5"):
         raise ValueError(f"the bridge knows T5 and mT5, not {model.config.model_type}")
-    plain_forward = model.forward
-
-    @functools.wraps(type(model).forward)  # `generate` checks its arguments against this signature
-    def forward(self: Any, *args: Any, response_mask: Tensor | None = None, **kwargs: Any) -> Any:
-        if response_mask is None:
-            return plain_forward(*args, **kwargs)
-        return _causal_states(self, *args, response_mask=response_mask, **kwargs)
-
-    model.forward = types.MethodType(forward, model)
+    plain = model.forward
+    # a partial's arguments are copied with their model, so that a deep copy runs itself; a closure's would not be
+    bridged = functools.partial(_bridged_forward, model, plain)
+    model.forward = functools.update_wrapper(bridged, plain)  # `generate` checks its arguments against the signature
     return model
+
+
+def _bridged_forward(
+    model: Any, plain: Callable[..., Any], *args: Any, response_mask: Tensor | None = None, **kwargs: Any
+) -> Any:
+    if response_mask is None:
+        return plain(*args, **kwargs)
+    return _causal_states(model, *args, response_mask=response_mask, **kwargs)
 
 
 def _causal_states(

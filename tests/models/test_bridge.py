@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -205,6 +206,27 @@ def test_weights_names_saving_and_generation_stay_the_plain_models(tiny, tmp_pat
     assert largest_gap(dict(again.state_dict()), dict(plain.state_dict())) == 0
     prompt = torch.tensor([[5, 9, 1]])
     assert model.generate(prompt, max_new_tokens=5).tolist() == plain.generate(prompt, max_new_tokens=5).tolist()
+
+
+def test_a_deep_copy_runs_itself() -> None:
+    """Bridged or plain, it answers as its original until its own weights move, and the original stays."""
+    model = as_causal(build("mt5"))
+    twin = copy.deepcopy(model)
+    bridged, plain = batch_of(ROWS, "left"), {"input_ids": torch.tensor([[5, 1]]), "labels": torch.tensor([[7, 1]])}
+
+    def outputs(of: torch.nn.Module) -> list[torch.Tensor]:
+        return [of(**bridged).last_hidden_state, of(**plain).logits]
+
+    before = outputs(model)
+    for ours, theirs in zip(outputs(twin), before, strict=True):
+        assert torch.equal(ours, theirs)
+    for weight in twin.parameters():
+        weight.data *= 1.1
+    for moved, same, old in zip(outputs(twin), outputs(model), before, strict=True):
+        assert torch.equal(same, old) and not torch.allclose(moved, old)
+    sum(output.sum() for output in outputs(twin)).backward()
+    assert all(weight.grad is None for weight in model.parameters())
+    assert all(weight.grad is not None for weight in twin.parameters())
 
 
 def test_the_bridge_refuses_other_architectures(tiny) -> None:
