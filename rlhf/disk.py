@@ -1,12 +1,15 @@
-"""Room on disk: how much a folder takes, and what is told when there is none left."""
+"""The disk: how much a folder takes, what is told when there is no room left, and who may write a folder."""
 
 from __future__ import annotations
 
 import errno
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from rlhf.errors import RunFailure, UserError
 
@@ -16,6 +19,20 @@ LEAST_FREE_BYTES = 1 << 20
 def folder_bytes(folder: Path) -> int:
     """Bytes of all files below a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Hold the lock `file` against all other processes; the file is gone afterwards.
+
+    It is removed while it is held. Whoever waited for it then holds a file without a name, which filelock sees
+    (`st_nlink` is 0), and asks anew for the file of that name: nobody goes on beside a newcomer.
+    """
+    with FileLock(file):
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -67,13 +67,15 @@ def execute(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, 
         judge = (evaluator.scorer if evaluator else None) or finished.origin.judge
         outcome |= _record(job, finished, rows, judge, folder)
     except BaseException as error:
-        code = getattr(unwritable(error) or error, "exit_code", 1)
-        outcome |= {"status": "failed", "error": _one_line(error), "exit_code": code}
+        stopped = isinstance(error, KeyboardInterrupt)
+        code = 130 if stopped else getattr(unwritable(error) or error, "exit_code", 1)
+        status = "interrupted" if stopped else "failed"
+        outcome |= {"status": status, "error": _one_line(error), "exit_code": code}
         with suppress(OSError):  # where the disk is full, the error itself is what must be told
             _write(folder, outcome)
         tracked.tags({"error": outcome["error"]})
         tracked.text("traceback.txt", traceback.format_exc())
-        tracked.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        tracked.end("KILLED" if stopped else "FAILED")
         raise
     tracked.end("FINISHED")
     outcome |= {"status": "finished", "run_id": tracked.id}  # a spooled run learns its real id when it ends
@@ -175,6 +177,8 @@ def _one_line(error: BaseException) -> str:
     error = unwritable(error) or error
     if isinstance(error, UserError | RunFailure):
         return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
     text = " ".join(str(error).split()) or "no message"
     return f"{type(error).__name__}: {text}"
 

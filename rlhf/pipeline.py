@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from rich.console import Console
 from rich.markup import escape
 
@@ -20,7 +19,7 @@ from rlhf import ranks
 from rlhf.config import MethodSpec, Run
 from rlhf.data import load_corpus
 from rlhf.data.rows import Corpus
-from rlhf.disk import folder_bytes, refusing_full_disk
+from rlhf.disk import folder_bytes, locked, refusing_full_disk
 from rlhf.door import check_start
 from rlhf.errors import RunFailure, UserError
 from rlhf.evaluation.cost import CostMeter, pipeline_costs, priced
@@ -147,7 +146,7 @@ class Job:
         """Take the stage from the store, or train it while others that need it wait."""
         folder = self.store / f"{method.name}-{self.run.model.name}-{fingerprint[:12]}"
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock") if ranks.first() else nullcontext():
+        with locked(folder.with_name(f"{folder.name}.lock")) if ranks.first() else nullcontext():
             result = ranks.agreed(self._stored(folder) if self.run.reuse and ranks.first() else None)
             if result is not None:
                 result["metrics"] = priced(result["metrics"], self.run.hardware, self.device.precision)

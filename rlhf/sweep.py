@@ -16,9 +16,9 @@ from rich.markup import escape
 
 from rlhf.config import Run
 from rlhf.report.learning import IMPLICIT_UNIT, StageCurves, draw_sweep_stages
-from rlhf.report.outcome import report_rows
+from rlhf.report.outcome import notes_of, report_rows
 from rlhf.report.plots import Panel, plot_curves
-from rlhf.report.table import comparison_table, to_csv, to_markdown
+from rlhf.report.table import UNFINISHED, comparison_table, to_csv, to_markdown
 from rlhf.tracking import open_tracker
 from rlhf.verdict import loss_baseline, loss_unit
 
@@ -59,17 +59,20 @@ class Sweep:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         outcomes = self._outcomes()
-        failed = [outcome for outcome in outcomes if outcome["status"] != "finished"]
-        self.exit_code = max([outcome["exit_code"] for outcome in failed], default=0) and 1
+        failed = [outcome for outcome in outcomes if outcome["status"] == "failed"]
+        self.exit_code = 1 if failed else 0
         self._report(outcomes)
-        for outcome in failed:
-            line = escape(f"{' '.join(outcome['words'])}: {outcome['error']}")
-            self.console.print(f"[red]failed[/] {line}", highlight=False, soft_wrap=True)
+        for outcome in outcomes:
+            words, status = escape(" ".join(outcome["words"])), outcome["status"]
+            if status in UNFINISHED:
+                told = f"{words}: {escape(outcome['error'])}" if outcome in failed else words
+                colour = "red" if outcome in failed else "yellow"
+                self.console.print(f"[{colour}]{status}[/] {told}", highlight=False, soft_wrap=True)
         stopped = isinstance(error, KeyboardInterrupt)
         self.summary.end("KILLED" if stopped else "FAILED" if failed or error else "FINISHED")
 
     def _outcomes(self) -> list[dict[str, Any]]:
-        """Read what each job left; a job that left nothing was killed or never started."""
+        """Read what each job left; one that left nothing was killed, or never started where it has no folder either."""
         outcomes = []
         for number, (overrides, run) in enumerate(self.jobs):
             file = self.folder / str(number) / "result.json"
@@ -77,12 +80,13 @@ class Sweep:
                 outcomes.append(json.loads(file.read_text(encoding="utf-8")))
                 continue
             name = f"{run.method.name}-{run.model.name}"
+            started = file.parent.exists()
             outcomes.append(
                 {
                     "name": name,
                     "words": [word for word in overrides if not word.startswith("hydra.")],
-                    "status": "failed",
-                    "error": "left no result, it was killed or never started",
+                    "status": "failed" if started else "not started",
+                    "error": "left no result, it was killed" if started else "not started",
                     "exit_code": 1,
                     "rows": [],
                     "metrics": {},
@@ -95,11 +99,7 @@ class Sweep:
         rows = report_rows(outcomes)
         self.console.print()
         self.console.print(comparison_table(rows, title=f"sweep {self.id}"))
-        notes = [
-            f"job {number}, {outcome['name']}: {warning}"
-            for number, outcome in enumerate(outcomes, start=1)
-            for warning in outcome.get("warnings", [])
-        ]
+        notes = notes_of(outcomes)
         for note in notes:
             self.console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -142,4 +142,4 @@ class Sweep:
 
 def _statuses(outcomes: Sequence[dict[str, Any]]) -> dict[str, int]:
     states = [outcome["status"] for outcome in outcomes]
-    return {state: states.count(state) for state in ("finished", "failed")}
+    return {state: states.count(state) for state in ("finished", *UNFINISHED)}

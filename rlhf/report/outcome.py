@@ -16,7 +16,7 @@ def report_rows(outcomes: Sequence[dict[str, Any]]) -> list[ReportRow]:
     for outcome in outcomes:
         settings = dict(word.lstrip("+").split("=", 1) for word in outcome["words"] if "=" in word)
         if outcome["status"] != "finished":
-            rows.append(ReportRow(outcome["name"], "failed", settings, {}, outcome["error"]))
+            rows.append(ReportRow(outcome["name"], outcome["status"], settings, {}, outcome["error"]))
             continue
         model = outcome["name"].split("-", 1)[1]
         for control in outcome["rows"][:-1]:
@@ -26,3 +26,17 @@ def report_rows(outcomes: Sequence[dict[str, Any]]) -> list[ReportRow]:
                 rows.append(ReportRow(f"{control['role']} {model}", control["role"], {}, control["metrics"], ""))
         rows.append(ReportRow(outcome["name"].replace("-", " ", 1), "policy", settings, outcome["metrics"], ""))
     return rows
+
+
+def notes_of(outcomes: Sequence[dict[str, Any]]) -> list[str]:
+    """Each warning once, with the jobs that it is about: those that share a judge share its warnings."""
+    about: dict[str, list[int]] = {}
+    for number, outcome in enumerate(outcomes, start=1):
+        for warning in outcome.get("warnings", []):
+            about.setdefault(warning, []).append(number)
+    return [
+        f"jobs {', '.join(map(str, jobs))}: {warning}"
+        if len(jobs) > 1
+        else f"job {jobs[0]}, {outcomes[jobs[0] - 1]['name']}: {warning}"
+        for warning, jobs in about.items()
+    ]

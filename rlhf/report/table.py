@@ -17,10 +17,11 @@ from rlhf.evaluation import metrics as names
 if TYPE_CHECKING:
     from rich.table import Table
 
-Role = Literal["base", "start", "sft", "policy", "failed"]
+Role = Literal["base", "start", "sft", "policy", "failed", "interrupted", "not started"]
 INTERVALS_SHOWN = ("win rate", "gold gain", "accuracy")
 UNCLEAR = "bright_black"  # style of a difference that may be none
 CONTROLS = ("base", "start", "sft")  # rows that every other one is read against
+UNFINISHED = ("failed", "interrupted", "not started")  # rows without numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ _COLUMNS = (
 def comparison_cells(rows: Sequence[ReportRow]) -> Cells:
     """The table's content. Columns: run, the settings that differ, then each metric that some run has.
 
-    Best reward first (gold reward where no row has the judge's), failed runs last. A value whose 95% interval against
-    the reference model includes "no difference" is grey.
+    Best reward first (gold reward where no row has the judge's), unfinished runs last. A value whose 95% interval
+    against the reference model includes "no difference" is grey.
     """
     ordered = _ordered(rows)
     varying = _varying(rows)
@@ -153,8 +154,8 @@ def to_csv(rows: Sequence[ReportRow]) -> str:
     cells = comparison_cells(rows)
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    reasons = [row.note for row in _ordered(rows) if row.role == "failed"]
-    reasons = [""] * (len(rows) - len(reasons)) + reasons  # failed ones come last
+    reasons = [row.note for row in _ordered(rows) if row.role in UNFINISHED]
+    reasons = [""] * (len(rows) - len(reasons)) + reasons  # they come last
     writer.writerow([*cells.columns, "failure"])
     for line, reason in zip(cells.lines, reasons, strict=True):
         writer.writerow([*("" if cell.value is None else cell.value for cell in line), reason])
@@ -170,19 +171,19 @@ def _ordered(rows: Sequence[ReportRow]) -> list[ReportRow]:
 def _rank(row: ReportRow, key: str) -> tuple[int, float]:
     value = row.metrics.get(key, math.nan)
     known = math.isfinite(value)
-    return (2 if row.role == "failed" else 0 if known else 1, -value if known else 0.0)
+    return (2 if row.role in UNFINISHED else 0 if known else 1, -value if known else 0.0)
 
 
 def _label(row: ReportRow) -> str:
-    if row.role == "failed":
-        return f"{row.name} (failed)"
+    if row.role in UNFINISHED:
+        return f"{row.name} ({row.role})"
     remark = ", ".join(part for part in ("control" if row.role in CONTROLS else "", row.note) if part)
     return f"{row.name} ({remark})" if remark else row.name
 
 
 def _varying(rows: Sequence[ReportRow]) -> dict[str, str]:
-    """Short column title -> setting, for each setting that differs between the policies (failed ones included)."""
-    tried = [row for row in rows if row.role in ("policy", "failed")]
+    """Short column title -> setting, for each setting that differs between the policies (unfinished ones included)."""
+    tried = [row for row in rows if row.role in ("policy", *UNFINISHED)]
     keys = list(dict.fromkeys(key for row in tried for key in row.params))
     varying = [key for key in keys if len({repr(row.params.get(key)) for row in tried}) > 1]
     taken = {column.title for column in _COLUMNS} | {"run"}

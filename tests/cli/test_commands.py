@@ -88,26 +88,34 @@ def test_a_user_adds_models_and_datasets_of_their_own(here: Here, tmp_path: Path
     here(*words[:2], "model=shalow", folder=tmp_path).refused(2, "model=shalow: there is no such option", "`shallow`")
 
 
-@pytest.mark.slow
-def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(here: Here, tmp_path: Path) -> None:
-    steps = ("++method.trainer.max_steps=30", "++method.trainer.save_steps=3")
-    words = ("method=sft", *QUICK[:1], *QUICK[3:], *steps)
+def interrupted_after_a_checkpoint(folder: Path, *words: str) -> tuple[int, str, str]:
+    """Run the command for real, press Ctrl-C once it has a whole checkpoint; exit code, stdout and stderr."""
     running = subprocess.Popen(
         [sys.executable, "-m", "rlhf", *words],
-        cwd=tmp_path,
+        cwd=folder,
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     deadline = time.monotonic() + 200
-    while not list(tmp_path.rglob("checkpoint-*/whole.json")):
+    while not list(folder.rglob("checkpoint-*/whole.json")):
         assert running.poll() is None and time.monotonic() < deadline, running.communicate()
         time.sleep(0.05)
     os.kill(running.pid, signal.SIGINT)
-    _, err = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert err.splitlines() == ["rlhf: interrupted: run the same command again and it goes on from the last checkpoint"]
+    out, err = running.communicate(timeout=60)
+    return running.returncode, out, err
+
+
+GOES_ON = "rlhf: interrupted: run the same command again and it goes on from the last checkpoint"
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(here: Here, tmp_path: Path) -> None:
+    steps = ("++method.trainer.max_steps=30", "++method.trainer.save_steps=3")
+    words = ("method=sft", *QUICK[:1], *QUICK[3:], *steps)
+    code, _, err = interrupted_after_a_checkpoint(tmp_path, *words)
+    assert (code, err.splitlines()) == (130, [GOES_ON])
     (interrupted,) = tracked(tmp_path)
     assert interrupted.info.status == "KILLED"
     (partial,) = (tmp_path / "outputs" / "stages").glob("sft-*.partial")
@@ -118,3 +126,19 @@ def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(here: Here, tmp_pa
     assert "sft: resumed from step " in done.out
     assert tracked(tmp_path)[0].info.status == "FINISHED"
     assert not partial.exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_sweep_tells_what_was_interrupted_and_what_never_started(tmp_path: Path) -> None:
+    steps = ("++method.trainer.max_steps=200", "++method.trainer.save_steps=3")
+    words = ("-m", "method=sft", "seed=1,2,3", *QUICK[:1], *QUICK[3:], *steps)
+    code, out, err = interrupted_after_a_checkpoint(tmp_path, *words)
+    assert (code, err.splitlines()) == (130, [GOES_ON])
+    states = [line.partition(" seed=")[0] for line in out.splitlines() if " seed=" in line]
+    assert states[-3:] == ["interrupted method=sft", "not started method=sft", "not started method=sft"]
+    assert "failed" not in out and "KeyboardInterrupt" not in out
+    assert {run.data.tags["role"]: run.info.status for run in tracked(tmp_path)} == {
+        "summary": "KILLED",
+        "job": "KILLED",
+    }
+    assert list(tmp_path.rglob("outputs/stages/*.lock")) == []
