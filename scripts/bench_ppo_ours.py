@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+import torch
 from bench_ppo_task import (
     Clock,
     Task,
@@ -40,7 +42,7 @@ from rlhf.ppo.actor_critic import ActorCritic
 from rlhf.ppo.control import KLControl
 from rlhf.ppo.experience import Experience
 from rlhf.ppo.guard import CollapseGuard
-from rlhf.ppo.rewards import Scorer, combined, model_scorer
+from rlhf.ppo.rewards import Combined, Scorer, model_scorer
 from rlhf.ppo.roles import Roles, copy_adapter, without_dropout
 from rlhf.ppo.rollout import Rollouts, Share
 from rlhf.ppo.trainer import PPOTrainer
@@ -160,7 +162,7 @@ def main() -> None:
     method = run.method
     assert isinstance(method, PPO)
     codec = Codec(tokenizer(task), run.model.model_copy(update={"template": PLAIN}), task.prompt, task.response)
-    roles, reward = load_roles(task, run), combined({"reward": (1.0, scorer(task, codec))})
+    roles, reward = load_roles(task, run), Combined({"reward": (1.0, scorer(task, codec))})
     memory["models"] = resident()
     forget_peak(task)
     learner = ActorCritic(
@@ -175,7 +177,17 @@ def main() -> None:
         Row(({"role": "user", "content": " ".join(map(str, ids))},), group=str(place))
         for place, ids in enumerate(prompts(task))
     ]
-    rollouts = Rollouts(learner, codec, rows, reward, None, method, seed=task.seed, share=Share(0, 1), step=lambda: 0)
+    rollouts = Rollouts(
+        learner,
+        codec,
+        rows,
+        reward,
+        None,
+        method,
+        seed=task.seed,
+        share=Share(0, 1),
+        autocast=partial(torch.autocast, task.device, torch.bfloat16, task.precision == "bf16"),
+    )
     arguments = TrainingArguments(
         output_dir=tempfile.mkdtemp(prefix="bench_ppo_ours_"),
         report_to="none",

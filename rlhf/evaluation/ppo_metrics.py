@@ -34,6 +34,13 @@ REWARD_P95 = Metric(
     "over the step's responses",
     "higher",
 )
+REWARD_SOURCE = Metric(
+    "reward/source/NAME",
+    "what the source `method.rewards.NAME` says by itself, before its weight; where there are several",
+    "the source's score",
+    _RESPONSES,
+    "higher",
+)
 REWARD_GOLD = Metric(
     "reward/gold",
     "the known true reward of the same responses (toy world only)",
@@ -204,8 +211,14 @@ SPEED_TOKENS_PER_SECOND = Metric(
     "higher",
 )
 
+
+def reward_source(name: str) -> str:
+    """Name of the metric of one reward source."""
+    return REWARD_SOURCE.name.replace("NAME", name)
+
+
 PPO_METRICS: tuple[Metric, ...] = (
-    REWARD_SCORE, REWARD_SCORE_STD, REWARD_P05, REWARD_P50, REWARD_P95, REWARD_GOLD, REWARD_GOLD_STD,
+    REWARD_SCORE, REWARD_SCORE_STD, REWARD_P05, REWARD_P50, REWARD_P95, REWARD_SOURCE, REWARD_GOLD, REWARD_GOLD_STD,
     REWARD_NON_SCORE, REWARD_TOTAL, REWARD_LENGTH_CORRELATION,
     KL_K1, KL_K3, KL_K1_PER_TOKEN, KL_K3_PER_TOKEN, KL_SQRT, KL_OLD_TO_NEW, KL_COEFFICIENT,
     POLICY_ENTROPY, POLICY_GENERATION_GAP, POLICY_LOSS, POLICY_RATIO, POLICY_LOG_RATIO_SIZE, POLICY_CLIP_FRACTION,

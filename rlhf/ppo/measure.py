@@ -11,6 +11,7 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
+from rlhf.evaluation.ppo_metrics import reward_source
 from rlhf.kl import k1, k3
 from rlhf.ppo.actor_critic import ActorCritic
 from rlhf.ppo.credit import Credit
@@ -40,11 +41,15 @@ def describe(
     }
     if experience.gold is not None:
         per_response["gold"] = experience.gold
+    sources = {reward_source(name): own for name, own in experience.sources.items()}
+    per_response |= sources
     columns = {name: [float(x) for x in values.tolist()] for name, values in per_response.items()}
     columns["ids"] = [tuple(ids) for ids in experience.response_ids]  # type: ignore[misc]
     whole = _gathered(columns)
     found = _rewards(whole, learner.control.value) | _divergence(whole) | _texts(whole["ids"])
     tokens = sum(whole["tokens"])
+    if len(sources) > 1:  # a single one is the score itself
+        found |= {name: _mean(whole[name]) for name in sources}
     found |= {
         "kl/coefficient": learner.control.value,
         "policy/entropy": sum(whole["entropy"]) / tokens,

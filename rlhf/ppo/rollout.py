@@ -19,7 +19,7 @@ from rlhf.models.sample import sample_ids
 from rlhf.models.states import token_batches
 from rlhf.ppo.actor_critic import ActorCritic, Predictions
 from rlhf.ppo.experience import Experience, response_mask
-from rlhf.ppo.rewards import Scorer
+from rlhf.ppo.rewards import Combined
 
 SCORING_FACTOR = 4  # without gradients nothing is kept for a backward pass, so that more tokens fit at a time
 TRAINING, HELD_OUT, ORDER, SHUFFLING = range(4)  # streams of random numbers
@@ -34,7 +34,7 @@ class Share:
 
 
 class Rollouts:
-    """An endless iterator of experience: the step's prompts, answered by the policy as it is now and scored.
+    """Gives experience: the step's prompts, answered by the policy as it is now and scored.
 
     Everything random belongs to (seed, stream, step, place of the prompt), so that a step's samples depend neither on
     how often the program was interrupted nor on the number of processes that share them.
@@ -45,31 +45,30 @@ class Rollouts:
         learner: ActorCritic,
         codec: Codec,
         rows: Sequence[Row],
-        scorer: Scorer,
+        reward: Combined,
         gold: Callable[[Row, str], float] | None,
         method: PPO,
         *,
         seed: int,
         share: Share,
-        step: Callable[[], int],
+        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.learner = learner
         self.codec = codec
         self.rows = rows
-        self.scorer = scorer
+        self.reward = reward
         self.gold = gold
         self.method = method
         self.seed = seed
         self.share = share
-        self.step = step
-        self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+        self.autocast = autocast  # of sampling; forwards of the learner have the trainer's
         self._ids: dict[int, list[int]] = {}  # by id(row)
 
-    def __iter__(self) -> Iterator[dict[str, Experience]]:
+    def of_steps(self, step: Callable[[], int]) -> Iterator[dict[str, Experience]]:
         """Yield one step's experience at a time, for ever; the step is asked for anew each time."""
         while True:
-            step = self.step()
-            yield {"experience": self.collect(self.prompts_of(step), TRAINING, step)}
+            now = step()
+            yield {"experience": self.collect(self.prompts_of(now), TRAINING, now)}
 
     def prompts_of(self, step: int) -> list[Row]:
         """The prompts of a step over all processes: pass after pass over the rows, each in an order of its own."""
@@ -108,7 +107,7 @@ class Rollouts:
         texts = [self.codec.decode(ids) for ids in drawn.ids]
         mask = response_mask(drawn.ids, self.learner.value_head.weight.device)
         old, entropy, values, reference = self._predict(prompt_ids, drawn.ids, mask)
-        scores = torch.tensor(self.scorer(mine, texts), device=mask.device)
+        each = self.reward.each(mine, texts)
         gold = None
         if self.gold is not None:
             gold = torch.tensor([self.gold(row, text) for row, text in zip(mine, texts, strict=True)])
@@ -124,7 +123,8 @@ class Rollouts:
             logp_reference=reference,
             entropy=entropy,
             values=values,
-            scores=scores,
+            scores=torch.tensor(self.reward.total(each), device=mask.device),
+            sources={name: torch.tensor(own, device=mask.device) for name, own in each.items()},
             gold=gold,
             seconds={"generate": generated - began, "score": time.perf_counter() - generated},
         )

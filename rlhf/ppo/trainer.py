@@ -55,12 +55,10 @@ class PPOTrainer(Trainer):
         self.exact = not args.bf16 and all(weight.dtype == torch.float32 for weight in model.parameters())
         self.measured: dict[str, float] = {}
         self.healed = False  # whether `watch` has taken the newest step back
-        rollouts.step = lambda: self.state.global_step
-        rollouts.autocast = self.accelerator.autocast
 
     def get_train_dataloader(self) -> Any:
         """Where the Trainer takes its batches from: one experience per step."""
-        return self.rollouts
+        return self.rollouts.of_steps(lambda: self.state.global_step)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The Trainer's optimizer in two groups: the policy at its learning rate, the critic at its own."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from accelerate import PartialState
 from peft import PeftModel
@@ -45,6 +47,14 @@ def run(context: StageContext) -> StageResult:
         guard=CollapseGuard(method.guard),
     ).eval()
     state = PartialState()
+    _refuse_uneven(method, state.num_processes)
+    arguments = trainer_arguments(
+        TrainingArguments,
+        context,
+        per_device_train_batch_size=method.prompts_per_step // state.num_processes,
+        gradient_accumulation_steps=1,
+        ignore_data_skip=True,  # the prompts of a step follow from its number
+    )
     rollouts = Rollouts(
         learner,
         codec,
@@ -54,18 +64,10 @@ def run(context: StageContext) -> StageResult:
         method,
         seed=job.seed,
         share=Share(state.process_index, state.num_processes),
-        step=lambda: 0,
+        autocast=partial(torch.autocast, context.device.kind, torch.bfloat16, arguments.bf16),
     )
     watch = Watch(context, learner, method)
-    _refuse_uneven(method, state.num_processes)
     held_out = distinct_prompts(context.corpus.validation, job.evaluation)
-    arguments = trainer_arguments(
-        TrainingArguments,
-        context,
-        per_device_train_batch_size=method.prompts_per_step // state.num_processes,
-        gradient_accumulation_steps=1,
-        ignore_data_skip=True,  # the prompts of a step follow from its number
-    )
     trainer = PPOTrainer(learner, arguments, rollouts, held_out, method, watch)
     normalize(learner, rollouts, method, context.console)
     history = fit(trainer, context)

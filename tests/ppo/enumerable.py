@@ -36,6 +36,7 @@ from rlhf.models.states import response_states
 from rlhf.ppo.actor_critic import ActorCritic
 from rlhf.ppo.control import KLControl
 from rlhf.ppo.guard import CollapseGuard
+from rlhf.ppo.rewards import Combined
 from rlhf.ppo.rollout import Rollouts, Share
 from rlhf.ppo.trainer import PPOTrainer
 from rlhf.stages.ppo import load_roles
@@ -187,7 +188,6 @@ def trainer_of(learner: ActorCritic, method: PPO, folder: Path, *, seed: int = 0
         "adam_epsilon": 1e-5,
         "remove_unused_columns": False,
     }
-    rollouts = Rollouts(
-        learner, learner.codec, [ROW], score, None, method, seed=seed, share=Share(0, 1), step=lambda: 0
-    )
+    reward = Combined({"table": (1.0, score)})
+    rollouts = Rollouts(learner, learner.codec, [ROW], reward, None, method, seed=seed, share=Share(0, 1))
     return PPOTrainer(learner, TrainingArguments(**settings | arguments), rollouts, [ROW], method, lambda *_: None)

@@ -244,5 +244,6 @@ def test_every_step_measurement_is_listed_once_and_explained() -> None:
     assert len({metric.name for metric in constants}) == len(constants)
     for metric in constants:
         assert metric.meaning and metric.unit and metric.estimator, metric.name
-        assert re.fullmatch(r"(reward|kl|policy|value|advantage|response|update|seconds|speed)/[a-z0-9_]+", metric.name)
+        group = "reward|reward/source|kl|policy|value|advantage|response|update|seconds|speed"
+        assert re.fullmatch(rf"({group})/([a-z0-9_]+|NAME)", metric.name)
     assert set(WATCHED) <= set(HEALTH) and len(set(WATCHED)) == len(WATCHED)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from rlhf.errors import RunFailure, UserError
 from rlhf.ppo import builtin
-from rlhf.ppo.rewards import RewardParts, build_rewards, build_scorer, combined, identities
+from rlhf.ppo.rewards import Combined, RewardParts, build_rewards, build_scorer, identities
 from tests.ppo.sources import ANSWERS, PARTS, ROWS, SPEC, refusal, spec
 
 
@@ -99,21 +99,21 @@ def test_gold_is_the_data_sets_own() -> None:
     assert refusal(spec("gold")).place == "method.rewards.own.kind"
 
 
-def test_the_score_is_the_weighted_sum_and_each_mean_is_kept() -> None:
-    """0.5 x word count penalty + 2 x gold: -2.5 + 2, -0.5 + 4; the means are of the sources' own scores."""
+def test_the_score_is_the_weighted_sum_and_sources_tell_their_own() -> None:
+    """0.5 x word count penalty + 2 x gold: -2.5 + 2 and -0.5 + 4."""
     parts = RewardParts(lambda row, answer: float(ANSWERS.index(answer) + 1), None, "cpu", torch.float32, 3)
     short = spec("function", name="rlhf.ppo.builtin:length_penalty").model_copy(update={"weight": 0.5})
     gold = spec("gold").model_copy(update={"weight": 2.0})
     reward = build_rewards({"short": short, "gold": gold}, parts)
     assert reward(ROWS[:2], ANSWERS[:2]) == pytest.approx([-0.5, 3.5])
-    assert reward.last_means == pytest.approx({"short": -3.0, "gold": 1.5})
-    assert reward([], []) == [] and reward.last_means == {}
+    assert reward.each(ROWS[:2], ANSWERS[:2]) == {"short": [-5.0, -1.0], "gold": [1.0, 2.0]}
+    assert reward([], []) == []
 
 
 def test_a_weight_of_zero_only_watches() -> None:
-    reward = combined({"one": (1.0, lambda r, a: [1.0] * len(a)), "watched": (0.0, lambda r, a: [9.0] * len(a))})
+    reward = Combined({"one": (1.0, lambda r, a: [1.0] * len(a)), "watched": (0.0, lambda r, a: [9.0] * len(a))})
     assert reward(ROWS, ANSWERS) == [1.0] * 6
-    assert reward.last_means == {"one": 1.0, "watched": 9.0}
+    assert reward.each(ROWS, ANSWERS) == {"one": [1.0] * 6, "watched": [9.0] * 6}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_weight_of_zero_only_watches() -> None:
 )
 def test_scores_that_are_no_numbers_stop_the_run(scores: list[float], words: str) -> None:
     with pytest.raises(RunFailure, match=words) as caught:
-        combined({"fine": (1.0, lambda r, a: [0.0, 0.0]), "own": (0.0, lambda r, a: scores)})(ROWS[:2], ANSWERS[:2])
+        Combined({"fine": (1.0, lambda r, a: [0.0, 0.0]), "own": (0.0, lambda r, a: scores)})(ROWS[:2], ANSWERS[:2])
     assert caught.value.place == "method.rewards.own"
 
 

@@ -20,6 +20,7 @@ from rlhf.ppo.actor_critic import ActorCritic
 from rlhf.ppo.control import KLControl
 from rlhf.ppo.experience import Experience
 from rlhf.ppo.guard import CollapseGuard
+from rlhf.ppo.rewards import Combined
 from rlhf.ppo.rollout import Rollouts, Share
 from rlhf.ppo.trainer import PPOTrainer
 from rlhf.stages.ppo import load_roles
@@ -79,7 +80,9 @@ def rollouts_of(learner: ActorCritic, method: PPO) -> Rollouts:
 
     state = PartialState()
     share = Share(state.process_index, state.num_processes)
-    return Rollouts(learner, learner.codec, ROWS, letters, None, method, seed=0, share=share, step=lambda: 0)
+    return Rollouts(
+        learner, learner.codec, ROWS, Combined({"letters": (1.0, letters)}), None, method, seed=0, share=share
+    )
 
 
 def trainer_of(learner: ActorCritic, method: PPO, folder: Path, **arguments: Any) -> PPOTrainer:

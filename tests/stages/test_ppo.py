@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rlhf.config import Run
-from rlhf.evaluation.ppo_metrics import PPO_METRICS
+from rlhf.evaluation.ppo_metrics import PPO_METRICS, REWARD_SOURCE, reward_source
 from rlhf.models.load import Source, load_policy
 from rlhf.models.sample import sample_ids
 from rlhf.ppo.actor_critic import ActorCritic
@@ -163,21 +163,30 @@ def test_the_seed_decides_curves_and_weights_bit_for_bit(adapter: str, tmp_path:
     assert curve(results["first"], "train/reward/score") != curve(results["other"], "train/reward/score")
 
 
+SECOND = "+method.rewards.varied={kind: function, weight: 0.5, name: 'rlhf.ppo.builtin:repetition_penalty'}"
+
+
 def test_every_step_logs_every_metric_of_the_page_and_nothing_else(tmp_path: Path) -> None:
-    """On a data set with a gold reward; without one only `reward/gold` and its spread are missing."""
-    known = {f"train/{metric.name}" for metric in PPO_METRICS}
+    """With two sources on a data set with a gold reward; else what belongs to these is missing, and nothing more."""
+    known = {f"train/{metric.name}" for metric in PPO_METRICS} - {f"train/{REWARD_SOURCE.name}"}
+    own = {f"train/{reward_source(name)}" for name in ("short", "varied")}
     page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
     rows = few("demonstration")
-    gold = toy(run := stage_run("ppo", "tiny_gpt2", steps=2)).gold
-    for folder, corpus, missing in (
-        ("gold", corpus_of(list(rows.train), list(rows.test), gold), set()),
-        ("none", rows, {"train/reward/gold", "train/reward/gold_std"}),
+    gold = toy(stage_run("ppo", "tiny_gpt2", steps=2)).gold
+    for folder, words, corpus, expected in (
+        ("all", [SECOND], corpus_of(list(rows.train), list(rows.test), gold), known | own),
+        ("least", [], rows, known - {"train/reward/gold", "train/reward/gold_std"}),
     ):
-        curves = train(run, tmp_path / folder, corpus).curves
-        logged = {name for name in curves if name.startswith("train/")}
-        assert logged - TRAINERS_OWN == known - missing
-        assert {len(curves[name]) for name in logged} == {2}
-        assert [name for name in logged - TRAINERS_OWN if f"`{name.removeprefix('train/')}`" not in page] == []
+        result = train(stage_run("ppo", "tiny_gpt2", *words, steps=2), tmp_path / folder, corpus)
+        logged = {name for name in result.curves if name.startswith("train/")} - TRAINERS_OWN
+        assert logged == expected
+        assert {len(result.curves[name]) for name in logged} == {2}
+        assert [name for name in logged - own if f"`{name.removeprefix('train/')}`" not in page] == []
+        if own <= expected:
+            short, varied = (curve(result, name) for name in sorted(own))
+            weighted = [one + 0.5 * other for one, other in zip(short, varied, strict=True)]
+            assert curve(result, "train/reward/score") == pytest.approx(weighted, abs=1e-5)
+            assert all(value <= -1 for value in short) and all(-1 <= value <= 0 for value in varied)
 
 
 def test_samples_are_shown_for_the_same_prompts_at_the_first_and_every_few_steps(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from rlhf.data.rows import Row
 from rlhf.errors import UserError
 from rlhf.ppo.rewards.base import RewardParts, Scorer, place
 from rlhf.ppo.rewards.classifier import classifier_scorer
-from rlhf.ppo.rewards.combine import Combined, combined
+from rlhf.ppo.rewards.combine import Combined
 from rlhf.ppo.rewards.function import function_scorer
 from rlhf.ppo.rewards.identity import identities
 from rlhf.ppo.rewards.linear import linear_scorer
@@ -22,7 +22,6 @@ __all__ = [
     "Scorer",
     "build_rewards",
     "build_scorer",
-    "combined",
     "identities",
     "model_scorer",
 ]
@@ -30,7 +29,7 @@ __all__ = [
 
 def build_rewards(specs: Mapping[str, RewardSourceSpec], parts: RewardParts) -> Combined:
     """Load, fit or import every source of `method.rewards`; return their weighted sum."""
-    return combined({name: (spec.weight, build_scorer(name, spec, parts)) for name, spec in specs.items()})
+    return Combined({name: (spec.weight, build_scorer(name, spec, parts)) for name, spec in specs.items()})
 
 
 def build_scorer(name: str, spec: RewardSourceSpec, parts: RewardParts) -> Scorer:

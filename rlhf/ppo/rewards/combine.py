@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 
 from rlhf.data.rows import Row
 from rlhf.errors import RunFailure
@@ -16,24 +15,24 @@ class Combined:
 
     def __init__(self, sources: Mapping[str, tuple[float, Scorer]]) -> None:
         self.sources = dict(sources)
-        self.last_means: dict[str, float] = {}  # of each source's own scores (no weight) in the newest call
 
     def __call__(self, rows: Sequence[Row], answers: Sequence[str]) -> list[float]:
         """Return one score per answer; raises `RunFailure` where a source gives something else than finite numbers."""
+        return self.total(self.each(rows, answers))
+
+    def each(self, rows: Sequence[Row], answers: Sequence[str]) -> dict[str, list[float]]:
+        """Return every source's own scores of the answers, not weighted; raises `RunFailure` as the sum does."""
         assert len(rows) == len(answers)
-        totals, means = [0.0] * len(answers), {}
-        for name, (weight, scorer) in self.sources.items() if answers else ():
-            scores = scorer(rows, answers)
-            _refuse_unusable(name, scores, answers)
-            means[name] = fmean(scores)
-            totals = [total + weight * own for total, own in zip(totals, scores, strict=True)]
-        self.last_means = means
-        return totals
+        found = {}
+        for name, (_, scorer) in self.sources.items():
+            found[name] = scorer(rows, answers)
+            _refuse_unusable(name, found[name], answers)
+        return found
 
-
-def combined(sources: Mapping[str, tuple[float, Scorer]]) -> Combined:
-    """Return the scorer that gives the sum of weight x score over `sources` (name -> weight and scorer)."""
-    return Combined(sources)
+    def total(self, each: Mapping[str, Sequence[float]]) -> list[float]:
+        """Return the weighted sum of what `each` gave."""
+        weighted = [[weight * own for own in each[name]] for name, (weight, _) in self.sources.items()]
+        return [sum(scores) for scores in zip(*weighted, strict=True)]
 
 
 def _refuse_unusable(name: str, scores: Sequence[float], answers: Sequence[str]) -> None:
