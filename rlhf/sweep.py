@@ -28,7 +28,7 @@ PANELS = {  # curve of a job -> title of the panel that shows it, and its unit (
     "eval/loss": ("held-out loss", None),
     "train/rewards/margins": ("training margin", IMPLICIT_UNIT),
     "eval/rewards/margins": ("held-out margin", IMPLICIT_UNIT),
-    "eval/reward/score": ("judge's score, held out", "score"),
+    "eval/reward/score": ("score (weighted sum), held out", "score"),
     "eval/reward/gold": ("gold score, held out", "score"),
     "eval/kl/k1_policy_to_reference": ("KL to the reference, held out", "nats per response"),
 }
