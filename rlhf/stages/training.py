@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
@@ -22,6 +21,7 @@ from rlhf.errors import RunFailure, UserError
 from rlhf.fingerprint import file_sizes
 from rlhf.models.adapter import full_precision
 from rlhf.stages.context import StageContext
+from rlhf.stages.progress import Bar, Lines
 from rlhf.suggest import did_you_mean
 
 LEARNED = 1e-3  # nats: a loss this small has zero gradients for a good reason
@@ -191,44 +191,6 @@ class Checkpoints(TrainerCallback):
             (folder / f"{WHOLE}.new").rename(folder / WHOLE)
 
 
-class Bar(TrainerCallback):
-    """A progress bar with the newest loss."""
-
-    def __init__(self, context: StageContext) -> None:
-        self.progress = Progress(
-            TextColumn("  {task.description:<8}"),
-            BarColumn(bar_width=32),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[loss]}"),
-            console=context.console,
-            transient=True,
-            disable=not context.console.is_terminal,
-        )
-        self.task = self.progress.add_task(context.method.name, total=None, loss="")
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Start at the resumed step."""
-        self.progress.start()
-        self.progress.update(self.task, total=state.max_steps, completed=state.global_step)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Advance by one optimiser step."""
-        self.progress.update(self.task, completed=state.global_step)
-
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict | None = None, **_: Any
-    ) -> None:
-        """Show the newest training loss."""
-        if logs and "loss" in logs:
-            self.progress.update(self.task, loss=f"loss {logs['loss']:.3f}")
-
-    def stop(self) -> None:
-        """Take the bar off the screen, also after a failure."""
-        self.progress.stop()
-
-
 def newest_whole_checkpoint(folder: Path) -> Path | None:
     """Return the newest checkpoint that was written in full and remove those that were not, or were damaged since."""
     found = []
@@ -255,9 +217,10 @@ def fit(trainer: Trainer, context: StageContext) -> History:
     if checkpoint is not None:
         mark = json.loads((checkpoint / WHOLE).read_text(encoding="utf-8"))
         context.console.print(f"  {context.method.name}: resumed from step {checkpoint.name.rpartition('-')[2]}")
-    recorder, bar = Recorder(context), Bar(context)
+    recorder, bar = Recorder(context), Bar(context.method.name, context.console)
     recorder.resume(mark["curves"])
-    for callback in (Guard(context.method.name), recorder, Checkpoints(recorder, mark["seconds"]), bar):
+    lines = Lines(context.method.name, context.console)
+    for callback in (Guard(context.method.name), recorder, Checkpoints(recorder, mark["seconds"]), bar, lines):
         trainer.add_callback(callback)
     if isinstance(trainer.model, PeftModel):
         full_precision(trainer.model)  # TRL has just cast a quantized model's adapter to bf16
