@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer, TrainingArguments
 
 from rlhf.config import PPO
@@ -72,6 +73,19 @@ class PPOTrainer(Trainer):
             groups[1]["lr"] = self.method.critic.learning_rate
             self.optimizer = kind(groups, **options)
         return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The Trainer's schedule without the first point of a warm-up, whose rate of 0 would waste a whole rollout.
+
+        Step i, from 0 on, has the rate of point i + 1 of a schedule that is one step longer, so that the last step's
+        is not 0 instead.
+        """
+        if self.args.get_warmup_steps(num_training_steps) == 0:
+            return super().create_scheduler(num_training_steps, optimizer)
+        scheduler = super().create_scheduler(num_training_steps + 1, optimizer)
+        if isinstance(scheduler, LambdaLR):
+            self.lr_scheduler = LambdaLR(scheduler.optimizer, [_one_later(rate) for rate in scheduler.lr_lambdas])
+        return self.lr_scheduler
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """Credit the step's experience, improve on it, measure; returns the mean loss of the update."""
@@ -220,6 +234,10 @@ class PPOTrainer(Trainer):
         if "loss" in logs and self.measured:
             logs = {**logs, **self.measured}
         super().log(logs, start_time)
+
+
+def _one_later(rate: Callable[[int], float]) -> Callable[[int], float]:
+    return lambda step: rate(step + 1)
 
 
 def _last(newest: Mapping[str, float]) -> dict[str, float]:
