@@ -26,6 +26,7 @@ class KLSpec(Spec):
     coefficient: NonNegativeFloat  # at the start
     target: PositiveFloat | None  # KL per response that the coefficient is steered to; null: it stays as it is
     horizon: PositiveFloat  # responses in which the coefficient can change by a factor of about 1.2
+    ramp: NonNegativeFloat  # responses in which the target rises from 0, as the KL does
     max_update: PositiveFloat | None  # KL(old || new) per token at which a step's update ends early
 
 

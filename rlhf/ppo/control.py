@@ -16,12 +16,15 @@ class KLControl(nn.Module):
     """What a nat of KL costs. A module, so that checkpoints of the learner hold the coefficient."""
 
     coefficient: Tensor  # () float64
+    seen: Tensor  # () float64, responses so far
 
     def __init__(self, spec: KLSpec) -> None:
         super().__init__()
         self.target = spec.target
         self.horizon = spec.horizon
+        self.ramp = spec.ramp
         self.register_buffer("coefficient", torch.tensor(spec.coefficient, dtype=torch.float64))
+        self.register_buffer("seen", torch.tensor(0.0, dtype=torch.float64))
 
     @property
     def value(self) -> float:
@@ -32,11 +35,15 @@ class KLControl(nn.Module):
         """Steer by the KL that `responses` samples of the newest step show; without a target nothing changes.
 
         coefficient *= 1 + clip(KL / target - 1, -0.2, 0.2) x responses / horizon (Ziegler et al. 2019). A step counts
-        for one horizon at most, so that the coefficient stays above 0; a KL that is not a number changes nothing.
+        for one horizon at most, so that the coefficient stays above 0; a KL that is not a number changes nothing. Over
+        the first `ramp` responses the target rises from 0 to its value: measured against the whole of it, the KL of a
+        policy that has hardly moved would ask for a lower coefficient step after step, and overshoot when it arrives.
         """
         if self.target is None or math.isnan(kl_per_response):
             return
-        error = min(max(kl_per_response / self.target - 1, -LARGEST_ERROR), LARGEST_ERROR)
+        self.seen.add_(responses)
+        target = self.target * (min(1.0, float(self.seen) / self.ramp) if self.ramp else 1.0)
+        error = min(max(kl_per_response / target - 1, -LARGEST_ERROR), LARGEST_ERROR)
         self.multiply(1 + error * min(1.0, responses / self.horizon))
 
     def multiply(self, factor: float) -> None:

@@ -12,8 +12,11 @@ from rlhf.ppo.control import KLControl
 from rlhf.ppo_spec import KLSpec
 
 
-def control(target: float | None = 6.0, horizon: float = 1000.0, coefficient: float = 0.1) -> KLControl:
-    return KLControl(KLSpec(estimator="k1", coefficient=coefficient, target=target, horizon=horizon, max_update=None))
+def control(
+    target: float | None = 6.0, horizon: float = 1000.0, coefficient: float = 0.1, ramp: float = 0.0
+) -> KLControl:
+    spec = {"estimator": "k1", "coefficient": coefficient, "target": target, "horizon": horizon, "ramp": ramp}
+    return KLControl(KLSpec.model_validate(spec | {"max_update": None}))
 
 
 def test_without_a_target_it_stays() -> None:
@@ -59,6 +62,33 @@ def test_a_step_of_more_than_a_horizon_counts_for_one_and_leaves_the_coefficient
     assert adaptive.value == pytest.approx(0.08)
 
 
+def test_the_target_rises_from_0_over_the_ramp() -> None:
+    """64 of 256 responses: the target is 1.5, then 3, 4.5, 6 and 6. A KL that follows it changes nothing."""
+    following = control(ramp=256.0)
+    for kl in (1.5, 3.0, 4.5, 6.0, 6.0):
+        following.update(kl, 64)
+        assert following.value == pytest.approx(0.1, rel=1e-12)
+    ahead = control(ramp=256.0)
+    ahead.update(1.65, 64)  # a tenth above 1.5
+    assert ahead.value == pytest.approx(0.1 * (1 + 0.1 * 0.064), rel=1e-12)
+
+
+def peak_and_end(ramp: float) -> tuple[float, float]:
+    """KL of a policy that moves a tenth of the way per step to where its coefficient lets it: 0.5 / coefficient."""
+    adaptive, kl, course = control(target=2.0, horizon=250.0, coefficient=0.15, ramp=ramp), 0.0, []
+    for _ in range(100):
+        adaptive.update(kl, 64)
+        kl += 0.1 * (0.5 / adaptive.value - kl)
+        course.append(kl)
+    return max(course), course[-1]
+
+
+def test_a_ramp_keeps_a_slow_policy_from_overshooting() -> None:
+    peak, end = peak_and_end(ramp=1600.0)
+    assert peak < 2.0 * 1.3 and end == pytest.approx(2.0, rel=0.2)
+    assert peak_and_end(ramp=0.0)[0] > peak + 0.5
+
+
 def test_it_finds_the_coefficient_whose_kl_is_the_target() -> None:
     """A policy whose KL is 1 / coefficient: the target of 6 asks for 1/6."""
     adaptive = control(coefficient=0.02, horizon=640.0)
@@ -74,10 +104,11 @@ def test_a_rollback_multiplies_it() -> None:
 
 
 def test_it_travels_with_the_checkpoint_to_the_last_bit() -> None:
-    learner, resumed = nn.ModuleDict({"control": control()}), nn.ModuleDict({"control": control(coefficient=9.0)})
+    learner = nn.ModuleDict({"control": control(ramp=256.0)})
+    resumed = nn.ModuleDict({"control": control(coefficient=9.0, ramp=256.0)})
     learner["control"].update(6.5, 61)
     resumed.load_state_dict(learner.state_dict())
-    assert list(learner.state_dict()) == ["control.coefficient"]
+    assert list(learner.state_dict()) == ["control.coefficient", "control.seen"]
     for module in (learner["control"], resumed["control"]):
         module.update(3.7, 64)
     assert learner["control"].value == resumed["control"].value
