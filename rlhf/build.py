@@ -66,7 +66,9 @@ def _explain(item: Any, values: Mapping[str, Any]) -> str:
         return f"{path}.{TAGS.get(group, 'name')}: there is no {tag!r}. Choose with {group}=NAME. {near}".strip()
     near = did_you_mean(str(item["input"]), _literals(item))
     near = near if near.startswith("Did") else ""  # pydantic's message lists them all
-    problem = f"{item['msg'].removeprefix('Input ').removeprefix('Value error, ')}, got {item['input']!r}"
+    problem = item["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    if not problem.startswith(f"{item['input']} "):  # it names the value itself
+        problem += f", got {item['input']!r}"
     place = path.removesuffix(".[key]")
     key = path.partition("[")[0] if place == path else path.rsplit(".", 2)[0]  # items and keys are set as a whole
     return f"{place}: {problem}. Write another value: {key}=VALUE. {near}".strip()
@@ -152,17 +154,15 @@ def _clashes(run: Run) -> Iterator[str]:
             f"quantization: {run.quantization.name} weights cannot be trained without an adapter. "
             "Add adapter=lora, or use quantization=none."
         )
-    if run.precision == "fp16" and model.architecture.get("model_type") in ("mt5", "t5"):
-        yield (
-            "precision: fp16 overflows to inf and NaN in T5 and MT5 (transformers issue 10956). "
-            "Use precision=bf16 or precision=fp32."
-        )
-    if run.precision == "fp16" and run.hardware.device == "cpu":
-        yield "precision: fp16 training needs a GPU's gradient scaler. Use precision=fp32 or precision=bf16."
+    if run.precision == "fp16" and (why := _against_fp16(run)):
+        yield f"precision: fp16 {why}. Use precision=bf16 or precision=fp32."
     if method.trains_policy and run.evaluation.judge == "gold" and isinstance(run.dataset, FileDataset):
+        instead = (
+            "evaluation.judge=reward or evaluation.judge=none" if run.dataset.has_pairs else "evaluation.judge=none"
+        )
         yield (
             f"evaluation.judge: the gold reward is known only for support_toy, not for {run.dataset.name}. "
-            "Use evaluation.judge=reward or evaluation.judge=none."
+            f"Use {instead}."
         )
     for place, stage in needed_stages(run):
         if stage.starts_from not in STARTS and not Path(stage.starts_from).is_dir():
@@ -181,6 +181,15 @@ def _clashes(run: Run) -> Iterator[str]:
         yield from ppo_clashes(run, method)
     for place, spec in _stages(run):
         yield from check_trainer(spec.name, spec.trainer, f"{place}.trainer")
+
+
+def _against_fp16(run: Run) -> str | None:
+    """Say why this run cannot compute in fp16: one reason, as each has the same remedy."""
+    if run.model.architecture.get("model_type") in ("mt5", "t5"):
+        return "overflows to inf and NaN in T5 and MT5 (transformers issue 10956)"
+    if run.method.learns_from_samples:
+        return "overflows in PPO's probability ratios, and its gradient scaler cannot skip the rest of an update"
+    return "training needs a GPU's gradient scaler" if run.hardware.device == "cpu" else None
 
 
 def _stages(run: Run) -> tuple[tuple[str, MethodSpec], ...]:
@@ -217,7 +226,7 @@ def _source_clashes(run: Run) -> Iterator[str]:
         return
     if dataset.path is None and dataset.hub_id is None:
         yield f"dataset.path: dataset={dataset.name} names no data. Set dataset.path=FILE or dataset.hub_id=OWNER/NAME."
-    pairs = dataset.format not in ("bitext", "table") or "chosen" in dataset.mapped
+    pairs = dataset.has_pairs
     if not pairs and run.method.data_shape == "preference":
         yield (
             f"dataset: {dataset.name} holds demonstrations, {run.method.name} learns from pairs of a chosen and a "

@@ -58,6 +58,11 @@ class FileDataset(Spec):
         """The columns that are named."""
         return {name: column for name, column in self.columns.items() if column is not None}
 
+    @property
+    def has_pairs(self) -> bool:
+        """Whether its rows hold a chosen and a rejected answer."""
+        return self.format not in ("bitext", "table") or "chosen" in self.mapped
+
 
 class Method(Spec):
     """What every training method shares. `trainer` holds differences from the library's own training arguments."""

@@ -9,12 +9,7 @@ from rlhf.config import PPO, FileDataset, Run
 
 
 def ppo_clashes(run: Run, method: PPO) -> Iterator[str]:
-    """Tell what PPO cannot do with the data, the precision or the sizes that it was given."""
-    if run.precision == "fp16":
-        yield (
-            "precision: fp16 overflows in PPO's probability ratios, and its gradient scaler cannot skip the rest of an "
-            "update. Use precision=bf16 or precision=fp32."
-        )
+    """Tell what PPO cannot do with the data or the sizes that it was given."""
     steps = method.trainer.get("max_steps")
     if not isinstance(steps, int) or steps < 1:
         yield (
@@ -44,9 +39,12 @@ def ppo_clashes(run: Run, method: PPO) -> Iterator[str]:
     for name, source in method.rewards.items():
         place = f"method.rewards.{name}"
         if source.kind == "gold" and isinstance(run.dataset, FileDataset):
+            trained = "a reward model" if run.dataset.has_pairs else "a finished reward model"
+            folder = "null" if run.dataset.has_pairs else "FOLDER"
             yield (
                 f"{place}.kind: the gold reward is known only for support_toy, not for {run.dataset.name}. "
-                f"Use {place}.kind=stage or a function of your own."
+                f"Use {trained}: method.rewards={{judge: {{kind: stage, weight: 1.0, folder: {folder}}}}}, or a "
+                "function of your own."
             )
         if source.weight == 0 and len(method.rewards) == 1:
             yield f"{place}.weight: it is 0, so nothing is rewarded. Give it another weight: {place}.weight=1."

@@ -30,7 +30,19 @@ if [ -z "$python" ] || ! "$python" -c 'import importlib.util as u, sys; sys.exit
   exit 2
 fi
 
-# 3. One worker and no job consumers: 2 processes instead of 15. Nothing leaves the machine.
+# 3. A port that is taken is told; where none was named, the next free one is used.
+free() { "$python" -c 'import socket, sys; socket.create_server(("127.0.0.1", int(sys.argv[1])))' "$1" 2>/dev/null; }
+if ! free "$port"; then
+  taken="$port"
+  until free "$port" || [ "$port" -ge $((taken + 100)) ]; do port=$((port + 1)); done
+  if [ $# -gt 0 ]; then
+    echo "ui.sh: port $taken is taken. Write another: bash scripts/ui.sh $port" >&2
+    exit 2
+  fi
+  echo "port $taken is taken: in the addresses that rlhf printed, write $port"
+fi
+
+# 4. One worker and no job consumers: 2 processes instead of 15. Nothing leaves the machine.
 export MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
 echo "MLflow UI: http://127.0.0.1:$port (Ctrl-C stops it)"
 exec "$python" -m mlflow server --backend-store-uri "$uri" --host 127.0.0.1 --port "$port" --workers 1

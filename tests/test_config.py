@@ -412,6 +412,11 @@ def test_all_clashes_are_told_at_once() -> None:
         assert place in text
 
 
+def test_a_precision_that_cannot_be_is_told_once() -> None:
+    text = refusal("method=ppo", "model=tiny_mt5", "hardware=cpu", "precision=fp16")
+    assert text.count("precision: ") == text.count("fp16") == 1
+
+
 def test_a_sweep_composes_all_its_jobs_the_last_key_fastest() -> None:
     swept = jobs(parse_words(["-m", "model=tiny_gpt2,tiny_mt5", "method.beta=0.05,0.2"]))
     assert [(run.model.name, run.method.beta) for _, run in swept] == [  # type: ignore[union-attr]

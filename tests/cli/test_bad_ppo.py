@@ -20,7 +20,10 @@ HH = "dataset=hh_rlhf evaluation.judge=reward"
     [
         (
             "method.kl.estimator=k3",
-            ("method.kl.estimator: k3 is a monitor, not an objective", "Use k1 (in the reward)"),
+            (
+                "method.kl.estimator: k3 is a monitor, not an objective",
+                "Use k1 (in the reward) or k2 (as a loss). Write",
+            ),
         ),
         ("precision=fp16", ("precision: fp16 overflows in PPO's probability ratios", "Use precision=bf16")),
         ("++method.trainer.num_train_epochs=1", ("num_train_epochs: is set by method.trainer.max_steps and",)),
@@ -29,7 +32,11 @@ HH = "dataset=hh_rlhf evaluation.judge=reward"
         ("method.trainer.max_steps=-1", ("max_steps: should be above 0, got -1", "method.trainer.max_steps=100")),
         (
             f"{HH} method.rewards={{g:{{kind:gold,weight:1.0}}}}",
-            ("method.rewards.g.kind: the gold reward is known only",),
+            ("method.rewards.g.kind: the gold reward is known only", "folder: null}}, or a function of your own."),
+        ),
+        (
+            "dataset=table dataset.path=. evaluation.judge=none method.rewards={g:{kind:gold,weight:1.0}}",
+            ("method.rewards.g.kind: the gold reward is known only", "Use a finished reward model", "folder: FOLDER"),
         ),
         ("method.rewards={g:{kind:godl,weight:1.0}}", ("method.rewards.g.kind: there is no 'godl'", "mean `gold`?")),
         ("method.rewards.judge.folder=nowhere", ("method.rewards.judge.folder: there is no nowhere",)),

@@ -71,6 +71,40 @@ def test_without_a_database_the_script_says_so(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_port_that_is_taken_is_refused_with_a_free_one(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").touch()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        words = ["bash", str(SCRIPT), str(port)]
+        done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and f"port {port} is taken. Write another: bash scripts/ui.sh " in done.stderr
+    assert int(done.stderr.split()[-1]) > port
+
+
+def test_where_no_port_is_named_the_next_free_one_is_used(tmp_path: Path) -> None:
+    """Port 5000 is taken by this test, or was already."""
+    (tmp_path / "mlflow.db").touch()
+    try:
+        taken = socket.create_server(("127.0.0.1", 5000))
+    except OSError:
+        taken = None
+    server = subprocess.Popen(
+        ["bash", str(SCRIPT)], cwd=tmp_path, env=environment(), start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        assert server.stdout is not None
+        told, address = server.stdout.readline(), server.stdout.readline()
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=30)
+        if taken is not None:
+            taken.close()
+    port = int(told.split()[-1])
+    assert port > 5000 and told.startswith("port 5000 is taken: in the addresses that rlhf printed, write ")
+    assert address.startswith(f"MLflow UI: http://127.0.0.1:{port} ")
+
+
 def test_a_port_that_is_no_number_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", str(SCRIPT), "http"], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60
