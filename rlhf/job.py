@@ -25,7 +25,7 @@ from rlhf.report.table import comparison_table
 from rlhf.stages.device import choose_device, limit_threads
 from rlhf.stages.evaluate import Evaluator, Row
 from rlhf.tracking import NullRun, NullTracker, deliver_spool, open_tracker
-from rlhf.verdict import kl_target, loss_baseline, loss_unit, warnings_of
+from rlhf.verdict import kl_target, loss_baseline, loss_unit, notes_before, warnings_of
 
 SPOOL_HOMES = ("outputs/runs", "multirun")  # where earlier runs may have had to keep their records
 
@@ -59,6 +59,8 @@ def execute(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, 
     tracked = tracker.start_run(name, role="job", tags=tags, params=run.model_dump())
     tracked.text("config.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False, allow_unicode=True))
     outcome: dict[str, Any] = {"name": name, "words": list(words), "run_id": tracked.id, "started": time.time()}
+    for note in notes_before(run.method):
+        console.print(f"[yellow]note[/] {note}", highlight=False, soft_wrap=True)
     try:
         job = Job(run, choose_device(run), tracker, tracked, console)
         finished = job.build(run.method, upstream=False)

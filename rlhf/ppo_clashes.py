@@ -40,10 +40,10 @@ def ppo_clashes(run: Run, method: PPO) -> Iterator[str]:
         place = f"method.rewards.{name}"
         if source.kind == "gold" and isinstance(run.dataset, FileDataset):
             trained = "a reward model" if run.dataset.has_pairs else "a finished reward model"
-            folder = "null" if run.dataset.has_pairs else "FOLDER"
+            which = "null" if run.dataset.has_pairs else "FOLDER"
             yield (
                 f"{place}.kind: the gold reward is known only for support_toy, not for {run.dataset.name}. "
-                f"Use {trained}: method.rewards={{judge: {{kind: stage, weight: 1.0, folder: {folder}}}}}, or a "
+                f"Use {trained}: method.rewards={{judge: {{kind: stage, weight: 1.0, folder: {which}}}}}, or a "
                 "function of your own."
             )
         if source.weight == 0 and len(method.rewards) == 1:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from rlhf.config import DPO, PPO, SFT, MethodSpec, Reward
 
 LN2 = math.log(2)
+FAR_OFF = 0.3  # share of the target by which a KL may end beside it, unmentioned
 
 
 def no_learning_loss(method: MethodSpec) -> float | None:
@@ -33,6 +34,31 @@ def loss_unit(method: MethodSpec) -> str:
 def kl_target(method: MethodSpec) -> dict[str, float]:
     """The KL that the method steers to, by the name that a plot gives it; empty where it steers to none."""
     return {"KL target": method.kl.target} if isinstance(method, PPO) and method.kl.target is not None else {}
+
+
+def notes_before(method: MethodSpec) -> list[str]:
+    """Return what the settings say before anything is trained: controls that cannot do anything in this run."""
+    if not isinstance(method, PPO) or method.kl.target is None:
+        return []
+    responses = method.trainer["max_steps"] * method.prompts_per_step
+    if method.kl.horizon <= responses:
+        return []
+    return [
+        f"method.kl.horizon={method.kl.horizon:g} is longer than the run, which samples {responses} responses "
+        "(method.trainer.max_steps x method.prompts_per_step): the KL coefficient stays near "
+        f"{method.kl.coefficient:g} and will hardly steer to method.kl.target. Lower the horizon or raise the steps"
+    ]
+
+
+def _kl_beside_target(method: MethodSpec, metrics: Mapping[str, float]) -> str | None:
+    """Say that PPO's KL ended far from where it was steered to, and which knob moves it there."""
+    target, ended = next(iter(kl_target(method).values()), None), metrics.get("final/kl")
+    if target is None or ended is None or abs(ended / target - 1) <= FAR_OFF:
+        return None
+    off = f"the KL ended at {ended:.2f} nats per response, {abs(ended / target - 1):.0%} "
+    if ended > target:
+        return f"{off}above method.kl.target={target:g}: lower method.kl.horizon or raise method.kl.coefficient"
+    return f"{off}below method.kl.target={target:g}: raise method.trainer.max_steps or lower method.kl.coefficient"
 
 
 def warnings_of(method: MethodSpec, metrics: Mapping[str, float]) -> list[str]:
@@ -61,6 +87,8 @@ def warnings_of(method: MethodSpec, metrics: Mapping[str, float]) -> list[str]:
     sick = metrics.get("final/symptom_steps", 0.0)
     if sick:
         found.append(f"the guard saw symptoms of collapse at {sick:.0f} training steps: see the tags collapse.*")
+    if beside := _kl_beside_target(method, metrics):
+        found.append(beside)
     share = metrics.get("final/eos_share")
     if method.trains_policy and share is not None and share < 0.5:
         found.append(f"only {share:.0%} of the answers end by themselves: raise evaluation.max_new_tokens")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rlhf.verdict import warnings_of
+from rlhf.verdict import notes_before, warnings_of
 from tests.bench import run_of
 
 GOOD = {
@@ -76,3 +76,31 @@ def test_a_reward_model_writes_no_answers() -> None:
 def test_all_findings_are_told() -> None:
     bad = GOOD | {"final/margin": 0.0, "final/eos_share": 0.1, "final/accuracy_low": 0.5}
     assert len(warnings_of(run_of("method=dpo").method, bad)) == 4
+
+
+@pytest.mark.parametrize(
+    ("kl", "words"),
+    [
+        (2.59, None),
+        (1.41, None),
+        (2.7, "KL ended at 2.70 nats per response, 35% above method.kl.target=2: lower method.kl.horizon or raise"),
+        (0.5, "KL ended at 0.50 nats per response, 75% below method.kl.target=2: raise method.trainer.max_steps"),
+    ],
+)
+def test_a_kl_that_ends_far_from_its_target_names_the_knob(kl: float, words: str | None) -> None:
+    """Of a target of 2 nats, 30% are 0.6."""
+    method = run_of("method=ppo", "method.kl.target=2").method
+    found = warnings_of(method, GOOD | {"final/kl": kl})
+    assert [words in warning for warning in found] == ([] if words is None else [True])
+    for other in (run_of("method=ppo", "method.kl.target=null").method, run_of("method=dpo").method):
+        assert warnings_of(other, GOOD | {"final/kl": kl}) == []
+
+
+def test_a_horizon_longer_than_the_run_is_told_before_it() -> None:
+    """8 prompts in 20 steps are 160 responses."""
+    run = ("method=ppo", "method.prompts_per_step=8", "method.trainer.max_steps=20")
+    [note] = notes_before(run_of(*run, "method.kl.horizon=161").method)
+    assert "method.kl.horizon=161 is longer than the run, which samples 160 responses" in note
+    for words in ("method.kl.horizon=160", "method.kl.target=null"):
+        assert notes_before(run_of(*run, words).method) == []
+    assert notes_before(run_of("method=ppo").method) == notes_before(run_of("method=dpo").method) == []
