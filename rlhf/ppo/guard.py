@@ -1,7 +1,8 @@
 """The collapse guard: reads every step's measurements and says which symptom a sick policy shows, and what to turn.
 
 Levels are means over the last `window` steps; what is normal is what the first `window` steps showed. Nothing is judged
-before those are over, but two things: a metric that is no number, and a sudden fall of diversity or entropy.
+before those are over, but two things: a metric that is no number, and a sudden fall of diversity or entropy, which two
+steps in a row must show.
 """
 
 from __future__ import annotations
@@ -36,6 +37,38 @@ class Symptom:
 
     name: str
     message: str
+
+
+@dataclass(frozen=True)
+class Fall:
+    """A metric that should not sink below a share of what the first steps showed."""
+
+    symptom: str
+    metric: str
+    bound: str  # the share's name in `GuardSpec`
+    meaning: str  # and the knob to turn
+
+
+DIVERSITY = (
+    Fall(
+        "entropy",
+        names.POLICY_ENTROPY.name,
+        "min_entropy",
+        f"the policy has stopped exploring; {LOUDER_KL} or {SMALLER_STEPS}",
+    ),
+    Fall(
+        "distinct_2",
+        names.RESPONSE_DISTINCT_2.name,
+        "min_distinct_2",
+        f"responses repeat themselves or one another, the judge is exploited; {LOUDER_KL} or {SMALLER_STEPS}",
+    ),
+)
+ENDING = Fall(
+    "eos_share",
+    names.RESPONSE_EOS_SHARE.name,
+    "min_eos_share",
+    "responses no longer end; raise method.missing_eos_penalty or method.max_response_tokens",
+)
 
 
 class CollapseGuard(nn.Module):
@@ -98,25 +131,25 @@ class CollapseGuard(nn.Module):
             )
 
     def _sudden_falls(self) -> Iterator[Symptom]:
-        """The newest step alone against the best of the first ones, as far as they are there: collapse can be quick."""
-        newest, best = _named(self.recent[-1]), _named(self.first.nan_to_num(-math.inf).amax(dim=0))
-        yield from self._diversity(best, newest)
+        """The newest step against the best of the first ones, as far as they are there: collapse can be quick.
 
-    def _diversity(self, start: Values, level: Values) -> Iterator[Symptom]:
-        spec = self.spec
-        name = names.POLICY_ENTROPY.name
-        if level[name] < spec.min_entropy * start[name]:
+        The step before must have come half the way: one odd step of few answers is no collapse.
+        """
+        if self.spec.window == 1:  # levels are single steps then
+            return
+        before, newest = (_named(row) for row in self.recent[-2:])
+        best = _named(self.first.nan_to_num(-math.inf).amax(dim=0))
+        for fall in DIVERSITY:
+            if before[fall.metric] < (1 + getattr(self.spec, fall.bound)) / 2 * best[fall.metric]:
+                yield from self._fallen(fall, best, newest)
+
+    def _fallen(self, fall: Fall, start: Values, level: Values) -> Iterator[Symptom]:
+        bound, usual, value = getattr(self.spec, fall.bound), start[fall.metric], level[fall.metric]
+        if value < bound * usual:
             yield Symptom(
-                "entropy",
-                f"{_fall(name, start, level)}, below method.guard.min_entropy={spec.min_entropy:g} of it: the policy "
-                f"has stopped exploring; {LOUDER_KL} or {SMALLER_STEPS}",
-            )
-        name = names.RESPONSE_DISTINCT_2.name
-        if level[name] < spec.min_distinct_2 * start[name]:
-            yield Symptom(
-                "distinct_2",
-                f"{_fall(name, start, level)}, below method.guard.min_distinct_2={spec.min_distinct_2:g} of it: "
-                f"responses repeat themselves or one another, the judge is exploited; {LOUDER_KL} or {SMALLER_STEPS}",
+                fall.symptom,
+                f"{fall.metric} fell to {value:.3g} from {usual:.3g} in the first steps, below method.guard."
+                f"{fall.bound}={bound:g} of it: {fall.meaning}",
             )
 
     def _distance(self, level: Values) -> Iterator[Symptom]:
@@ -142,7 +175,8 @@ class CollapseGuard(nn.Module):
     def _answers(self, start: Values, level: Values) -> Iterator[Symptom]:
         """What the responses look like against the first ones."""
         spec = self.spec
-        yield from self._diversity(start, level)
+        for fall in DIVERSITY:
+            yield from self._fallen(fall, start, level)
         name = names.RESPONSE_REPETITION.name
         if 1 - level[name] < spec.min_distinct_2 * (1 - start[name]):
             yield Symptom(
@@ -159,13 +193,7 @@ class CollapseGuard(nn.Module):
                 f"method.guard.max_length_drift={spec.max_length_drift:g}: the reward follows length; {LOUDER_KL}, or "
                 "add a length penalty to method.rewards",
             )
-        name = names.RESPONSE_EOS_SHARE.name
-        if level[name] < spec.min_eos_share * start[name]:
-            yield Symptom(
-                "eos_share",
-                f"{_fall(name, start, level)}, below method.guard.min_eos_share={spec.min_eos_share:g} of it: "
-                "responses no longer end; raise method.missing_eos_penalty or method.max_response_tokens",
-            )
+        yield from self._fallen(ENDING, start, level)
 
     def _update(self, level: Values, step: int) -> Iterator[Symptom]:
         """How the optimizer fares."""
@@ -198,7 +226,3 @@ class CollapseGuard(nn.Module):
 
 def _named(row: Tensor) -> Values:
     return dict(zip(WATCHED, row.tolist(), strict=True))
-
-
-def _fall(name: str, start: Values, level: Values) -> str:
-    return f"{name} fell to {level[name]:.3g} from {start[name]:.3g} in the first steps"

@@ -46,7 +46,7 @@ def describe(
     columns = {name: [float(x) for x in values.tolist()] for name, values in per_response.items()}
     columns["ids"] = [tuple(ids) for ids in experience.response_ids]  # type: ignore[misc]
     whole = _gathered(columns)
-    found = _rewards(whole, learner.control.value) | _divergence(whole) | _texts(whole["ids"])
+    found = _rewards(whole, learner.control.value) | _divergence(whole) | diversity(whole["ids"])
     tokens = sum(whole["tokens"])
     if len(sources) > 1:  # a single one is the score itself
         found |= {name: _mean(whole[name]) for name in sources}
@@ -111,7 +111,7 @@ def _divergence(whole: Mapping[str, list[float]]) -> dict[str, float]:
     return found
 
 
-def _texts(rows: Sequence[tuple[int, ...]]) -> dict[str, float]:
+def diversity(rows: Sequence[tuple[int, ...]]) -> dict[str, float]:
     """How alike responses are, within themselves and to each other."""
     bigrams = [pair for row in rows for pair in zip(row, row[1:], strict=False)]
     same = Counter(rows)

@@ -14,6 +14,7 @@ from safetensors.torch import load, save
 from rlhf.config import PPO
 from rlhf.evaluation import ppo_metrics as names
 from rlhf.ppo.guard import WATCHED, CollapseGuard, Symptom
+from rlhf.ppo.measure import diversity
 from rlhf.ppo_spec import GuardSpec, KLSpec
 
 SPEC = GuardSpec(
@@ -160,12 +161,47 @@ def test_falling_diversity_is_told_before_it_halves(fall: float, onset: int) -> 
     [(names.RESPONSE_DISTINCT_2.name, 0.45, "distinct_2"), (names.POLICY_ENTROPY.name, 0.1, "entropy")],
 )
 @pytest.mark.parametrize("step", [1, 20])
-def test_a_sudden_fall_needs_one_step_alone(metric: str, low: float, symptom: str, step: int) -> None:
+def test_a_sudden_fall_needs_two_steps_and_an_odd_step_is_forgiven(
+    metric: str, low: float, symptom: str, step: int
+) -> None:
+    """The window has five steps: two that are low leave its mean above the bound, so that it is not what tells."""
     run = [dict(HEALTH) for _ in range(30)]
     run[step][metric] = low
+    assert first_told(judged(run)) == {}
+    run[step + 1][metric] = low
     verdicts = judged(run)
-    assert first_told(verdicts) == {symptom: step}
-    assert [index for index, symptoms in enumerate(verdicts) if symptoms] == [step]
+    assert [index for index, symptoms in enumerate(verdicts) if symptoms] == [step + 1]
+    assert first_told(verdicts) == {symptom: step + 1}
+
+
+def pooled_distinct_2(draw: random.Random, prompts: int, vocabulary: int) -> float:
+    """Distinct-2 of answers of 1 to 16 tokens whose tokens' chances fall as 1 / rank."""
+    chances = [1 / (rank + 1) for rank in range(vocabulary)]
+    rows = [draw.choices(range(vocabulary), chances, k=draw.randint(1, 16)) for _ in range(prompts)]
+    return diversity([tuple(row) for row in rows])["response/distinct_2"]
+
+
+@pytest.mark.parametrize("prompts", [1, 2, 4, 32])
+def test_a_steady_policy_is_left_alone_however_few_prompts_a_step_has(prompts: int) -> None:
+    """Distinct-2 as it is measured: of few short answers it jumps, of many it is lower, and the policy is the same."""
+    draw = random.Random(1)
+    for _ in range(20):
+        run = [dict(HEALTH) for _ in range(60)]
+        for row in run:
+            row[names.RESPONSE_DISTINCT_2.name] = pooled_distinct_2(draw, prompts, 50)
+        assert first_told(judged(run)) == {}
+
+
+@pytest.mark.parametrize("prompts", [4, 32])
+def test_a_policy_that_narrows_is_told_however_few_prompts_a_step_has(prompts: int) -> None:
+    """From step 10 on it has fewer words at every step, in the end two."""
+    draw = random.Random(2)
+    run = [dict(HEALTH) for _ in range(60)]
+    for step, row in enumerate(run):
+        words = max(2, round(50 * 0.7 ** max(0, step - 9)))
+        row[names.RESPONSE_DISTINCT_2.name] = pooled_distinct_2(draw, prompts, words)
+    told = first_told(judged(run))
+    assert set(told) == {"distinct_2"} and 10 <= told["distinct_2"] < 20
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
