@@ -16,7 +16,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from rlhf.build import build
-from rlhf.compose import composed, conf_dir, expand, jobs, parse_words, plain
+from rlhf.compose import composed, conf_dir, expand, jobs, parse_words, plain, with_experiment_sweep
 from rlhf.config import AdapterSpec, DatasetSpec, MethodSpec, QuantizationSpec, Run, TrackingSpec
 from rlhf.errors import UserError
 
@@ -74,7 +74,8 @@ def test_every_yaml_composes_and_is_accepted(group: str, option: str) -> None:
     if group != "experiment":
         for name in PLACED.get(group, group).rpartition("@")[2].split("."):
             node = getattr(node, name)
-        assert getattr(node, "name", option) == option
+        name = getattr(node, "name", option)
+        assert option == name or option.startswith(f"{name}_")  # a variant: ppo_short
     else:
         written = yaml.safe_load((conf_dir() / group / f"{option}.yaml").read_text())
         assert run.tracking.experiment == written["tracking"]["experiment"]
@@ -410,6 +411,14 @@ def test_all_clashes_are_told_at_once() -> None:
     text = refusal("model=tiny_bert", "quantization=nf4", "hardware=cpu", "precision=fp16")
     for place in ("model: ", "method.starts_from: ", "quantization: ", "precision: "):
         assert place in text
+
+
+def test_the_quickstart_runs_ppo_for_25_steps_and_dpo_by_its_epochs() -> None:
+    swept = jobs(with_experiment_sweep(parse_words(["-m", "experiment=quickstart"])))
+    steps = [(run.method.name, run.model.name, run.method.trainer.get("max_steps")) for _, run in swept]
+    short, whole = [("ppo", model, 25) for model in ("tiny_gpt2", "tiny_mt5")], ("dpo", "tiny_gpt2", None)
+    assert len(steps) == 4 and whole in steps and set(short) < set(steps)
+    assert run_of("method=ppo_short").method.trainer | {"max_steps": 60} == run_of("method=ppo").method.trainer
 
 
 def test_a_precision_that_cannot_be_is_told_once() -> None:
