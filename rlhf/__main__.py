@@ -34,7 +34,11 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        _say(error)
+        shared = getattr(error, "shared", False)  # by all processes: the first one tells it, and records it in peace
+        if ranks.first() or not shared:
+            _say(error)
+        if shared:
+            ranks.together()
         sys.exit(getattr(unwritable(error) or error, "exit_code", 1))
     except KeyboardInterrupt:
         _say("interrupted: run the same command again and it goes on from the last checkpoint")

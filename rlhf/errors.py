@@ -26,6 +26,10 @@ class UserError(ValueError):
         self.place, self.problem, self.remedy = place, problem, remedy
         super().__init__(_sentence(place, problem, remedy))
 
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str]]:
+        """Let it travel between processes."""
+        return type(self), (self.place, self.problem, self.remedy)
+
 
 class RunFailure(RuntimeError):
     """A run that cannot go on (NaN, no gradient, full disk): one line, the run is marked FAILED, exit code 1."""

@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "data": BASICS,
     "models": BASICS | {"data", "disk", "ranks"},
     "evaluation": BASICS | {"data", "models", "losses", "kl"},
-    "ppo": BASICS | {"data", "models", "evaluation", "kl", "fingerprint"},
+    "ppo": BASICS | {"data", "models", "evaluation", "kl", "fingerprint", "ranks"},
     "stages": BASICS | {"data", "models", "evaluation", "losses", "kl", "fingerprint", "ppo", "ranks"},
     "report": {"evaluation"},
     "tracking": {"errors", "config"},

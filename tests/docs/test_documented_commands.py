@@ -91,7 +91,7 @@ ELSEWHERE = {
     "bash scripts/test.sh": ".ci/run",
     "source .venv/bin/activate": "scripts/install.sh",
     "bash scripts/ui.sh": "tests/tracking/test_ui.py",
-    "accelerate launch --num_processes 2 -m rlhf method=ppo": "tests/docs/test_processes.py",
+    "accelerate launch --multi_gpu --num_processes 2 -m rlhf method=ppo": "tests/docs/test_processes.py",
     "python scripts/check_ppo_seeds.py multirun/2026-11-21/12-00-00-1a2b": "tests/docs/test_ppo_scripts.py",
     "python scripts/over_optimisation.py multirun/2026-11-21/12-00-00-1a2b": "tests/docs/test_ppo_scripts.py",
 }

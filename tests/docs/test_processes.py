@@ -1,7 +1,8 @@
-"""`accelerate launch --num_processes 2 -m rlhf method=ppo`, for real: two processes on the CPU make one job."""
+"""`accelerate launch --multi_gpu --num_processes 2 -m rlhf method=ppo`: two processes on the CPU make one job."""
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import socket
@@ -17,18 +18,48 @@ from tests.docs.test_documented_commands import PPO, ROOT
 LAUNCH = "-m accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes 2"
 
 
-@pytest.mark.slow
-def test_two_processes_train_every_stage_and_leave_one_result(tmp_path: Path) -> None:
+def launched(folder: Path, *more_words: str) -> subprocess.CompletedProcess[str]:
+    """Run the documented command in `folder`, small, with two processes."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
     words = [*LAUNCH.split(), "--main_process_port", str(port), "-m", "rlhf", "method=ppo", *shlex.split(PPO)]
     more = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, *words], cwd=tmp_path, env=os.environ | more, capture_output=True, text=True, timeout=500
+    return subprocess.run(
+        [sys.executable, *words, *more_words],
+        cwd=folder,
+        env=os.environ | more,
+        capture_output=True,
+        text=True,
+        timeout=500,
     )
+
+
+@pytest.mark.slow
+def test_two_processes_train_every_stage_and_leave_one_result(tmp_path: Path) -> None:
+    done = launched(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     assert done.stdout.count("ppo on tiny_gpt2") == 1  # the other process is silent
     assert len(list(tmp_path.glob("outputs/runs/*/*/result.json"))) == 1
     stages = [folder.name.partition("-")[0] for folder in (tmp_path / "outputs" / "stages").glob("*-tiny_gpt2-*[!k]")]
     assert sorted(stages) == ["ppo", "reward", "sft"]
+
+
+BROKEN = """
+import os
+def broken(prompts, answers):
+    if os.environ["RANK"] == "1":
+        raise ValueError("out of luck")
+    return [0.0] * len(answers)
+"""
+
+
+@pytest.mark.slow
+def test_a_reward_function_that_fails_in_one_process_ends_both_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(BROKEN)
+    done = launched(tmp_path, "method.rewards={own: {kind: function, weight: 1.0, name: 'own:broken'}}")
+    assert done.returncode != 0
+    told = [line for line in done.stderr.splitlines() if line.startswith("rlhf: ")]
+    assert told == ["rlhf: method.rewards.own: own:broken failed (ValueError: out of luck). Mend the function."]
+    [result] = tmp_path.glob("outputs/runs/*/*/result.json")
+    assert json.loads(result.read_text())["exit_code"] == 2  # the first process recorded it in peace
