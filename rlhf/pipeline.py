@@ -25,10 +25,10 @@ from rlhf.errors import RunFailure, UserError
 from rlhf.evaluation.cost import CostMeter, pipeline_costs, priced
 from rlhf.fingerprint import base_identity, digest, digest_files, file_sizes, stage_fingerprint
 from rlhf.models.codec import Codec
-from rlhf.models.load import Source, load_tokenizer, resolve_base
+from rlhf.models.load import BASE, Source, load_tokenizer, resolve_base
 from rlhf.ppo.rewards import identities
 from rlhf.stages import dpo, ppo, reward, sft
-from rlhf.stages.context import BASE, Device, StageContext, StageFunction, as_json
+from rlhf.stages.context import Device, StageContext, StageFunction, as_json
 from rlhf.tracking import NullRun, NullTracker, TrackedRun, Tracker
 
 STAGES: dict[str, StageFunction] = {"sft": sft.run, "reward": reward.run, "dpo": dpo.run, "ppo": ppo.run}

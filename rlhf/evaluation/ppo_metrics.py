@@ -5,6 +5,9 @@ The curves carry `train/` before these names. `docs/metrics.md` is rendered from
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from rlhf.evaluation import metrics
 from rlhf.evaluation.metrics import Metric
 
 _RESPONSES = "mean over the step's responses"
@@ -167,12 +170,8 @@ ADVANTAGE_STD = Metric(
     "advantage/std", "what the advantages are divided by", "reward", "standard deviation " + _ADVANTAGES, None
 )
 
-RESPONSE_TOKENS = Metric(
-    "response/tokens", "length of sampled responses, stop token included", "tokens", _RESPONSES, None
-)
-RESPONSE_EOS_SHARE = Metric(
-    "response/eos_share", "responses that ended by themselves within the token limit", "share", _RESPONSES, "higher"
-)
+RESPONSE_TOKENS = replace(metrics.FINAL_RESPONSE_TOKENS, name="response/tokens", estimator=_RESPONSES)
+RESPONSE_EOS_SHARE = replace(metrics.FINAL_EOS_SHARE, name="response/eos_share", estimator=_RESPONSES)
 RESPONSE_DISTINCT_2 = Metric(
     "response/distinct_2", "different token bigrams among all token bigrams", "share", _POOLED, "higher"
 )

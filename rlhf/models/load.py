@@ -38,6 +38,7 @@ from rlhf.models.tiny import build_architecture, build_tiny, random_model, reada
 from rlhf.models.tokenizers import ensure_padding
 
 __all__ = [
+    "BASE",
     "Source",
     "add_adapter",
     "full_precision",
@@ -50,6 +51,7 @@ __all__ = [
     "trainable_parameters",
 ]
 
+BASE = "base"  # folder of a stage whose adapter lies on a base of its own
 LANGUAGE_MODELS = {"causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rlhf.errors import RunFailure
+from rlhf.evaluation import ppo_metrics as names
 from rlhf.kl import k1
 from rlhf.ppo.experience import Experience
 
@@ -54,7 +55,7 @@ def check_first_pass(newest: Mapping[str, float], exact: bool, step: int) -> Non
     Its mean alone would not show it: over samples of the old policy the ratio of any two policies is 1 on average. k3
     cannot cancel. `exact`: float32 weights; bf16 and quantized ones round differently in other batches.
     """
-    ratio, k3 = newest["policy/ratio"], newest["kl/k3_old_to_new"]
+    ratio, k3 = newest[names.POLICY_RATIO.name], newest[names.KL_OLD_TO_NEW.name]
     bound, k3_bound = (RATIO_EXACT, K3_EXACT) if exact else (RATIO_ROUNDED, K3_ROUNDED)
     if abs(ratio - 1) > bound or k3 > k3_bound:
         raise RunFailure(

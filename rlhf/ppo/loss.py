@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rlhf.evaluation import ppo_metrics as names
 from rlhf.kl import k1, k2, k3
 
 LOG_RATIO_BOUND = 20.0  # exp of more overflows in float16 and says nothing new
@@ -33,10 +34,10 @@ def policy_loss(
     loss = _total(torch.maximum(plain, clipped), mask) / tokens
     with torch.no_grad():
         metrics = {
-            "policy/ratio": _total(ratio, mask) / tokens,
-            "policy/log_ratio_size": _total(log_ratio.abs(), mask) / tokens,
-            "policy/clip_fraction": _total((clipped > plain).float(), mask) / tokens,
-            "kl/k3_old_to_new": _total(k3(logp_old, logp), mask) / tokens,
+            names.POLICY_RATIO.name: _total(ratio, mask) / tokens,
+            names.POLICY_LOG_RATIO_SIZE.name: _total(log_ratio.abs(), mask) / tokens,
+            names.POLICY_CLIP_FRACTION.name: _total((clipped > plain).float(), mask) / tokens,
+            names.KL_OLD_TO_NEW.name: _total(k3(logp_old, logp), mask) / tokens,
         }
     return loss, metrics
 
@@ -52,7 +53,7 @@ def value_loss(
         worst = torch.maximum(plain, (near - returns).square())
     loss = 0.5 * _total(worst, mask) / tokens
     with torch.no_grad():
-        metrics = {"value/clip_fraction": _total((worst > plain).float(), mask) / tokens}
+        metrics = {names.VALUE_CLIP_FRACTION.name: _total((worst > plain).float(), mask) / tokens}
     return loss, metrics
 
 

@@ -11,7 +11,7 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from rlhf.evaluation.ppo_metrics import reward_source
+from rlhf.evaluation import ppo_metrics as names
 from rlhf.kl import k1, k3
 from rlhf.ppo.actor_critic import ActorCritic
 from rlhf.ppo.credit import Credit
@@ -41,7 +41,7 @@ def describe(
     }
     if experience.gold is not None:
         per_response["gold"] = experience.gold
-    sources = {reward_source(name): own for name, own in experience.sources.items()}
+    sources = {names.reward_source(name): own for name, own in experience.sources.items()}
     per_response |= sources
     columns = {name: [float(x) for x in values.tolist()] for name, values in per_response.items()}
     columns["ids"] = [tuple(ids) for ids in experience.response_ids]  # type: ignore[misc]
@@ -51,14 +51,14 @@ def describe(
     if len(sources) > 1:  # a single one is the score itself
         found |= {name: _mean(whole[name]) for name in sources}
     found |= {
-        "kl/coefficient": learner.control.value,
-        "policy/entropy": sum(whole["entropy"]) / tokens,
-        "policy/generation_gap": sum(whole["gap"]) / tokens,
-        "response/tokens": _mean(whole["tokens"]),
-        "response/eos_share": _mean(whole["finished"]),
-        "advantage/mean": float(given.raw.mean),
-        "advantage/std": float(given.raw.variance.sqrt()),
-        "value/explained_variance": explained_variance(experience.values, given.returns, mask, reduce),
+        names.KL_COEFFICIENT.name: learner.control.value,
+        names.POLICY_ENTROPY.name: sum(whole["entropy"]) / tokens,
+        names.POLICY_GENERATION_GAP.name: sum(whole["gap"]) / tokens,
+        names.RESPONSE_TOKENS.name: _mean(whole["tokens"]),
+        names.RESPONSE_EOS_SHARE.name: _mean(whole["finished"]),
+        names.ADVANTAGE_MEAN.name: float(given.raw.mean),
+        names.ADVANTAGE_STD.name: float(given.raw.variance.sqrt()),
+        names.VALUE_EXPLAINED_VARIANCE.name: explained_variance(experience.values, given.returns, mask, reduce),
     }
     seconds = {f"seconds/{phase}": float(value) for phase, value in experience.seconds.items()}
     return found | seconds | dict(updated)
@@ -87,28 +87,30 @@ def _rewards(whole: Mapping[str, list[float]], coefficient: float) -> dict[str, 
     scores = torch.tensor(whole["score"], dtype=torch.float64)
     low, middle, high = torch.quantile(scores, torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)).tolist()
     found = {
-        "reward/score": float(scores.mean()),
-        "reward/score_std": float(scores.std(correction=0)),
-        "reward/p05": low,
-        "reward/p50": middle,
-        "reward/p95": high,
-        "reward/non_score": -coefficient * _mean(whole["k1"]),
-        "reward/total": _mean(whole["total"]),
-        "reward/length_correlation": correlation(whole["score"], whole["tokens"]),
+        names.REWARD_SCORE.name: float(scores.mean()),
+        names.REWARD_SCORE_STD.name: float(scores.std(correction=0)),
+        names.REWARD_P05.name: low,
+        names.REWARD_P50.name: middle,
+        names.REWARD_P95.name: high,
+        names.REWARD_NON_SCORE.name: -coefficient * _mean(whole["k1"]),
+        names.REWARD_TOTAL.name: _mean(whole["total"]),
+        names.REWARD_LENGTH_CORRELATION.name: correlation(whole["score"], whole["tokens"]),
     }
     if "gold" in whole:
         gold = torch.tensor(whole["gold"], dtype=torch.float64)
-        found |= {"reward/gold": float(gold.mean()), "reward/gold_std": float(gold.std(correction=0))}
+        found |= {names.REWARD_GOLD.name: float(gold.mean()), names.REWARD_GOLD_STD.name: float(gold.std(correction=0))}
     return found
 
 
 def _divergence(whole: Mapping[str, list[float]]) -> dict[str, float]:
     tokens = sum(whole["tokens"])
-    found = {"kl/sqrt": math.sqrt(_mean(whole["k3"]))}
-    for name in ("k1", "k3"):
-        found[f"kl/{name}_policy_to_reference"] = _mean(whole[name])
-        found[f"kl/{name}_policy_to_reference_per_token"] = sum(whole[name]) / tokens
-    return found
+    return {
+        names.KL_K1.name: _mean(whole["k1"]),
+        names.KL_K3.name: _mean(whole["k3"]),
+        names.KL_K1_PER_TOKEN.name: sum(whole["k1"]) / tokens,
+        names.KL_K3_PER_TOKEN.name: sum(whole["k3"]) / tokens,
+        names.KL_SQRT.name: math.sqrt(_mean(whole["k3"])),
+    }
 
 
 def diversity(rows: Sequence[tuple[int, ...]]) -> dict[str, float]:
@@ -116,9 +118,9 @@ def diversity(rows: Sequence[tuple[int, ...]]) -> dict[str, float]:
     bigrams = [pair for row in rows for pair in zip(row, row[1:], strict=False)]
     same = Counter(rows)
     return {
-        "response/distinct_2": len(set(bigrams)) / len(bigrams) if bigrams else 1.0,
-        "response/repetition": _mean([repetition(row) for row in rows]),
-        "response/identical_share": sum(count for count in same.values() if count > 1) / len(rows),
+        names.RESPONSE_DISTINCT_2.name: len(set(bigrams)) / len(bigrams) if bigrams else 1.0,
+        names.RESPONSE_REPETITION.name: _mean([repetition(row) for row in rows]),
+        names.RESPONSE_IDENTICAL_SHARE.name: sum(count for count in same.values() if count > 1) / len(rows),
     }
 
 

@@ -20,11 +20,10 @@ from transformers import AutoModelForSequenceClassification
 from rlhf.data.rows import Row
 from rlhf.models.adapter import cast_inputs
 from rlhf.models.codec import Codec
-from rlhf.models.load import Source
+from rlhf.models.load import BASE, Source
 from rlhf.models.score import score
 from rlhf.models.states import plain_model
 from rlhf.ppo.rewards.base import Scorer
-from rlhf.ppo.rewards.stage import OWN_BASE
 from rlhf.ppo.roles import Roles
 
 REWARD = "reward"  # the adapter's name on the policy
@@ -35,7 +34,7 @@ def on_same_base(folder: Path, policy: Any, source: Source) -> bool:
     """Whether the reward stage in `folder` is an adapter on the base that `source`, the policy's weights, names."""
     if not isinstance(policy, PeftModel) or not (folder / "model" / "adapter_config.json").exists():
         return False
-    if (folder / OWN_BASE).exists():
+    if (folder / BASE).exists():
         return False
     named = LoraConfig.from_pretrained(str(folder / "model")).base_model_name_or_path
     return str(named) == str(source.base) or Path(str(named)).resolve() == Path(str(source.base)).resolve()

@@ -20,6 +20,7 @@ from transformers import Trainer, TrainingArguments
 
 from rlhf.config import PPO
 from rlhf.data.rows import Row
+from rlhf.evaluation import ppo_metrics as names
 from rlhf.models.states import token_batches
 from rlhf.ppo import credit as credits
 from rlhf.ppo.actor_critic import ActorCritic
@@ -100,9 +101,9 @@ class PPOTrainer(Trainer):
         updated = self.improve(model, experience, given)
         model.eval()
         self.measured = describe(self.learner, experience, given, updated, self.reduce) | {
-            "seconds/update": time.perf_counter() - began
+            names.SECONDS_UPDATE.name: time.perf_counter() - began
         }
-        self.learner.control.update(self.measured["kl/k1_policy_to_reference"], self.method.prompts_per_step)
+        self.learner.control.update(self.measured[names.KL_K1.name], self.method.prompts_per_step)
         self.watch(self, self.measured, experience)
         # a rollback has taken back what is not finite; nothing of it is left to tell
         if self.healed:
@@ -141,15 +142,15 @@ class PPOTrainer(Trainer):
                 if steps == 0:
                     check_first_pass(newest, self.exact, self.state.global_step)
                 limit = self.method.kl.max_update
-                if steps and limit is not None and newest["kl/k3_old_to_new"] > limit:
+                if steps and limit is not None and newest[names.KL_OLD_TO_NEW.name] > limit:
                     model.zero_grad()
-                    return {k: v / steps for k, v in sums.items()} | _last(newest) | {"update/passes": passes}
+                    return _told(sums, steps, newest, passes)
                 newest["grad_norm"] = self._step()
                 steps += 1
                 for name, value in newest.items():
                     sums[name] = sums.get(name, 0.0) + value
             passes = turn + 1
-        return {name: value / steps for name, value in sums.items()} | _last(newest) | {"update/passes": passes}
+        return _told(sums, steps, newest, passes)
 
     def _accumulate(self, model: Any, experience: Experience, given: Credit, rows: list[int]) -> dict[str, float]:
         """Forward and backward over one minibatch in pieces of `microbatch_tokens`; gradients and metrics add up."""
@@ -185,7 +186,7 @@ class PPOTrainer(Trainer):
             found.values, of(experience.values), of(given.returns), found.mask, clip=method.critic.clip, tokens=tokens
         )
         loss = policy + method.critic.coefficient * value
-        metrics |= more | {"policy/loss": policy.detach(), "value/loss": value.detach()}
+        metrics |= more | {names.POLICY_LOSS.name: policy.detach(), names.VALUE_LOSS.name: value.detach()}
         if method.kl.estimator == "k2":
             penalty, _ = reference_loss(found.logp, of(experience.logp_reference), found.mask, tokens=tokens)
             # the advantages were divided by `scale`, so that the penalty must be, or its coefficient would mean another
@@ -240,6 +241,8 @@ def _one_later(rate: Callable[[int], float]) -> Callable[[int], float]:
     return lambda step: rate(step + 1)
 
 
-def _last(newest: Mapping[str, float]) -> dict[str, float]:
-    """What is told of the last minibatch instead of the mean: how far the whole update went."""
-    return {name: newest[name] for name in ("kl/k3_old_to_new", "policy/ratio", "policy/log_ratio_size")}
+def _told(sums: Mapping[str, float], steps: int, newest: Mapping[str, float], passes: int) -> dict[str, float]:
+    """Means over the optimizer steps of an update, but of the last minibatch how far the whole update went."""
+    last = [metric.name for metric in (names.KL_OLD_TO_NEW, names.POLICY_RATIO, names.POLICY_LOG_RATIO_SIZE)]
+    means = {name: value / steps for name, value in sums.items()}
+    return means | {name: newest[name] for name in last} | {names.UPDATE_PASSES.name: float(passes)}

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from rlhf.tracking import NullRun, TrackedRun
 
 
-BASE = "base"  # folder of a stage whose adapter lies on a base of its own
-
-
 @dataclass(frozen=True)
 class Device:
     """Where and in what precision a job computes."""

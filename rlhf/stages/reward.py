@@ -5,8 +5,8 @@ from __future__ import annotations
 from trl import RewardConfig, RewardTrainer
 
 from rlhf.evaluation.reward import judge_pairs
-from rlhf.models.load import Source, add_adapter, load_scorer, merge_adapter, save_model
-from rlhf.stages.context import BASE, StageContext, StageResult
+from rlhf.models.load import BASE, Source, add_adapter, load_scorer, merge_adapter, save_model
+from rlhf.stages.context import StageContext, StageResult
 from rlhf.stages.costs import account
 from rlhf.stages.tokens import scored_pair_tokens
 from rlhf.stages.training import finish, fit, trainer_arguments

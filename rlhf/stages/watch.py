@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from rlhf.config import PPO
 from rlhf.errors import RunFailure
+from rlhf.evaluation import ppo_metrics as names
 from rlhf.evaluation.flops import MODEL_TYPES
 from rlhf.evaluation.policy import distinct_prompts
 from rlhf.models.load import trainable_parameters
@@ -61,12 +62,13 @@ class Watch:
             progress.flops += ppo_step_flops(
                 self.config,
                 shapes,
-                epochs=round(metrics["update/passes"]),
+                epochs=round(metrics[names.UPDATE_PASSES.name]),
                 separate_critic=not self.learner.shared,
                 adapter_parameters=self.adapters,
             )
         spent = sum(value for name, value in metrics.items() if name.startswith("seconds/"))
-        metrics["speed/tokens_per_second"] = metrics["response/tokens"] * self.method.prompts_per_step / spent
+        tokens = metrics[names.RESPONSE_TOKENS.name] * self.method.prompts_per_step
+        metrics[names.SPEED_TOKENS_PER_SECOND.name] = tokens / spent
 
     def _show_samples(self, trainer: PPOTrainer, step: int) -> None:
         rows = distinct_prompts(self.context.corpus.validation, self.context.run.evaluation)

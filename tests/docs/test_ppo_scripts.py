@@ -48,7 +48,8 @@ def seed_result(**changed: float) -> dict[str, Any]:
     levels["policy/log_ratio_size"] = 0.0
     curves = {f"train/{name}": [[step, value] for step in range(1, STEPS + 1)] for name, value in levels.items()}
     if (distinct := changed.pop("distinct_2_at_the_end", None)) is not None:
-        curves["train/response/distinct_2"][-1][1] = distinct
+        for point in curves["train/response/distinct_2"][-2:]:
+            point[1] = distinct
     metrics = {"final/reward_gold_difference": 0.2, "final/reward_gold_difference_low": 0.1, "final/kl": 1.8}
     metrics |= {"final/reward_gold_difference_high": 0.3, "final/distinct_2": 0.4}
     rows = [{"metrics": {}}, {"metrics": {"final/distinct_2": 0.5}}, {"metrics": {}}]

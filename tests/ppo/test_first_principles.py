@@ -8,16 +8,19 @@ from torch import Tensor
 
 import rlhf.models.states as states
 from rlhf.models.sample import sample_ids
-from rlhf.ppo.actor_critic import Predictions
+from rlhf.ppo.actor_critic import ActorCritic, Predictions
 from rlhf.ppo.checks import check_generation, check_start
 from tests.bench import POLICIES
 from tests.models.conftest import ANSWERS, CHATS
 from tests.ppo.tiny import collected, disturb, learner_of, method, rollouts_of, tiny
 
 
-def ragged(name: str) -> tuple[list[list[int]], list[list[int]]]:
+def asked_of(name: str, *overrides: str) -> tuple[ActorCritic, list[list[int]], list[list[int]]]:
+    """A learner with prompts and responses of three lengths each."""
     codec = tiny(name).codec
-    return [codec.prompt_ids(chat) for chat in CHATS], [codec.response_ids(text) for text in ANSWERS]
+    prompts, responses = [codec.prompt_ids(chat) for chat in CHATS], [codec.response_ids(text) for text in ANSWERS]
+    assert len({len(row) for row in prompts}) == len({len(row) for row in responses}) == 3
+    return learner_of(name, method(*overrides)), prompts, responses
 
 
 def columns(found: Predictions) -> list[Tensor]:
@@ -29,9 +32,7 @@ def columns(found: Predictions) -> list[Tensor]:
 @pytest.mark.parametrize("name", POLICIES)
 @torch.no_grad()
 def test_ragged_rows_are_what_they_are_one_by_one(name: str, critic: str) -> None:
-    learner = learner_of(name, method(f"critic.kind={critic}"))
-    prompts, responses = ragged(name)
-    assert len({len(row) for row in prompts}) == len({len(row) for row in responses}) == 3
+    learner, prompts, responses = asked_of(name, f"critic.kind={critic}")
     together = columns(learner(prompts, responses, with_entropy=True))
     for index, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
         alone = columns(learner([prompt], [response], with_entropy=True))
@@ -44,8 +45,7 @@ def test_ragged_rows_are_what_they_are_one_by_one(name: str, critic: str) -> Non
 @torch.no_grad()
 def test_log_probs_and_entropy_are_those_of_a_plain_forward_at_the_sampling_temperature(name: str) -> None:
     """One row, no padding, the model's own forward, softmax of logits / 0.7 written out."""
-    learner = learner_of(name, method("temperature=0.7"))
-    prompts, responses = ragged(name)
+    learner, prompts, responses = asked_of(name, "temperature=0.7")
     found = learner(prompts, responses, with_entropy=True)
     model = tiny(name).policy()
     for index, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
@@ -67,8 +67,7 @@ def test_log_probs_and_entropy_are_those_of_a_plain_forward_at_the_sampling_temp
 @torch.no_grad()
 def test_a_value_is_read_where_its_token_is_predicted(name: str, critic: str) -> None:
     """V_t belongs to the state before token t: another token t leaves V_0..V_t alone and moves V_(t+1) and later."""
-    learner = learner_of(name, method(f"critic.kind={critic}"))
-    prompts, responses = ragged(name)
+    learner, prompts, responses = asked_of(name, f"critic.kind={critic}")
     before, place = learner(prompts[:1], responses[:1]).values[0], 3
     other = list(responses[0])
     other[place] = (other[place] + 7) % 300 + 10
@@ -101,11 +100,10 @@ def test_log_probs_are_those_that_generation_sampled_by(name: str) -> None:
 def test_tokens_are_sampled_as_often_as_their_log_probs_say(name: str) -> None:
     """4000 evenly spaced random numbers draw each token p x 4000 times, give or take one."""
     draws = 4000
-    learner = learner_of(name, method("temperature=0.7"))
-    prompt, codec = ragged(name)[0][0], learner.codec
+    learner, (prompt, *_), _ = asked_of(name, "temperature=0.7")
     even = (torch.arange(draws, dtype=torch.float64)[:, None] + 0.5) / draws
     found = sample_ids(
-        learner.roles.policy, codec, [prompt] * draws, even, temperature=learner.temperature, batch_size=1000
+        learner.roles.policy, learner.codec, [prompt] * draws, even, temperature=learner.temperature, batch_size=1000
     )
     drawn = torch.bincount(torch.tensor([row[0] for row in found.ids]), minlength=1024)
     common = drawn.topk(20).indices.tolist()

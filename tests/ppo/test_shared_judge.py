@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from rlhf.config import Run
 from rlhf.data.rows import Row
-from rlhf.models.load import add_adapter, load_policy
+from rlhf.fingerprint import file_sizes
+from rlhf.models.load import Source, add_adapter, load_policy
 from rlhf.models.sample import response_logprobs
 from rlhf.ppo.rewards.base import RewardParts
 from rlhf.ppo.rewards.stage import folder_scorer
@@ -20,31 +23,38 @@ from tests.bench import POLICIES, codec_of, few, source_of, stage_run, train
 
 ANSWERS = ["Sure.", "I am sorry, I will look into it at once and call you back.", "No", ""]
 PARTS = RewardParts(gold=None, stage=None, device="cpu", dtype=torch.float32, batch_size=3)
-FP32 = {"dtype": torch.float32, "device": "cpu", "seed": 1}
 
 
-def finished(folder: Path, run: object) -> Path:
-    """What the pipeline leaves beside a stage's model."""
-    from rlhf.fingerprint import file_sizes
-
-    (folder / "run.json").write_text(run.model_dump_json(), encoding="utf-8")  # type: ignore[attr-defined]
+def finished(run: Run, folder: Path, source: Source | None = None) -> Path:
+    """Train a reward stage, and leave beside its model what the pipeline does."""
+    train(run, folder, source=source)
+    (folder / "run.json").write_text(run.model_dump_json(), encoding="utf-8")
     (folder / "result.json").write_text(json.dumps({"sizes": file_sizes(folder / "model")}), encoding="utf-8")
     return folder
+
+
+def adapted_policy(run: Run, dtype: torch.dtype) -> Any:
+    """A policy with a new adapter on the base that the judge's adapter lies on."""
+    policy = load_policy(run.model, source_of(run), run.quantization, dtype=dtype, device="cpu", seed=1)
+    return add_adapter(policy, run.model, run.adapter, scorer=False, seed=3)
+
+
+def answered() -> list[Row]:
+    """As many rows as there are answers."""
+    return list(few("demonstration").train[: len(ANSWERS)])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", POLICIES)
 def test_shared_judge_scores_as_the_one_loaded_by_itself(model: str, tmp_path: Path) -> None:
     run = stage_run("reward", model, "adapter=lora", steps=6)
-    train(run, tmp_path / "reward")
-    folder = finished(tmp_path / "reward", run)
-    rows: list[Row] = list(few("demonstration").train[: len(ANSWERS)])
+    folder = finished(run, tmp_path / "reward")
+    rows = answered()
     alone = folder_scorer("judge", folder, PARTS)(rows, ANSWERS)
     assert len({round(score, 4) for score in alone}) > 1
 
     source, codec = source_of(run), codec_of(run)
-    policy = load_policy(run.model, source, run.quantization, **FP32)
-    policy = add_adapter(policy, run.model, run.adapter, scorer=False, seed=3)
+    policy = adapted_policy(run, torch.float32)
     prompts, responses = [codec.prompt_ids(rows[0].prompt)], [codec.response_ids("Thank you.")]
     before = response_logprobs(policy, codec, prompts, responses, batch_size=1, temperature=1.0)[0]
     assert on_same_base(folder, policy, source)
@@ -71,13 +81,10 @@ def test_shared_judge_scores_as_the_one_loaded_by_itself(model: str, tmp_path: P
 @pytest.mark.parametrize("model", POLICIES)
 def test_shared_judge_reads_a_base_in_bf16(model: str, tmp_path: Path) -> None:
     run = stage_run("reward", model, "adapter=lora", steps=2)
-    train(run, tmp_path / "reward")
-    folder = finished(tmp_path / "reward", run)
-    half = FP32 | {"dtype": torch.bfloat16}
-    policy = load_policy(run.model, source_of(run), run.quantization, **half)
-    policy = add_adapter(policy, run.model, run.adapter, scorer=False, seed=3)
+    folder = finished(run, tmp_path / "reward")
+    policy = adapted_policy(run, torch.bfloat16)
     classifier = add_judge(policy, folder, run.model.classifier_head)
-    rows: list[Row] = list(few("demonstration").train[: len(ANSWERS)])
+    rows = answered()
     shared = shared_scorer(Roles(policy, None, None), classifier, codec_of(run), batch_size=2)(rows, ANSWERS)
     alone = folder_scorer("judge", folder, replace(PARTS, dtype=torch.bfloat16))(rows, ANSWERS)
     assert shared == pytest.approx(alone, abs=0.05)
@@ -88,9 +95,6 @@ def test_a_merged_base_is_not_shared(tmp_path: Path) -> None:
     run = stage_run("sft", "tiny_gpt2", "adapter=lora", steps=2)
     train(run, tmp_path / "sft")
     reward = stage_run("reward", "tiny_gpt2", "adapter=lora", steps=2)
-    from rlhf.models.load import Source
-
     sft = Source(base=source_of(run).base, adapter=tmp_path / "sft" / "model", kind="folder")
-    train(reward, tmp_path / "reward", source=sft)
-    policy = load_policy(run.model, sft, run.quantization, **FP32)
-    assert not on_same_base(finished(tmp_path / "reward", reward), policy, sft)
+    policy = load_policy(run.model, sft, run.quantization, dtype=torch.float32, device="cpu", seed=1)
+    assert not on_same_base(finished(reward, tmp_path / "reward", sft), policy, sft)

@@ -9,13 +9,11 @@ from typing import Any
 from rlhf.data.rows import Row
 from rlhf.errors import UserError
 from rlhf.models.codec import Codec
-from rlhf.models.load import Source, load_scorer, load_tokenizer, resolve_base
+from rlhf.models.load import BASE, Source, load_scorer, load_tokenizer, resolve_base
 from rlhf.models.score import score
 from rlhf.ppo.rewards.base import RewardParts, Scorer
 from rlhf.ppo.sources.folder import Judge, read_judge
 from rlhf.ppo_spec import place
-
-OWN_BASE = "base"  # `rlhf.stages.context.BASE`, which is above this package
 
 
 def folder_scorer(name: str, folder: Path, parts: RewardParts, *, trusted: bool = False) -> Scorer:
@@ -58,7 +56,7 @@ def _source(judge: Judge, folder: Path) -> Source:
     model = folder / "model"
     if not (model / "adapter_config.json").exists():
         return Source(base=model, adapter=None, kind="folder")
-    if (folder / OWN_BASE).exists():
-        return Source(base=folder / OWN_BASE, adapter=model, kind="folder")
+    if (folder / BASE).exists():
+        return Source(base=folder / BASE, adapter=model, kind="folder")
     base = resolve_base(judge.model, folder.resolve().parent / "models")  # beside it, where its store keeps them
     return Source(base=base.base, adapter=model, kind=base.kind)
