@@ -59,7 +59,8 @@ def _refuse_unsupported(quantization: Quantization, device: str) -> None:
             kernels.int8_vectorwise_quant(weight)
         else:
             kernels.quantize_4bit(weight, quant_type="nf4")
-    except (ImportError, NotImplementedError, RuntimeError, AssertionError) as error:  # what the registry raises
+    # not installed; no kernel for this kind of device; its library does not load; PyTorch was built without CUDA
+    except (ImportError, NotImplementedError, RuntimeError, AssertionError) as error:
         raise UserError(
             "quantization",
             f"{quantization.name} does not work on {device}: {type(error).__name__}: {error}",

@@ -165,12 +165,9 @@ class Store:
     def _batch(self, client: MlflowClient, run_id: str, name: str, items: list[Any]) -> None:
         """One `log_batch`; where it is refused, item by item, so that a bad one takes no neighbours along."""
         if len(items) > 1:
-            try:
-                with self._guard():
-                    client.log_batch(run_id, synchronous=True, **{name: items})
+            with contextlib.suppress(Refused), self._guard():  # what is refused goes on below, item by item
+                client.log_batch(run_id, synchronous=True, **{name: items})
                 return
-            except Refused:
-                pass
         for item in items:
             with self._drop_refused(f"{name} {item.key}"), self._guard():
                 client.log_batch(run_id, synchronous=True, **{name: [item]})
