@@ -169,7 +169,9 @@ def test_labels_of_one_answer_are_refused_where_pairs_are_needed(here: Here, tmp
     (tmp_path / "labels.jsonl").write_bytes(demonstrations(40, label=True))
     columns = "dataset.columns={prompt: prompt, completion: completion, label: label}"
     done = here("dataset=table", "evaluation.judge=none", columns, "dataset.path=labels.jsonl", folder=tmp_path)
-    done.refused(2, "dataset: table holds demonstrations, dpo learns from pairs", "Use method=sft")
+    line = done.refused(2)
+    assert line.startswith("rlhf: dataset: table holds demonstrations, dpo learns from pairs")
+    assert "Use method=sft" in line
 
 
 def test_a_folder_without_a_model_is_no_checkpoint(here: Here, tmp_path: Path) -> None:
@@ -217,7 +219,8 @@ def test_a_folder_that_is_read_only_is_refused_at_once(
 
 def test_a_file_in_the_place_of_the_store_is_told(here: Here, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    here("method=sft", "store=taken", folder=tmp_path).refused(2, "taken: is a file where a folder is needed")
+    line = here("method=sft", "store=taken", folder=tmp_path).refused(2)
+    assert line == "rlhf: taken: is a file where a folder is needed. Move it, or set store=FOLDER to another place."
 
 
 @pytest.mark.slow

@@ -99,10 +99,12 @@ def test_a_world_without_a_language_is_refused() -> None:
         toy_rows(toy_spec(languages=[]), "preference")
 
 
-def test_a_world_too_small_for_the_rows_says_so(monkeypatch) -> None:
-    monkeypatch.setattr("rlhf.data.support_toy.TRIES", 1)
-    with pytest.raises(UserError, match="dataset.rows: the toy world ran out of new prompts after"):
-        toy_rows(toy_spec(rows=20000), "demonstration")
+@pytest.mark.slow
+def test_a_world_too_small_for_the_rows_says_so() -> None:
+    """In one language and single turns there are some 100 000 prompts."""
+    with pytest.raises(UserError, match="dataset.rows: the toy world ran out of new prompts after 1") as caught:
+        toy_rows(toy_spec(rows=200_000, languages=["es"], multi_turn_share=0), "demonstration")
+    assert "Ask for fewer, say dataset.rows=5" in str(caught.value)
 
 
 def test_no_test_prompt_was_trained_on_in_any_shape() -> None:
