@@ -6,6 +6,7 @@ import errno
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 
 def _sentence(place: str, problem: str, remedy: str) -> str:
@@ -39,6 +40,10 @@ class RunFailure(RuntimeError):
     def __init__(self, place: str, problem: str, remedy: str, *, resumable: bool = False) -> None:
         self.place, self.problem, self.remedy, self.resumable = place, problem, remedy, resumable
         super().__init__(_sentence(place, problem, remedy))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it travel between processes."""
+        return type(self), (self.place, self.problem, self.remedy), {"resumable": self.resumable}
 
 
 def one_line(error: BaseException) -> str:

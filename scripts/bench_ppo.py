@@ -39,8 +39,7 @@ LEARNING: dict[str, Any] = {"reward": "rule", "learning_rate": 3e-4, "kl_coeffic
 def main() -> None:
     """Measure, print, write."""
     asked = arguments()
-    pins = PINS | ({"bitsandbytes": version("bitsandbytes")} if importlib.util.find_spec("bitsandbytes") else {})
-    interpreters = {"ours": Path(sys.executable), "trl": make_environment(asked.venv, pins)}
+    interpreters = {"ours": Path(sys.executable), "trl": make_environment(asked.venv, pins())}
     base = Task(
         size=asked.size,
         device=asked.device,
@@ -53,7 +52,7 @@ def main() -> None:
         with console.status(label):
             return run_side(task, interpreters[task.side])
 
-    report: dict[str, Any] = {"machine": machine(), "pins": pins, "task": asdict(base)}
+    report: dict[str, Any] = {"machine": machine(), "pins": pins(), "task": asdict(base)}
 
     def keep(name: str, found: Any) -> None:  # at once: a later part may be interrupted
         report[name] = found
@@ -80,9 +79,8 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     """What the command line says."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--venv", type=Path, default=cache / "rlhf" / "bench-trl", help="environment for TRL")
+    parser.add_argument("--venv", type=Path, default=cache_folder(), help="environment for TRL")
     parser.add_argument("--output", type=Path, help="JSON file, for example benchmarks/results/ppo.json")
     parser.add_argument("--steps", type=int, default=20, help="counted steps of a process, after 2 of warm-up")
     parser.add_argument(
@@ -99,11 +97,19 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_environment(folder: Path, pins: Mapping[str, str]) -> Path:
-    """Return the interpreter of an environment with exactly `pins` in `folder`; make or mend it if it is not there.
+def cache_folder() -> Path:
+    """Where TRL's environment is kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rlhf" / "bench-trl"
 
-    PEFT imports bitsandbytes wherever it is installed (57 MiB), so that TRL gets it where we have it.
-    """
+
+def pins() -> dict[str, str]:
+    """The versions that TRL runs with; bitsandbytes, which PEFT imports wherever it is, only where we have it."""
+    ours = importlib.util.find_spec("bitsandbytes")
+    return PINS | ({"bitsandbytes": version("bitsandbytes")} if ours else {})
+
+
+def make_environment(folder: Path, pins: Mapping[str, str]) -> Path:
+    """Return the interpreter of an environment with exactly `pins` in `folder`; make or mend it if it is not there."""
     python, stamp = folder / "bin" / "python", folder / ".pins.json"
     if python.exists() and stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == dict(pins):
         return python

@@ -169,6 +169,8 @@ def load_scorer(
 def merge_adapter(spec: ModelSpec, source: Source, folder: Path, *, dtype: torch.dtype, seed: int) -> Source:
     """Merge a policy's adapter into its base (in `dtype`, never quantized) and keep the whole model in `folder`."""
     policy: Any = load_policy(spec, source, NoQuantization(name="none"), dtype=dtype, device="cpu", seed=seed)
+    body = policy.get_base_model()  # transformers calls every MT5 tied, and PEFT warns of merging into tied weights
+    body.config.tie_word_embeddings = body.get_input_embeddings().weight is body.get_output_embeddings().weight
     save_model(policy.merge_and_unload(), load_tokenizer(spec, source), folder)
     return Source(folder, None, "folder")
 

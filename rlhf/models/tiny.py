@@ -17,12 +17,12 @@ from typing import Any
 import tokenizers
 import torch
 import transformers
-from filelock import FileLock
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedModel
 from transformers import PreTrainedConfig as Config
 
 from rlhf.config import ModelSpec
+from rlhf.disk import locked
 from rlhf.errors import UserError
 from rlhf.models.quiet import quiet
 from rlhf.models.tokenizers import toy_corpus, train_toy_tokenizer
@@ -111,7 +111,7 @@ def _cached(spec: ModelSpec, folder: Path, kind: str, write: Callable[[Path], No
     if target.is_dir():
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
+    with locked(Path(f"{target}.lock")):
         if not target.is_dir():
             scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=folder))
             try:

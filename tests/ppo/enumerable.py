@@ -1,16 +1,8 @@
-"""A language model whose whole output space is enumerated: six letters, four steps, 1296 strings.
-
-With a fixed reward r for each string, the policy that maximises J = E[r] - beta KL(policy || reference) is known, and
-so is what it reaches: J* = beta log sum_y reference(y) exp(r(y) / beta). The gap J* - J of a trained policy is
-beta KL(policy || optimum), a number without any noise of sampling. Everything that trains is rlhf's own; only the
-data are made by hand: a tokenizer of six letters, one prompt, and a bias that keeps pad and eos from being sampled.
-"""
+"""rlhf's own PPO on the enumerable language model; only the data are made by hand: a tokenizer and one prompt."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,15 +10,8 @@ from typing import Any, Literal
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from torch import Tensor, nn
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    MT5Config,
-    MT5ForConditionalGeneration,
-    PreTrainedTokenizerFast,
-    TrainingArguments,
-)
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast, TrainingArguments
 
 from rlhf.config import PPO, LoraAdapter, NoAdapter
 from rlhf.data.rows import Row
@@ -41,32 +26,21 @@ from rlhf.ppo.rollout import Rollouts, Share
 from rlhf.ppo.trainer import PPOTrainer
 from rlhf.stages.ppo import load_roles
 from tests.models.conftest import model_spec, read_group
+from tests.ppo.enumerable_model import (
+    BETA,
+    LETTERS,
+    STEPS,
+    STRINGS,
+    TABLES,
+    Family,
+    Found,
+    Table,
+    base_model,
+    exact,
+    of_strings,
+)
 
-Family = Literal["causal", "seq2seq"]
-
-LETTERS, STEPS = "abcdef", 4
-PAD, EOS, ASK = 6, 7, 8  # ids behind the letters; ASK is all that the prompt says
-NEVER = -1e4  # a logit whose probability is 0 in float32
-BETA = 0.5
-STRINGS = tuple(itertools.product(range(len(LETTERS)), repeat=STEPS))
-
-
-def rewards() -> Tensor:
-    """Rewards of all strings (1296,), mean 0 and variance 1: letters and pairs of neighbours have values of their own.
-
-    So a small network finds the best policy: on values drawn for each string by itself, 60 steps of gradient ascent on
-    the exact objective end 0.1 to 0.3 below the optimum, and a gap of that size would say nothing about PPO.
-    """
-    generator = torch.Generator().manual_seed(1)
-    one = torch.randn(len(LETTERS), generator=generator).double()
-    two = torch.randn(len(LETTERS), len(LETTERS), generator=generator).double()
-    ids = torch.tensor(STRINGS)
-    values = one[ids].sum(1) + two[ids[:, :-1], ids[:, 1:]].sum(1)
-    return (values - values.mean()) / values.std()
-
-
-TABLE = rewards()
-REWARDS = {" ".join(LETTERS[place] for place in string): float(r) for string, r in zip(STRINGS, TABLE, strict=True)}
+TEXTS = {" ".join(LETTERS[place] for place in string): index for index, string in enumerate(STRINGS)}
 ROW = Row(prompt=({"role": "user", "content": "?"},), group="?")
 SPECS = {"causal": "tiny_gpt2", "seq2seq": "tiny_mt5"}
 ADAPTERS = {
@@ -87,34 +61,17 @@ def codec(family: Family) -> Codec:
     return Codec(tokenizer, spec, 4, STEPS)
 
 
-def base_model(family: Family, seed: int = 0) -> Any:
-    """A small model with random weights that writes letters only, and not all of them equally often."""
-    ids = {"vocab_size": len(LETTERS) + 3, "pad_token_id": PAD, "eos_token_id": EOS}
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        if family == "causal":
-            sizes = {"n_positions": 8, "n_embd": 64, "n_layer": 2, "n_head": 2, "initializer_range": 0.2}
-            model: Any = GPT2LMHeadModel(GPT2Config(bos_token_id=EOS, **sizes, **ids))
-        else:
-            sizes = {"d_model": 64, "d_kv": 32, "d_ff": 128, "num_layers": 2, "num_heads": 2, "initializer_factor": 0.4}
-            model = MT5ForConditionalGeneration(MT5Config(decoder_start_token_id=PAD, **sizes, **ids))
-            for name, weight in model.named_parameters():
-                if "relative_attention_bias" in name:  # as in a trained model, heads look at different distances
-                    nn.init.normal_(weight, std=2.0)
-            as_causal(model)
-        head = nn.Linear(64, len(LETTERS) + 3)
-        nn.init.normal_(head.weight, std=0.08 if family == "causal" else 0.15)
-    head.bias.data = torch.tensor([0.0] * len(LETTERS) + [NEVER] * 3)
-    head.bias.requires_grad_(False)
-    model.all_tied_weights_keys.clear()
-    model.config.tie_word_embeddings = False
-    model.set_output_embeddings(head)
-    return model.eval()
+def bridged_model(family: Family, table: Table) -> Any:
+    """The enumerable model as rlhf loads it."""
+    model = base_model(family, table)
+    if family == "seq2seq":
+        as_causal(model)
+    return model
 
 
-def score(rows: Sequence[Row], texts: Sequence[str]) -> list[float]:
-    """Look each answer up in the table of rewards."""
-    return [REWARDS[text] for text in texts]
+def scorer(table: Table) -> Callable[[Sequence[Row], Sequence[str]], list[float]]:
+    """A reward source that looks each answer up by its text."""
+    return lambda rows, texts: [float(TABLES[table][TEXTS[text]]) for text in texts]
 
 
 @torch.no_grad()
@@ -124,30 +81,12 @@ def string_logprobs(learner: ActorCritic, role: Literal["policy", "reference"]) 
     with learner.roles.acting(role) as model:
         states = response_states(model, learner.codec, [prompt] * len(STRINGS), [list(s) for s in STRINGS]).states
         logits = model.get_output_embeddings()(states).double() / learner.temperature
-    return torch.log_softmax(logits, -1).gather(2, torch.tensor(STRINGS)[..., None]).squeeze(-1).sum(1)
+    return of_strings(logits)
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a policy reaches, and what could be reached."""
-
-    objective: float  # J
-    optimum: float  # J*
-    reward: float
-    kl: float
-    mass: float  # probability of all strings together: 1 if nothing else can be written
-
-    @property
-    def gap(self) -> float:
-        return self.optimum - self.objective
-
-
-def measure(learner: ActorCritic, beta: float = BETA) -> Found:
-    """Sum over every string."""
-    logp, reference = string_logprobs(learner, "policy"), string_logprobs(learner, "reference")
-    reward, kl = float(logp.exp() @ TABLE), float(logp.exp() @ (logp - reference))
-    optimum = beta * float(torch.logsumexp(reference + TABLE / beta, 0))
-    return Found(reward - beta * kl, optimum, reward, kl, float(logp.exp().sum()))
+def measure(learner: ActorCritic, table: Table = "pairs") -> Found:
+    """What the learner's policy reaches, exactly."""
+    return exact(string_logprobs(learner, "policy"), string_logprobs(learner, "reference"), table)
 
 
 def method_of(*overrides: str) -> PPO:
@@ -158,11 +97,11 @@ def method_of(*overrides: str) -> PPO:
     return PPO.model_validate(read_group("method", "ppo", *(f"method.{word}" for word in [*own, *overrides])))
 
 
-def learner_of(family: Family, adapter: str, method: PPO, seed: int = 0) -> ActorCritic:
+def learner_of(family: Family, adapter: str, method: PPO, seed: int = 0, table: Table = "pairs") -> ActorCritic:
     """Policy, reference and critic as the PPO stage makes them, of one base."""
     shared = method.critic.kind == "shared"
     run = SimpleNamespace(adapter=ADAPTERS[adapter], model=codec(family).spec, seed=seed)
-    stage: Any = SimpleNamespace(run=run, load=lambda _: base_model(family), judge=None)
+    stage: Any = SimpleNamespace(run=run, load=lambda _: bridged_model(family, table), judge=None)
     roles, _ = load_roles(stage, shared=shared)
     return ActorCritic(
         roles,
@@ -174,7 +113,9 @@ def learner_of(family: Family, adapter: str, method: PPO, seed: int = 0) -> Acto
     ).eval()
 
 
-def trainer_of(learner: ActorCritic, method: PPO, folder: Path, *, seed: int = 0, **arguments: Any) -> PPOTrainer:
+def trainer_of(
+    learner: ActorCritic, method: PPO, folder: Path, *, table: Table = "pairs", seed: int = 0, **arguments: Any
+) -> PPOTrainer:
     """The real trainer on the real rollouts, every prompt of a step being the same."""
     settings: dict[str, Any] = {
         "output_dir": str(folder),
@@ -188,6 +129,6 @@ def trainer_of(learner: ActorCritic, method: PPO, folder: Path, *, seed: int = 0
         "adam_epsilon": 1e-5,
         "remove_unused_columns": False,
     }
-    reward = Combined({"table": (1.0, score)})
+    reward = Combined({"table": (1.0, scorer(table))})
     rollouts = Rollouts(learner, learner.codec, [ROW], reward, None, method, seed=seed, share=Share(0, 1))
     return PPOTrainer(learner, TrainingArguments(**settings | arguments), rollouts, [ROW], method, lambda *_: None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from rlhf import ranks
 from rlhf.data.rows import Row
-from rlhf.errors import RunFailure
+from rlhf.errors import RunFailure, UserError
 from rlhf.ppo.rewards.base import Scorer, place
 
 
@@ -21,12 +22,20 @@ class Combined:
         return self.total(self.each(rows, answers))
 
     def each(self, rows: Sequence[Row], answers: Sequence[str]) -> dict[str, list[float]]:
-        """Return every source's own scores of the answers, not weighted; raises `RunFailure` as the sum does."""
+        """Return every source's own scores of the answers, not weighted; raises `RunFailure` as the sum does.
+
+        Of several processes each scores answers of its own, all at the same moments: what fails in one ends all.
+        """
         assert len(rows) == len(answers)
-        found = {}
-        for name, (_, scorer) in self.sources.items():
-            found[name] = scorer(rows, answers)
-            _refuse_unusable(name, found[name], answers)
+        found: dict[str, list[float]] = {}
+        wrong: UserError | RunFailure | None = None
+        try:
+            for name, (_, scorer) in self.sources.items():
+                found[name] = scorer(rows, answers)
+                _refuse_unusable(name, found[name], answers)
+        except (UserError, RunFailure) as error:
+            wrong = error
+        ranks.fail_together(wrong)
         return found
 
     def total(self, each: Mapping[str, Sequence[float]]) -> list[float]:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from rlhf import ranks
 from rlhf.data.rows import Row
 from rlhf.errors import UserError, one_line
 from rlhf.ppo.rewards.base import Scorer
@@ -18,7 +17,7 @@ def function_scorer(name: str, spec: FunctionReward) -> Scorer:
     """Return the scorer that calls `spec.name`; raises `UserError` where it is no function of prompts and answers."""
     function = find_function(name, spec)
 
-    def own(rows: Sequence[Row], answers: Sequence[str]) -> list[float]:
+    def score(rows: Sequence[Row], answers: Sequence[str]) -> list[float]:
         prompts = [[dict(message) for message in row.prompt] for row in rows]
         try:
             values = function(prompts, list(answers))
@@ -26,16 +25,6 @@ def function_scorer(name: str, spec: FunctionReward) -> Scorer:
             problem = f"{spec.name} failed ({one_line(error)})"
             raise UserError(place(name), problem, "Mend the function") from error
         return _numbers(name, spec.name, values, len(answers))
-
-    def score(rows: Sequence[Row], answers: Sequence[str]) -> list[float]:
-        scores: list[float] = []
-        wrong = None
-        try:
-            scores = own(rows, answers)
-        except UserError as error:
-            wrong = error
-        ranks.fail_together(wrong)  # each process scores answers of its own, and all at the same moments
-        return scores
 
     return score
 

@@ -1,0 +1,101 @@
+"""How near PPO comes to the best policy there is, ours beside TRL 1.12's, on a language model that can be summed over.
+
+    python scripts/bench_ppo_optimum.py                     # about 15 minutes on 2 cores
+    python scripts/bench_ppo_optimum.py --seeds 1 --rates 1e-3
+
+Six letters, four steps: 1296 strings, each with a reward drawn for it. Both sides train the same GPT-2 on as many
+samples at the same KL coefficient (0.5), so the best possible J* = 0.5 log Z is the same number, and the gap J* - J is
+exact. Ours has the settings of tests/ppo/test_enumerable.py; TRL gets its defaults with lambda 1, at several learning
+rates of which the best counts. TRL's environment is that of scripts/bench_ppo.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from bench_ppo import cache_folder, machine, make_environment, pins
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # for the tests' model
+
+console = Console()
+
+
+def main() -> None:
+    """Train both sides, print the gaps."""
+    asked = arguments()
+    ours: list[dict[str, float]] = []
+    trl: dict[tuple[int, float], list[dict[str, float]]] = {}
+    environment = make_environment(asked.venv, pins())
+    for seed in range(asked.seeds):
+        with console.status(f"ours, seed {seed}"):
+            ours.append(run_ours(seed))
+        for epochs in asked.epochs:
+            for rate in asked.rates:
+                with console.status(f"TRL, {epochs} epochs, learning rate {rate:g}, seed {seed}"):
+                    trl.setdefault((epochs, rate), []).append(run_trl(environment, seed, epochs, rate))
+    table = Table("", "J* - J: mean", "largest", "KL", title=f"start: {ours[0]['start']:.3f}; {asked.seeds} seeds")
+    for name, found in {
+        "ours": ours,
+        **{f"TRL, {e} epochs, rate {r:g}": found for (e, r), found in trl.items()},
+    }.items():
+        gaps = [one["end"] for one in found]
+        table.add_row(name, f"{fmean(gaps):.4f}", f"{max(gaps):.4f}", f"{fmean(one['kl'] for one in found):.2f}")
+    console.print(table)
+    best = min(fmean(one["end"] for one in found) for found in trl.values())
+    console.print(f"ours / TRL's best: {fmean(one['end'] for one in ours) / best:.2f}")
+    if asked.output:
+        report: dict[str, Any] = {"machine": machine(), "pins": pins(), "ours": ours}
+        report["trl"] = [{"epochs": e, "learning_rate": r, "runs": found} for (e, r), found in trl.items()]
+        asked.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--venv", type=Path, default=cache_folder(), help="environment for TRL")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, nargs="+", default=[2, 4], help="of TRL; ours are 2")
+    parser.add_argument("--rates", type=float, nargs="+", default=[3e-4, 1e-3], help="of TRL; ours is 1e-3")
+    parser.add_argument("--output", type=Path, help="JSON file, for example benchmarks/results/ppo_optimum.json")
+    return parser.parse_args()
+
+
+def run_ours(seed: int) -> dict[str, float]:
+    """Train with this repository's trainer in this process."""
+    from tests.ppo.enumerable import learner_of, measure
+    from tests.ppo.test_enumerable import reached, settings
+
+    start = measure(learner_of("causal", "full", settings("strings"), seed, "strings"), "strings")
+    with tempfile.TemporaryDirectory() as folder:
+        found = reached("causal", "full", "strings", seed, Path(folder))
+    return {"start": start.gap, "end": found.gap, "kl": found.kl}
+
+
+def run_trl(python: Path, seed: int, epochs: int, rate: float) -> dict[str, float]:
+    """Train with TRL's trainer in its environment, on as many samples."""
+    from tests.ppo.enumerable_model import ASK
+    from tests.ppo.test_enumerable import SAMPLES
+
+    steps, prompts = SAMPLES["strings"]
+    task = {"seed": seed, "prompt": [ASK], "steps": steps, "batch": prompts, "epochs": epochs, "learning_rate": rate}
+    command = [str(python), "-W", "ignore", str(ROOT / "scripts" / "bench_ppo_optimum_trl.py"), json.dumps(task)]
+    quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TRL_EXPERIMENTAL_SILENCE": "1"}
+    done = subprocess.run(command, env=os.environ | quiet, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+if __name__ == "__main__":
+    main()
