@@ -50,4 +50,4 @@ def k3(logp: Tensor, other_logp: Tensor) -> Tensor:
     A monitor only: neither in the reward nor as a loss does it have p proportional to q exp(r / beta) as optimum.
     """
     ratio = other_logp - logp
-    return ratio.exp() - 1 - ratio
+    return (ratio.expm1() - ratio).clamp(min=0)  # rounding alone makes it negative

@@ -41,6 +41,13 @@ def notes_before(method: MethodSpec) -> list[str]:
     if not isinstance(method, PPO) or method.kl.target is None:
         return []
     responses = method.trainer["max_steps"] * method.prompts_per_step
+    if method.kl.ramp > responses:
+        return [
+            f"method.kl.ramp={method.kl.ramp:g} is longer than the run, which samples {responses} responses "
+            "(method.trainer.max_steps x method.prompts_per_step): the KL is steered to "
+            f"{method.kl.target * responses / method.kl.ramp:.2g} at its end, not to method.kl.target="
+            f"{method.kl.target:g}. Lower the ramp or raise the steps"
+        ]
     if method.kl.horizon <= responses:
         return []
     return [

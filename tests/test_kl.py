@@ -231,3 +231,15 @@ def test_expected_k1_and_k3_of_sampled_tokens_are_the_exact_kl(world: World, tem
         assert exact > 0.05
         for kind in (k1, k3):
             assert (weights * kind(p, q).sum(dim=1)).sum().item() == pytest.approx(exact, abs=1e-5)
+
+
+@pytest.mark.parametrize("spread", [0.0, 5e-8, 5e-7, 5e-6, 1e-3])
+def test_k3_of_nearly_equal_log_probs_is_not_negative_by_rounding(spread: float) -> None:
+    """In float32, where exp(x) - 1 - x of a small x is only rounding; half of x squared is its truth."""
+    generator = torch.Generator().manual_seed(0)
+    logp = -0.05 * torch.rand(4096, generator=generator)
+    other = logp + spread * torch.randn(4096, generator=generator)
+    found = k3(logp, other)
+    assert (found >= 0).all()
+    truth = 0.5 * (other - logp).double().square()
+    assert float(found.double().mean()) == pytest.approx(float(truth.mean()), rel=0.02, abs=1e-9)

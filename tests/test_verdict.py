@@ -98,9 +98,18 @@ def test_a_kl_that_ends_far_from_its_target_names_the_knob(kl: float, words: str
 
 def test_a_horizon_longer_than_the_run_is_told_before_it() -> None:
     """8 prompts in 20 steps are 160 responses."""
-    run = ("method=ppo", "method.prompts_per_step=8", "method.trainer.max_steps=20")
+    run = ("method=ppo", "method.prompts_per_step=8", "method.trainer.max_steps=20", "method.kl.ramp=0")
     [note] = notes_before(run_of(*run, "method.kl.horizon=161").method)
     assert "method.kl.horizon=161 is longer than the run, which samples 160 responses" in note
     for words in ("method.kl.horizon=160", "method.kl.target=null"):
         assert notes_before(run_of(*run, words).method) == []
     assert notes_before(run_of("method=ppo").method) == notes_before(run_of("method=dpo").method) == []
+
+
+def test_a_ramp_longer_than_the_run_is_told_before_it() -> None:
+    """160 responses of a ramp of 320: the target ends at half its value."""
+    run = ("method=ppo", "method.prompts_per_step=8", "method.trainer.max_steps=20", "method.kl.target=3")
+    [note] = notes_before(run_of(*run, "method.kl.ramp=320", "method.kl.horizon=900").method)
+    assert "method.kl.ramp=320 is longer than the run, which samples 160 responses" in note
+    assert "steered to 1.5 at its end, not to method.kl.target=3" in note
+    assert notes_before(run_of(*run, "method.kl.ramp=160", "method.kl.horizon=160").method) == []

@@ -19,11 +19,14 @@ GAP_EXACT, GAP_ROUNDED = 1e-2, 0.2
 K3_EXACT, K3_ROUNDED = 1e-3, 1e-2  # nats per token then: log-ratios of 0.045 and 0.14, far above rounding
 
 
-def check_start(experience: Experience, reduce: Callable[[Tensor], Tensor]) -> None:
-    """Raise `RunFailure` unless KL(policy || reference) is 0 before the first step."""
+def check_start(experience: Experience, gather: Callable[[Tensor], Tensor]) -> None:
+    """Raise `RunFailure` unless KL(policy || reference) is 0 before the first step.
+
+    `gather` joins tensors (n,) of all processes: all of them stop, or none.
+    """
     per_response = torch.where(experience.mask, k1(experience.logp_old, experience.logp_reference), 0.0).sum(dim=1)
-    found = float(reduce(per_response.abs().max()))  # of several processes all stop, or none
-    if found > KL_AT_START:
+    found = float(gather(per_response.abs().max()[None]).max())
+    if not found <= KL_AT_START:
         raise RunFailure(
             "ppo step 0",
             f"KL between the policy and its reference is {found:.2g} nats before any training, it should be 0",
@@ -31,15 +34,18 @@ def check_start(experience: Experience, reduce: Callable[[Tensor], Tensor]) -> N
         )
 
 
-def check_generation(experience: Experience, reduce: Callable[[Tensor], Tensor], *, exact: bool, step: int) -> None:
+def check_generation(experience: Experience, gather: Callable[[Tensor], Tensor], *, exact: bool, step: int) -> None:
     """Raise `RunFailure` unless tokens have the log-probs in training that they were drawn with.
 
     `exact`: float32 weights, where every token is held to it. A cache and another batch round bf16 and quantized
     weights differently, so that only the mean over tokens tells.
     """
     gap = (experience.logp_generated - experience.logp_old).abs()[experience.mask].double()
-    largest, total, tokens = reduce(torch.stack([gap.max(), gap.sum(), gap.new_tensor(len(gap))])).tolist()
-    found, bound, what = (largest, GAP_EXACT, "at most") if exact else (total / tokens, GAP_ROUNDED, "on average")
+    each = gather(torch.stack([gap.max(), gap.sum(), gap.new_tensor(len(gap))])).reshape(-1, 3)
+    _, total, tokens = each.sum(dim=0).tolist()
+    found, bound, what = (
+        (float(each[:, 0].max()), GAP_EXACT, "at most") if exact else (total / tokens, GAP_ROUNDED, "on average")
+    )
     if not found <= bound:
         raise RunFailure(
             f"ppo step {step}",
@@ -57,7 +63,7 @@ def check_first_pass(newest: Mapping[str, float], exact: bool, step: int) -> Non
     """
     ratio, k3 = newest[names.POLICY_RATIO.name], newest[names.KL_OLD_TO_NEW.name]
     bound, k3_bound = (RATIO_EXACT, K3_EXACT) if exact else (RATIO_ROUNDED, K3_ROUNDED)
-    if abs(ratio - 1) > bound or k3 > k3_bound:
+    if not (abs(ratio - 1) <= bound and k3 <= k3_bound):
         raise RunFailure(
             f"ppo step {step}",
             f"the ratio of new to old probabilities is {ratio:.4f} on average before the update, it should be 1 on "

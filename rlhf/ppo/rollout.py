@@ -72,11 +72,10 @@ class Rollouts:
 
     def prompts_of(self, step: int) -> list[Row]:
         """The prompts of a step over all processes: pass after pass over the rows, each in an order of its own."""
-        size, rows = self.method.prompts_per_step, []
-        for place in range(step * size, (step + 1) * size):
-            turn, index = divmod(place, len(self.rows))
-            rows.append(self.rows[_order(len(self.rows), self.seed, turn)[index]])
-        return rows
+        size, count = self.method.prompts_per_step, len(self.rows)
+        places = [divmod(place, count) for place in range(step * size, (step + 1) * size)]
+        orders = {turn: _order(count, self.seed, turn) for turn, _ in places}
+        return [self.rows[orders[turn][index]] for turn, index in places]
 
     @torch.no_grad()
     def collect(

@@ -93,9 +93,9 @@ class PPOTrainer(Trainer):
         experience: Experience = inputs["experience"]
         self.healed = False
         began = time.perf_counter()
-        check_generation(experience, self.reduce, exact=self.exact, step=self.state.global_step)
+        check_generation(experience, self.accelerator.gather, exact=self.exact, step=self.state.global_step)
         if self.state.global_step == 0:
-            check_start(experience, self.reduce)
+            check_start(experience, self.accelerator.gather)
         given = self.credit(experience)
         model.train(self.args.gradient_checkpointing)  # transformers recomputes in training mode alone; dropout is 0
         updated = self.improve(model, experience, given)
