@@ -116,6 +116,13 @@ KL_OLD_TO_NEW = Metric(
 KL_COEFFICIENT = Metric(
     "kl/coefficient", "what the KL to the reference costs, as the step used it", "reward per nat", "exact", None
 )
+KL_TARGET = Metric(
+    "kl/target",
+    "what kl/coefficient is steered to: method.kl.target, lower on the ramp and after rollbacks; where there is one",
+    "nats per response",
+    "exact",
+    None,
+)
 
 POLICY_ENTROPY = Metric(
     "policy/entropy",
@@ -163,6 +170,9 @@ VALUE_EXPLAINED_VARIANCE = Metric(
     "share of variance",
     "1 - variance(return - value) / variance(return) over the step's response tokens, values before the update",
     "higher",
+)
+VALUE_LEARNING_RATE = Metric(
+    "value/learning_rate", "the critic's; the policy's is `learning_rate`", "step size", "exact", None
 )
 
 ADVANTAGE_MEAN = Metric("advantage/mean", "how much better than foreseen", "reward", "mean " + _ADVANTAGES, None)
@@ -219,9 +229,9 @@ def reward_source(name: str) -> str:
 PPO_METRICS: tuple[Metric, ...] = (
     REWARD_SCORE, REWARD_SCORE_STD, REWARD_P05, REWARD_P50, REWARD_P95, REWARD_SOURCE, REWARD_GOLD, REWARD_GOLD_STD,
     REWARD_NON_SCORE, REWARD_TOTAL, REWARD_LENGTH_CORRELATION,
-    KL_K1, KL_K3, KL_K1_PER_TOKEN, KL_K3_PER_TOKEN, KL_SQRT, KL_OLD_TO_NEW, KL_COEFFICIENT,
+    KL_K1, KL_K3, KL_K1_PER_TOKEN, KL_K3_PER_TOKEN, KL_SQRT, KL_OLD_TO_NEW, KL_COEFFICIENT, KL_TARGET,
     POLICY_ENTROPY, POLICY_GENERATION_GAP, POLICY_LOSS, POLICY_RATIO, POLICY_LOG_RATIO_SIZE, POLICY_CLIP_FRACTION,
-    VALUE_LOSS, VALUE_CLIP_FRACTION, VALUE_EXPLAINED_VARIANCE, ADVANTAGE_MEAN, ADVANTAGE_STD,
+    VALUE_LOSS, VALUE_CLIP_FRACTION, VALUE_EXPLAINED_VARIANCE, VALUE_LEARNING_RATE, ADVANTAGE_MEAN, ADVANTAGE_STD,
     RESPONSE_TOKENS, RESPONSE_EOS_SHARE, RESPONSE_DISTINCT_2, RESPONSE_REPETITION, RESPONSE_IDENTICAL_SHARE,
     UPDATE_PASSES, SECONDS_GENERATE, SECONDS_SCORE, SECONDS_UPDATE, SPEED_TOKENS_PER_SECOND,
 )  # fmt: skip

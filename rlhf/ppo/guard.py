@@ -78,7 +78,7 @@ class CollapseGuard(nn.Module):
     recent: Tensor  # (window, watched) float64: the newest steps, the newest last
     known: Tensor  # () int64: rows of `first` that are there
     seen: Tensor  # () int64: steps since the start or the last rollback
-    healthy: Tensor  # () bool: the newest step showed no symptom
+    healthy: Tensor  # () bool: the newest step was judged by every sign and showed none
 
     def __init__(self, spec: GuardSpec) -> None:
         super().__init__()
@@ -88,25 +88,26 @@ class CollapseGuard(nn.Module):
         self.register_buffer("recent", nothing.clone())
         self.register_buffer("known", torch.tensor(0))
         self.register_buffer("seen", torch.tensor(0))
-        self.register_buffer("healthy", torch.tensor(True))
+        self.register_buffer("healthy", torch.tensor(False))
 
     def check(self, metrics: Mapping[str, float]) -> list[Symptom]:
         """Take in one step's metrics (see `ppo_metrics`) and return its symptoms: none if healthy."""
         step = self._remember(metrics)
         found = [*self._not_finite(metrics), *self._sudden_falls()]
-        if step >= self.spec.window:
+        judgeable = step >= self.spec.window
+        if judgeable:
             start, level = _named(self.first.nanmean(dim=0)), _named(self.recent.nanmean(dim=0))
             told = {symptom.name for symptom in found}
             judged = [*self._distance(level), *self._answers(start, level), *self._update(level, step)]
             found += [symptom for symptom in judged if symptom.name not in told]
-        self.healthy.fill_(not found)
+        self.healthy.fill_(judgeable and not found)
         return found
 
     def forget(self) -> None:
         """Forget the newest steps after a rollback; what is normal stays known, if that many steps were seen."""
         self.recent.fill_(math.nan)
         self.seen.zero_()
-        self.healthy.fill_(True)
+        self.healthy.fill_(False)  # until a window is full again, nobody can know
         if int(self.known) < self.spec.window:
             self.first.fill_(math.nan)
             self.known.zero_()

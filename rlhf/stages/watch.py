@@ -27,6 +27,7 @@ from rlhf.stages.training import WHOLE
 
 WEIGHTS = "model.safetensors"
 BINS = 20  # of the histograms of rewards
+MOST_ROLLBACKS = 5  # a run that still collapses after them is not healed by another
 
 
 class Watch:
@@ -42,8 +43,12 @@ class Watch:
         self.told: set[str] = set()
 
     def __call__(self, trainer: PPOTrainer, metrics: dict[str, float], experience: Experience) -> None:
-        """Count, show and judge one step; adds speed to `metrics`. A collapse may end the run as `RunFailure`."""
+        """Count, show and judge one step; adds speed and settings to `metrics`.
+
+        A collapse may end the run as `RunFailure`.
+        """
         self._count(metrics, experience)
+        self._add_settings(trainer, metrics)
         step = trainer.state.global_step + 1
         if step == 1 or step % self.method.samples.every == 0:
             self._show_samples(trainer, step)
@@ -69,6 +74,13 @@ class Watch:
         spent = sum(value for name, value in metrics.items() if name.startswith("seconds/"))
         tokens = metrics[names.RESPONSE_TOKENS.name] * self.method.prompts_per_step
         metrics[names.SPEED_TOKENS_PER_SECOND.name] = tokens / spent
+
+    def _add_settings(self, trainer: PPOTrainer, metrics: dict[str, float]) -> None:
+        """What changes from step to step besides the coefficient."""
+        assert trainer.optimizer is not None
+        metrics[names.VALUE_LEARNING_RATE.name] = float(trainer.optimizer.param_groups[1]["lr"])
+        if (aim := self.learner.control.aim) is not None:
+            metrics[names.KL_TARGET.name] = aim
 
     def _show_samples(self, trainer: PPOTrainer, step: int) -> None:
         rows = distinct_prompts(self.context.corpus.validation, self.context.run.evaluation)
@@ -100,16 +112,18 @@ class Watch:
                 f"  [yellow]ppo step {step}[/] {symptom.message}", highlight=False, soft_wrap=True
             )
             self.context.tracked.tags({f"collapse.{symptom.name}": f"step {step}: {symptom.message}"})
-        action = self.method.guard.on_collapse
+        action, message = self.method.guard.on_collapse, symptoms[0].message
+        if action == "rollback" and self.learner.progress.rollbacks >= MOST_ROLLBACKS:
+            action, message = "stop", f"{message}, and {MOST_ROLLBACKS} rollbacks have not healed it"
         if action == "stop":
             folder, kept = Path(str(trainer.args.output_dir)), "Change what it names and run again"
             kept += f"; checkpoints stay in {folder}" if any(folder.glob("checkpoint-*")) else ""
-            raise RunFailure(f"ppo step {step}", symptoms[0].message.rstrip("."), kept, resumable=True)
+            raise RunFailure(f"ppo step {step}", message, kept, resumable=True)
         if action == "rollback":
             self._roll_back(trainer, step)
 
     def _roll_back(self, trainer: PPOTrainer, step: int) -> None:
-        """Take back the newest healthy checkpoint's weights (or the start's) under a higher KL coefficient."""
+        """Take back the newest healthy checkpoint's weights (or the start's) under tighter KL control."""
         control, guard, progress = self.learner.control, self.learner.guard, self.learner.progress
         folder = newest_healthy(Path(str(trainer.args.output_dir)))
         restored = self.start if folder is None else load_file(folder / WEIGHTS)
@@ -118,17 +132,16 @@ class Watch:
                 weight.copy_(restored[name])
         assert trainer.optimizer is not None
         trainer.optimizer.state.clear()  # Adam's moments are those of the steps that are taken back
-        control.multiply(self.method.guard.rollback_factor)
+        control.tighten(self.method.guard.rollback_factor, float(restored.get("control.seen", 0.0)))
         guard.forget()
         trainer.healed = True
         progress.rollbacks += 1
         place = "the start" if folder is None else folder.name.replace("checkpoint-", "step ")
+        now = f"KL coefficient now {control.value:.3g}"
+        now += f", its target {float(control.target):.3g} nats" if control.target is not None else ""
         self.told.clear()
-        self.context.console.print(
-            f"  [yellow]ppo step {step}[/] rolled back to {place}, KL coefficient now {control.value:.3g}",
-            highlight=False,
-        )
-        self.context.tracked.tags({f"rollback.{step}": f"to {place}, KL coefficient {control.value:.3g}"})
+        self.context.console.print(f"  [yellow]ppo step {step}[/] rolled back to {place}, {now}", highlight=False)
+        self.context.tracked.tags({f"rollback.{step}": f"to {place}, {now}"})
 
     def _weights(self) -> dict[str, torch.Tensor]:
         return {name: weight.detach().clone() for name, weight in self.learner.trained()}

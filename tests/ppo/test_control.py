@@ -97,18 +97,31 @@ def test_it_finds_the_coefficient_whose_kl_is_the_target() -> None:
     assert adaptive.value == pytest.approx(1 / 6, rel=1e-3)
 
 
-def test_a_rollback_multiplies_it() -> None:
+def test_a_rollback_doubles_a_fixed_coefficient() -> None:
     fixed = control(target=None)
-    fixed.multiply(2.0)
-    assert fixed.value == pytest.approx(0.2)
+    fixed.tighten(2.0, 0.0)
+    assert fixed.value == pytest.approx(0.2) and fixed.aim is None
+
+
+def test_a_rollback_halves_the_target_and_goes_back_on_the_ramp() -> None:
+    """128 responses in, the target of 6 stood at 3; back at 64 of 256 it stands at 6 / 2 / 4 and is at 3 in the end."""
+    adaptive = control(ramp=256.0)
+    for kl in (1.5, 3.0):
+        adaptive.update(kl, 64)
+    assert adaptive.aim == 3.0
+    adaptive.tighten(2.0, 64.0)
+    assert (adaptive.value, adaptive.aim) == (pytest.approx(0.2), 0.75)
+    for kl in (1.5, 2.25, 3.0, 3.0):  # KLs on the new ramp: nothing drives the coefficient back down
+        adaptive.update(kl, 64)
+        assert adaptive.value == pytest.approx(0.2, rel=1e-12)
 
 
 def test_it_travels_with_the_checkpoint_to_the_last_bit() -> None:
     learner = nn.ModuleDict({"control": control(ramp=256.0)})
-    resumed = nn.ModuleDict({"control": control(coefficient=9.0, ramp=256.0)})
+    resumed = nn.ModuleDict({"control": control(coefficient=9.0, target=1.0, ramp=256.0)})
     learner["control"].update(6.5, 61)
     resumed.load_state_dict(learner.state_dict())
-    assert list(learner.state_dict()) == ["control.coefficient", "control.seen"]
+    assert list(learner.state_dict()) == ["control.coefficient", "control.target", "control.seen"]
     for module in (learner["control"], resumed["control"]):
         module.update(3.7, 64)
     assert learner["control"].value == resumed["control"].value

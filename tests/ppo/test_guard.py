@@ -239,6 +239,15 @@ def test_a_resumed_guard_gives_the_same_verdicts(cut: int, symptom: str) -> None
         assert torch.equal(after.state_dict()[name].nan_to_num(-1), value.nan_to_num(-1)), name
 
 
+def test_nothing_is_called_healthy_before_every_sign_was_judged() -> None:
+    guard = CollapseGuard(SPEC)
+    known = [bool(guard.healthy)]
+    for row in healthy(8):
+        guard.check(row)
+        known.append(bool(guard.healthy))
+    assert known == [False] * SPEC.window + [True] * 4
+
+
 def test_after_a_rollback_it_needs_a_window_again_and_knows_what_is_normal() -> None:
     guard = CollapseGuard(SPEC)
     run = sick(names.RESPONSE_TOKENS.name, lambda k: 200.0)
@@ -247,8 +256,11 @@ def test_after_a_rollback_it_needs_a_window_again_and_knows_what_is_normal() -> 
     judged(run[: told + 1], again)
     assert not bool(again.healthy)
     again.forget()
-    assert bool(again.healthy)
-    assert first_told(judged(healthy(20), again)) == {}
+    known: list[bool] = []
+    for row in healthy(20):
+        assert again.check(row) == []
+        known.append(bool(again.healthy))
+    assert known == [False] * (SPEC.window - 1) + [True] * (21 - SPEC.window)
     again.forget()
     longer = [HEALTH | {names.RESPONSE_TOKENS.name: 200.0} for _ in range(8)]
     assert first_told(judged(longer, again)) == {"length": SPEC.window - 1}
