@@ -22,6 +22,7 @@ class UserError(ValueError):
     """
 
     exit_code = 2
+    shared = False  # whether every process of the job raises it at the same moment: then the first one tells it for all
 
     def __init__(self, place: str, problem: str, remedy: str) -> None:
         self.place, self.problem, self.remedy = place, problem, remedy
@@ -36,6 +37,7 @@ class RunFailure(RuntimeError):
     """A run that cannot go on (NaN, no gradient, full disk): one line, the run is marked FAILED, exit code 1."""
 
     exit_code = 1
+    shared = False  # as a `UserError`'s
 
     def __init__(self, place: str, problem: str, remedy: str, *, resumable: bool = False) -> None:
         self.place, self.problem, self.remedy, self.resumable = place, problem, remedy, resumable

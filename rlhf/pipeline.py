@@ -21,7 +21,7 @@ from rlhf.data import load_corpus
 from rlhf.data.rows import Corpus
 from rlhf.disk import folder_bytes, locked, refusing_full_disk
 from rlhf.door import check_start
-from rlhf.errors import RunFailure, UserError
+from rlhf.errors import RunFailure
 from rlhf.evaluation.cost import CostMeter, pipeline_costs, priced
 from rlhf.fingerprint import base_identity, digest, digest_files, file_sizes, stage_fingerprint
 from rlhf.models.codec import Codec
@@ -220,7 +220,7 @@ class Job:
                 with meter:
                     result = as_json(STAGES[method.name](context))
             except Exception as error:
-                hopeless = isinstance(error, UserError | RunFailure) and not getattr(error, "resumable", False)
+                hopeless = isinstance(error, RunFailure) and not error.resumable  # it would only happen again
                 if hopeless or not any(work.glob("checkpoints/checkpoint-*")):
                     shutil.rmtree(work, ignore_errors=True)  # there is nothing to go on from
                 raise

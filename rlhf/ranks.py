@@ -6,8 +6,13 @@ With one process everything here is a no-op.
 from __future__ import annotations
 
 import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
+
+from rlhf.errors import RunFailure, UserError
 
 Value = TypeVar("Value")
 # The others wait while the first one waits for another job that trains the same stage, and while it measures. One that
@@ -44,21 +49,30 @@ def together() -> None:
         wait_for_everyone()
 
 
-def fail_together(error: Exception | None) -> None:
-    """Raise in every process what went wrong in one of them; every process has to call it, with None if all is well.
+@contextmanager
+def failing_together() -> Iterator[None]:
+    """Raise in every process the `UserError` or `RunFailure` that the block raises in one; all have to enter it.
 
     Without it the others would wait for the one that failed, until the launcher kills them in the middle of recording.
-    The error gets `shared = True`: the first process tells it, for all.
+    One that fails raises its own error, the others that of the first which did, with its traceback as a note.
     """
+    wrong: UserError | RunFailure | None = None
+    try:
+        yield
+    except (UserError, RunFailure) as error:
+        wrong = error
     if world() > 1:
         _connect()
         from accelerate.utils import gather_object
 
-        error = next((found for found in gather_object([error]) if found is not None), None)
-        if error is not None:
-            error.shared = True
-    if error is not None:
-        raise error
+        trace = "".join(traceback.format_exception(wrong)) if wrong else ""
+        for rank, (found, where) in enumerate(gather_object([(wrong, trace)])):
+            if wrong is None and found is not None:
+                wrong = found
+                wrong.add_note(f"In process {rank}:\n{where}")
+    if wrong is not None:
+        wrong.shared = True
+        raise wrong
 
 
 def _connect() -> None:

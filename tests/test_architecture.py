@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "model_spec": {"spec"},
     "config": {"spec", "ppo_spec", "model_spec"},
     "disk": {"errors"},
-    "ranks": set(),
+    "ranks": {"errors"},
     "trainer_fields": {"errors", "suggest"},
     "ppo_clashes": BASICS,
     "build": BASICS | {"ppo_clashes", "trainer_fields"},

@@ -52,6 +52,7 @@ def check_generation(experience: Experience, gather: Callable[[Tensor], Tensor],
             f"log-probs of sampled tokens differ by {found:.2g} nats {what} between generation and training, it "
             f"should be less than {bound:g}",
             "Report it with your configuration: positions, padding, temperature or generation settings disagree",
+            resumable=True,
         )
 
 
@@ -69,4 +70,5 @@ def check_first_pass(newest: Mapping[str, float], exact: bool, step: int) -> Non
             f"the ratio of new to old probabilities is {ratio:.4f} on average before the update, it should be 1 on "
             f"every token (k3 between the two is {k3:.2g} nats per token, it should be 0)",
             "Report it with your configuration: sampling and training see different tokens, masks or positions",
+            resumable=True,
         )

@@ -74,17 +74,30 @@ def test_a_function_of_the_users_is_found_where_the_command_runs(module: str) ->
         ("MODULE:shrot", "own.name", "Did you mean `short`?"),
         ("MODULE:number", "own.name", "is int, not a function"),
         ("MODULE:one", "own.name", "(prompts, answers)"),
-        ("MODULE:short", "own", "returned 1 value for 6 answers"),
-        ("MODULE:nothing", "own", "returned NoneType"),
-        ("MODULE:texts", "own", "returned text"),
-        ("MODULE:listed", "own", "returned text"),
-        ("MODULE:nan", "own", "returned nan"),
-        ("MODULE:broken", "own", "failed (ZeroDivisionError: division by zero)"),
     ],
 )
-def test_functions_that_give_no_scores_are_refused(name: str, place: str, words: str, module: str) -> None:
+def test_names_of_no_usable_function_are_refused(name: str, place: str, words: str, module: str) -> None:
     error = refusal(spec("function", name=name.replace("MODULE", module)))
     assert error.place == f"method.rewards.{place}" and words in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("short", "returned 1 value for 6 answers"),
+        ("nothing", "returned NoneType"),
+        ("texts", "returned text"),
+        ("listed", "returned text"),
+        ("nan", "returned nan"),
+        ("broken", "failed (ZeroDivisionError: division by zero)"),
+    ],
+)
+def test_a_function_that_gives_no_scores_ends_the_run_which_can_go_on(name: str, words: str, module: str) -> None:
+    with pytest.raises(RunFailure) as caught:
+        build_scorer("own", spec("function", name=f"{module}:{name}"), PARTS)(ROWS, ANSWERS)
+    assert caught.value.place == "method.rewards.own" and words in str(caught.value)
+    assert caught.value.resumable and "from the last whole checkpoint" in caught.value.remedy
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["length_penalty", "rlhf.ppo.builtin:", ":f", "a b:f", "a:f()", "a:b:c"])
@@ -122,7 +135,24 @@ def test_a_weight_of_zero_only_watches() -> None:
 def test_scores_that_are_no_numbers_stop_the_run(scores: list[float], words: str) -> None:
     with pytest.raises(RunFailure, match=words) as caught:
         Combined({"fine": (1.0, lambda r, a: [0.0, 0.0]), "own": (0.0, lambda r, a: scores)})(ROWS[:2], ANSWERS[:2])
-    assert caught.value.place == "method.rewards.own"
+    assert caught.value.place == "method.rewards.own" and caught.value.resumable
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("CUDA error:\nan illegal access"), "RuntimeError: CUDA error: an illegal access. Run the same"),
+        (torch.OutOfMemoryError("out of memory. Tried 2 GiB\nmore"), "Tried 2 GiB. Lower evaluation.batch_size"),
+    ],
+)
+def test_whatever_a_source_raises_becomes_one_line_with_its_cause(error: Exception, words: str) -> None:
+    def judge(rows: object, answers: object) -> list[float]:
+        raise error
+
+    with pytest.raises(RunFailure) as caught:
+        Combined({"own": (1.0, judge)})(ROWS, ANSWERS)
+    assert caught.value.place == "method.rewards.own" and words in str(caught.value)
+    assert caught.value.resumable and caught.value.__cause__ is error
 
 
 @pytest.mark.parametrize("weight", ["nan", "inf"])

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from rlhf.data.rows import Row
 from rlhf.errors import UserError
-from rlhf.ppo.rewards.base import RewardParts, Scorer, place
+from rlhf.ppo.rewards.base import RewardParts, Scorer
 from rlhf.ppo.rewards.classifier import classifier_scorer
 from rlhf.ppo.rewards.combine import Combined
 from rlhf.ppo.rewards.function import function_scorer
 from rlhf.ppo.rewards.identity import identities
 from rlhf.ppo.rewards.linear import linear_scorer
 from rlhf.ppo.rewards.stage import folder_scorer, model_scorer
-from rlhf.ppo_spec import ClassifierReward, FunctionReward, LinearReward, RewardSourceSpec, StageReward
+from rlhf.ppo_spec import ClassifierReward, FunctionReward, LinearReward, RewardSourceSpec, StageReward, place
 
 __all__ = [
     "Combined",

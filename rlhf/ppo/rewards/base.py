@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from rlhf.data.rows import Row
-from rlhf.ppo_spec import place as place  # for the sources beside this file
+
+# the remedy of a source that fails while its job runs
+GO_ON = "run the same command again: it goes on from the last whole checkpoint"
 
 # One finite number per answer: rows hold the prompts (`row.prompt`), answers are texts. Texts cross, never ids, so that
 # any model may judge any other.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
 
 from rlhf import ranks
 from rlhf.data.rows import Row
-from rlhf.errors import RunFailure, UserError
-from rlhf.ppo.rewards.base import Scorer, place
+from rlhf.errors import RunFailure, UserError, one_line
+from rlhf.ppo.rewards.base import GO_ON, Scorer
+from rlhf.ppo_spec import place
 
 
 class Combined:
@@ -28,14 +32,11 @@ class Combined:
         """
         assert len(rows) == len(answers)
         found: dict[str, list[float]] = {}
-        wrong: UserError | RunFailure | None = None
-        try:
+        with ranks.failing_together():
             for name, (_, scorer) in self.sources.items():
-                found[name] = scorer(rows, answers)
-                _refuse_unusable(name, found[name], answers)
-        except (UserError, RunFailure) as error:
-            wrong = error
-        ranks.fail_together(wrong)
+                with _running(name):
+                    found[name] = scorer(rows, answers)
+                    _refuse_unusable(name, found[name], answers)
         return found
 
     def total(self, each: Mapping[str, Sequence[float]]) -> list[float]:
@@ -44,11 +45,27 @@ class Combined:
         return [sum(scores) for scores in zip(*weighted, strict=True)]
 
 
+@contextmanager
+def _running(name: str) -> Iterator[None]:
+    """Make one line of whatever a source raises: a user's function or a library may raise anything."""
+    try:
+        yield
+    except (UserError, RunFailure):
+        raise
+    except torch.OutOfMemoryError as error:
+        remedy = f"Lower evaluation.batch_size, the answers that a judge reads at once, and {GO_ON}"
+        raise RunFailure(place(name), str(error).splitlines()[0].rstrip("."), remedy, resumable=True) from error
+    except Exception as error:
+        raise RunFailure(place(name), one_line(error), GO_ON, resumable=True) from error
+
+
 def _refuse_unusable(name: str, scores: Sequence[float], answers: Sequence[str]) -> None:
     if len(scores) != len(answers):
         problem = f"{len(scores)} scores came back for {len(answers)} answers"
-        raise RunFailure(place(name), problem, "Return one score per answer, in their order")
+        remedy = f"Return one score per answer, in their order, and {GO_ON}"
+        raise RunFailure(place(name), problem, remedy, resumable=True)
     for score, answer in zip(scores, answers, strict=True):
         if not math.isfinite(score):
             problem = f"the score of {answer[:60]!r} is {score}, not a finite number"
-            raise RunFailure(place(name), problem, "Try precision=fp32, or take this source out")
+            remedy = f"Try precision=fp32, or take this source out; where the cause has gone, {GO_ON}"
+            raise RunFailure(place(name), problem, remedy, resumable=True)

@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlhf.data.rows import Row
-from rlhf.errors import UserError, one_line
-from rlhf.ppo.rewards.base import Scorer
+from rlhf.errors import RunFailure, one_line
+from rlhf.ppo.rewards.base import GO_ON, Scorer
 from rlhf.ppo.sources.functions import find_function
 from rlhf.ppo_spec import FunctionReward, place
 
+EDITED = ", or from the start where the function's module was edited"  # whose bytes belong to the stage's fingerprint
+
 
 def function_scorer(name: str, spec: FunctionReward) -> Scorer:
-    """Return the scorer that calls `spec.name`; raises `UserError` where it is no function of prompts and answers."""
+    """Return the scorer that calls `spec.name`; raises `UserError` where it is no function of prompts and answers.
+
+    The scorer raises `RunFailure` where the function fails or gives no finite numbers.
+    """
     function = find_function(name, spec)
 
     def score(rows: Sequence[Row], answers: Sequence[str]) -> list[float]:
@@ -23,26 +28,27 @@ def function_scorer(name: str, spec: FunctionReward) -> Scorer:
             values = function(prompts, list(answers))
         except Exception as error:  # it is the user's code, which may raise anything
             problem = f"{spec.name} failed ({one_line(error)})"
-            raise UserError(place(name), problem, "Mend the function") from error
+            raise RunFailure(place(name), problem, f"Mend what fails and {GO_ON}{EDITED}", resumable=True) from error
         return _numbers(name, spec.name, values, len(answers))
 
     return score
 
 
 def _numbers(name: str, what: str, values: Any, wanted: int) -> list[float]:
-    remedy = "Return a list with one finite number per answer"
+    def refused(problem: str) -> RunFailure:
+        remedy = f"Let it return a list with one finite number per answer and {GO_ON}{EDITED}"
+        return RunFailure(place(name), f"{what} returned {problem}", remedy, resumable=True)
+
     try:
         listed = list(values)
         numbers = [float(value) for value in listed if not isinstance(value, str | bytes)]
     except (TypeError, ValueError) as error:
-        problem = f"{what} returned {type(values).__name__}, not numbers ({one_line(error)})"
-        raise UserError(place(name), problem, remedy) from error
+        raise refused(f"{type(values).__name__}, not numbers ({one_line(error)})") from error
     if len(numbers) != len(listed):
-        raise UserError(place(name), f"{what} returned text where numbers were expected", remedy)
+        raise refused("text where numbers were expected")
     if len(numbers) != wanted:
-        given = f"{len(numbers)} value{'' if len(numbers) == 1 else 's'}"
-        raise UserError(place(name), f"{what} returned {given} for {wanted} answers", remedy)
+        raise refused(f"{len(numbers)} value{'' if len(numbers) == 1 else 's'} for {wanted} answers")
     wrong = next((number for number in numbers if not math.isfinite(number)), None)
     if wrong is not None:
-        raise UserError(place(name), f"{what} returned {wrong}", remedy)
+        raise refused(str(wrong))
     return numbers
