@@ -34,12 +34,13 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        shared = getattr(error, "shared", False)  # by all processes: the first one tells it, and records it in peace
+        shared = isinstance(error, UserError | RunFailure) and error.shared
         if ranks.first() or not shared:
             _say(error)
+        code = getattr(unwritable(error) or error, "exit_code", 1)
         if shared:
-            ranks.together()
-        sys.exit(getattr(unwritable(error) or error, "exit_code", 1))
+            ranks.end_together(code)
+        sys.exit(code)
     except KeyboardInterrupt:
         _say("interrupted: run the same command again and it goes on from the last checkpoint")
         sys.exit(130)

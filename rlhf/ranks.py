@@ -6,6 +6,8 @@ With one process everything here is a no-op.
 from __future__ import annotations
 
 import os
+import signal
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ Value = TypeVar("Value")
 # The others wait while the first one waits for another job that trains the same stage, and while it measures. One that
 # dies does not leave them waiting: the launcher ends them all.
 PATIENCE = timedelta(days=30)
+LONGEST_END = 30.0  # seconds from the last line of the first process to its end
 
 
 def world() -> int:
@@ -73,6 +76,17 @@ def failing_together() -> Iterator[None]:
     if wrong is not None:
         wrong.shared = True
         raise wrong
+
+
+def end_together(code: int) -> None:
+    """Let the first process end in peace where all end with exit `code`: the launcher kills those that outlive another.
+
+    The first one returns at once to end by itself; the others end when the launcher tells them to.
+    """
+    together()
+    if not first():
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(code))
+        time.sleep(LONGEST_END)
 
 
 def _connect() -> None:

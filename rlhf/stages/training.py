@@ -228,6 +228,11 @@ def fit(trainer: Trainer, context: StageContext) -> History:
     before = _sums(trainer.model)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        past_warmup = trainer.state.global_step > trainer.args.get_warmup_steps(trainer.state.max_steps)
+        if past_warmup and checkpoint is None and before == _sums(trainer.model):
+            raise RunFailure(
+                context.method.name, "no trainable weight has moved", "Check adapter.targets and the learning rate"
+            )
     except torch.cuda.OutOfMemoryError as error:
         raise RunFailure(
             f"{context.method.name} on {context.device.kind}",
@@ -235,13 +240,11 @@ def fit(trainer: Trainer, context: StageContext) -> History:
             f"{context.method.memory_remedy}, or use adapter=lora quantization=nf4",
             resumable=True,
         ) from None
+    except RunFailure as error:  # found in numbers that are reduced over all processes, so that each of them raises it
+        error.shared = True
+        raise
     finally:
         bar.stop()
-    past_warmup = trainer.state.global_step > trainer.args.get_warmup_steps(trainer.state.max_steps)
-    if past_warmup and checkpoint is None and before == _sums(trainer.model):
-        raise RunFailure(
-            context.method.name, "no trainable weight has moved", "Check adapter.targets and the learning rate"
-        )
     return History(recorder.curves, mark["seconds"], float(trainer.state.epoch or 0.0))
 
 

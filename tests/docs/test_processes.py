@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -45,6 +46,16 @@ def test_two_processes_train_every_stage_and_leave_one_result(tmp_path: Path) ->
     assert sorted(stages) == ["ppo", "reward", "sft"]
 
 
+def ended_together(done: subprocess.CompletedProcess[str], folder: Path, code: int) -> str:
+    """Check that the first process told and recorded how all ended, and that none was killed; returns the line."""
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("rlhf: ")]
+    assert done.returncode == 1  # the launcher's own
+    assert set(re.findall(r"exitcode  : (\S+)", done.stderr)) == {str(code)}, done.stderr[-3000:]  # -15 is SIGTERM's
+    for result in folder.glob("outputs/runs/*/*/result.json"):
+        assert json.loads(result.read_text())["exit_code"] == code
+    return line
+
+
 BROKEN = """
 import os
 def broken(prompts, answers):
@@ -52,14 +63,23 @@ def broken(prompts, answers):
         raise ValueError("out of luck")
     return [0.0] * len(answers)
 """
+QUICK = ("method.starts_from=base", "evaluation.judge=none")
 
 
 @pytest.mark.slow
 def test_a_reward_function_that_fails_in_one_process_ends_both_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(BROKEN)
-    done = launched(tmp_path, "method.rewards={own: {kind: function, weight: 1.0, name: 'own:broken'}}")
-    assert done.returncode != 0
-    told = [line for line in done.stderr.splitlines() if line.startswith("rlhf: ")]
-    assert told == ["rlhf: method.rewards.own: own:broken failed (ValueError: out of luck). Mend the function."]
-    [result] = tmp_path.glob("outputs/runs/*/*/result.json")
-    assert json.loads(result.read_text())["exit_code"] == 2  # the first process recorded it in peace
+    rewards = "method.rewards={own: {kind: function, weight: 1.0, name: 'own:broken'}}"
+    line = ended_together(launched(tmp_path, rewards, *QUICK), tmp_path, 1)
+    assert line.startswith("rlhf: method.rewards.own: own:broken failed (ValueError: out of luck). Mend what fails")
+    assert len(list(tmp_path.glob("outputs/runs/*/*/result.json"))) == 1
+
+
+@pytest.mark.slow
+def test_a_collapse_that_stops_the_run_is_told_once(tmp_path: Path) -> None:
+    """A bound on the KL per token that any training passes."""
+    bounds = ("on_collapse=stop", "window=1", "max_kl_per_token=1e-9", "min_negative_kl=-1e-9", "max_ratio=100")
+    words = (*QUICK, "method.rewards={gold: {kind: gold, weight: 1.0}}", *(f"method.guard.{bound}" for bound in bounds))
+    line = ended_together(launched(tmp_path, *words), tmp_path, 1)
+    assert line.startswith("rlhf: ppo step ") and "Change what it names and run again" in line
+    assert len(list(tmp_path.glob("outputs/runs/*/*/result.json"))) == 1
