@@ -103,6 +103,12 @@ def given(tmp_path: Path) -> Path:
     with_json(tmp_path / "language_model", config=policy)
     (with_json(tmp_path / "two", config={"id2label": {"0": "BAD", "1": "FINE"}}) / "model.safetensors").touch()
     with_json(tmp_path / "pickled", config={"id2label": {"0": "BAD", "1": "GOOD"}})
+    with_json(tmp_path / "list", run={}, result={}, model__config=["GPT2"], config=["GPT2"])
+    with_json(tmp_path / "untold", run={}, result={}, model__adapter_config={"peft_type": "LORA"})
+    for name in ("torn", "torn/model"):
+        (with_json(tmp_path / name, run={}, result={}) / "config.json").write_text('{"architectures": ["GPT')
+    judge = {"architectures": ["GPT2ForSequenceClassification"]}
+    with_json(tmp_path / "list_run", run=[], result={"sizes": {}}, model__config=judge)
     (tmp_path / "rows.csv").write_text("words,label\ngood,1\n")
     (tmp_path / "my_rewards.py").write_text("def short(answers): return answers\n")
     return tmp_path
@@ -118,6 +124,11 @@ def given(tmp_path: Path) -> Path:
         ("{kind: stage, weight: 1.0, folder: policy}", ("policy holds a policy, not a reward model", "or null")),
         ("{kind: stage, weight: 1.0, folder: adapter}", ("adapter holds a policy, not a reward model",)),
         ("{kind: stage, weight: 1.0, folder: old}", ("is not as this version writes it (KeyError)",)),
+        ("{kind: stage, weight: 1.0, folder: torn}", ("own.folder: torn/model/config.json", "(JSONDecodeError")),
+        ("{kind: stage, weight: 1.0, folder: list}", ("own.folder: list/model/config.json", "(AttributeError")),
+        ("{kind: stage, weight: 1.0, folder: untold}", ("adapter_config.json does not say", "(KeyError: 'task_type')")),
+        ("{kind: stage, weight: 1.0, folder: list_run}", ("is not as this version writes it (TypeError)",)),
+        (JUDGE.replace("PATH", "list/model"), ("own.path: list/model could not be loaded (AttributeError",)),
         (JUDGE.replace("PATH", "nowhere/at_all"), ("own.path: nowhere/at_all could not be loaded", "Check the path")),
         (JUDGE.replace("PATH", "empty"), ("own.path: empty could not be loaded (FileNotFoundError",)),
         (JUDGE.replace("PATH", "policy"), ("policy is the folder of a stage", "kind: stage with folder: policy")),
@@ -144,6 +155,9 @@ def test_a_source_that_does_not_fit_is_told_before_anything_is_made(
         ("old/model", ("it holds a reward model, not a policy",)),
         ("policy", ("it is the folder of a stage, whose weights are in model", "Give policy/model.")),
         ("adapter/model", ("it holds an adapter", "Add adapter=lora")),
+        ("torn", ("method.starts_from=torn: torn/model/config.json does not say", "(JSONDecodeError")),
+        ("list/model", ("list/model/config.json does not say what kind of model it is (AttributeError",)),
+        ("untold/model", ("adapter_config.json does not say what kind of model it is (KeyError: 'task_type')",)),
     ],
 )
 def test_a_folder_to_start_from_is_looked_at_before_anything_is_made(

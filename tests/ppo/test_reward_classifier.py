@@ -22,8 +22,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from rlhf.errors import UserError
 from rlhf.ppo.rewards import build_scorer
 from rlhf.ppo.rewards.classifier import log_odds
+from rlhf.ppo.sources.classifier import check_classifier
 from tests.ppo.sources import ANSWERS, PARTS, PROMPTS, ROWS, refusal, spec
 
 
@@ -248,6 +250,23 @@ def test_wrong_labels_are_refused_with_the_nearest(tmp_path: Path) -> None:
         assert error.place == "method.rewards.own.label"
         assert "only: rude, POLITE" in error.problem and error.remedy == f"Did you mean `{near}`?"
     assert "only: rude, POLITE" in refusal(classifier(folder, label="2")).problem
+
+
+def test_a_configuration_may_name_its_labels_by_number_alone(tmp_path: Path) -> None:
+    folder = bert(tmp_path, LABELS)
+    whole = build_scorer("own", classifier(folder, label="POLITE"), PARTS)(ROWS, ANSWERS)
+    config = json.loads((folder / "config.json").read_text())
+    del config["label2id"]
+    (folder / "config.json").write_text(json.dumps(config))
+    check_classifier("own", classifier(folder, label="POLITE"))
+    assert build_scorer("own", classifier(folder, label="POLITE"), PARTS)(ROWS, ANSWERS) == whole
+
+    config["label2id"] = {"rude": 0, "POLITE": 1}  # which transformers does not read
+    del config["id2label"]
+    (folder / "config.json").write_text(json.dumps(config))
+    for check in (check_classifier, lambda name, wanted: build_scorer(name, wanted, PARTS)):
+        with pytest.raises(UserError, match="only: LABEL_0, LABEL_1"):
+            check("own", classifier(folder, label="POLITE"))
 
 
 def test_models_that_cannot_judge_are_refused(tmp_path: Path) -> None:

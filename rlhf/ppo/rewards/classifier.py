@@ -26,7 +26,8 @@ UNLOADABLE = (OSError, ValueError, RuntimeError, ImportError, SafetensorError)
 def classifier_scorer(name: str, spec: ClassifierReward, parts: RewardParts) -> Scorer:
     """Return the scorer of the classifier at `spec.path`; raises `UserError` where there is none or no such label."""
     model, tokenizer = _load(name, spec, parts)
-    number = label_number(name, spec, model.config.label2id, model.config.num_labels)
+    labels = {label: number for number, label in model.config.id2label.items()}  # label2id is not always there
+    number = label_number(name, spec, labels, len(labels))
     return Classifier(model, tokenizer, spec, number, parts.batch_size)
 
 

@@ -23,15 +23,14 @@ def check_classifier(name: str, spec: ClassifierReward) -> None:
     here, folder = place(name, "path"), Path(spec.path).expanduser()
     try:
         config = json.loads((folder / "config.json" if folder.is_dir() else _downloaded(spec)).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        named, labels = [str(kind) for kind in config.get("architectures") or []], _labels(config)
+    except (OSError, ValueError, AttributeError, TypeError) as error:  # it may hold anything
         problem = f"{spec.path} could not be loaded ({one_line(error)})"
         raise UserError(here, problem, NOT_FOUND) from error
-    named = config.get("architectures") or []
     if any(kind.endswith(LANGUAGE_MODELS) for kind in named):
         raise UserError(here, f"{spec.path} is a language model ({', '.join(named)})", NOT_A_CLASSIFIER)
     if folder.is_dir() and not any(folder.glob("*.safetensors")):
         raise UserError(here, f"{spec.path} has no safetensors weights", NO_SAFETENSORS)
-    labels = _labels(config)
     label_number(name, spec, labels, len(labels))
 
 
@@ -71,9 +70,7 @@ def _downloaded(spec: ClassifierReward) -> Path:
 
 
 def _labels(config: Mapping[str, Any]) -> dict[str, int]:
-    """Label -> number, as transformers completes what a configuration leaves out: two classes without names."""
+    """Label -> number, as transformers completes what `id2label` leaves out: two classes without names."""
     if config.get("id2label"):
         return {str(label): int(number) for number, label in config["id2label"].items()}
-    if config.get("label2id"):
-        return {str(label): int(number) for label, number in config["label2id"].items()}
     return {f"LABEL_{number}": number for number in range(config.get("num_labels") or 2)}

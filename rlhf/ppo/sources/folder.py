@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from rlhf.config import ModelSpec, QuantizationSpec, Reward
-from rlhf.errors import UserError
+from rlhf.errors import UserError, one_line
 from rlhf.fingerprint import file_sizes
 from rlhf.model_spec import MethodRates
 from rlhf.ppo_spec import place
 
 SCORER = "SEQ_CLS"  # how PEFT calls an adapter of a sequence classifier
+ADAPTER = "adapter_config.json"
+CONFIGURATIONS = (ADAPTER, "config.json")
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,13 @@ def read_judge(name: str, folder: Path, *, trusted: bool = False) -> Judge:
         if not (folder / file).exists():
             problem = f"{folder} is not the folder of a finished stage: it has no {file}"
             raise UserError(here, problem, "Give a reward-* folder of the store, or null to train a reward model")
-    if not is_scorer(folder / "model"):
+    if not is_scorer(folder / "model", here):
         problem = f"{folder} holds a policy, not a reward model"
         raise UserError(here, problem, "Give a reward-* folder of the store, or null to train a reward model")
     try:
         sizes = _read(folder / "result.json")["sizes"]
         judge = _parse(_read(folder / "run.json"), folder)
-    except (ValidationError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError) as error:  # pydantic's and JSON's are of the first kind
         problem = f"run.json or result.json in {folder} is not as this version writes it ({type(error).__name__})"
         raise UserError(here, problem, "Train the reward model again with this version") from error
     if file_sizes(folder / "model") != sizes:
@@ -72,11 +74,19 @@ def _parse(run: dict[str, Any], folder: Path) -> Judge:
     )
 
 
-def is_scorer(model: Path) -> bool:
-    """Whether folder `model` holds a sequence classifier or an adapter of one, not a policy."""
-    if (model / "adapter_config.json").exists():
-        return bool(_read(model / "adapter_config.json")["task_type"] == SCORER)
-    if not (model / "config.json").exists():
+def is_scorer(model: Path, here: str) -> bool:
+    """Whether folder `model` holds a sequence classifier or an adapter of one, not a policy.
+
+    Raises `UserError` at place `here` where its configuration cannot be read or does not tell.
+    """
+    file = next((model / name for name in CONFIGURATIONS if (model / name).exists()), None)
+    if file is None:
         return False
-    named = _read(model / "config.json").get("architectures") or []
-    return any(name.endswith("ForSequenceClassification") for name in named)
+    try:
+        config = _read(file)
+        if file.name == ADAPTER:
+            return bool(config["task_type"] == SCORER)
+        return any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or [])
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        remedy = "Copy the model's folder again, or name another"
+        raise UserError(here, f"{file} does not say what kind of model it is ({one_line(error)})", remedy) from error
