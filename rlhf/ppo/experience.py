@@ -31,9 +31,7 @@ class Experience:
     entropy: Tensor  # (batch, width) of the sampling policy's next-token distribution, nats
     values: Tensor  # (batch, width) critic before the update, at the state that each token was sampled in
     scores: Tensor  # (batch,) as the reward sources gave them, before normalisation
-    sources: Mapping[
-        str, Tensor
-    ]  # (batch,) each reward source's own score, by its name; `scores` is their weighted sum
+    sources: Mapping[str, Tensor]  # (batch,) each source's own score, by its name; `scores` is their weighted sum
     gold: Tensor | None  # (batch,) true reward, where it is known
     seconds: Mapping[str, float]  # by phase: generate, score
 
