@@ -77,8 +77,9 @@ def train(words: list[str]) -> int:
     if not ranks.first():
         words += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # only the first process leaves files
     checked = jobs(parsed)
-    check_files([run for _, run in checked])
     _environment()
+    with ranks.failing_together():
+        check_files([run for _, run in checked], ranks.world())
     _tell_warnings_once()
     from rlhf.tracking import prepare_store
 

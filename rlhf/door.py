@@ -9,15 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlhf.build import STARTS, needed_stages
-from rlhf.config import MethodSpec, Run
+from rlhf.config import PPO, MethodSpec, Run
 from rlhf.data import check_first_row
 from rlhf.errors import UserError, refuse_unwritable
 from rlhf.ppo.sources import check_sources
 from rlhf.ppo.sources.folder import is_scorer
 
 
-def check_files(runs: Sequence[Run]) -> None:
-    """Raise `UserError` for the first run whose data, start, reward source or store cannot be what it needs."""
+def check_files(runs: Sequence[Run], processes: int) -> None:
+    """Raise `UserError` for the first run whose data, start, reward source or store cannot be what it needs.
+
+    So it does for a run whose steps cannot be shared by `processes`.
+    """
+    for run in runs:
+        if isinstance(run.method, PPO):
+            _refuse_uneven(run.method, processes)
     for run in {(run.dataset.model_dump_json(), run.method.data_shape): run for run in runs}.values():
         check_first_row(run.dataset, run.method.data_shape)
     asked: list[object] = []  # jobs of a sweep ask the same of the same files
@@ -50,3 +56,15 @@ def check_start(place: str, method: MethodSpec, adapter: str) -> None:
         raise UserError(here, "it is the folder of a stage, whose weights are in model", f"Give {weights}")
     if adapter == "none" and (folder / "adapter_config.json").exists():
         raise UserError(here, "it holds an adapter", "Add adapter=lora")
+
+
+def _refuse_uneven(method: PPO, processes: int) -> None:
+    """Every process needs as many prompts as the others, and at least one per minibatch."""
+    own, left = divmod(method.prompts_per_step, processes)
+    if left or own < method.minibatches:
+        raise UserError(
+            "method.prompts_per_step",
+            f"{method.prompts_per_step} prompts in {method.minibatches} minibatches cannot be shared by {processes} "
+            "processes",
+            f"Use a multiple of {processes * method.minibatches}",
+        )

@@ -11,7 +11,6 @@ from rich.console import Console
 from transformers import TrainingArguments
 
 from rlhf.config import PPO
-from rlhf.errors import UserError
 from rlhf.evaluation import metrics as names
 from rlhf.evaluation.policy import distinct_prompts
 from rlhf.models.codec import Codec
@@ -47,7 +46,7 @@ def run(context: StageContext) -> StageResult:
         guard=CollapseGuard(method.guard),
     ).eval()
     state = PartialState()
-    _refuse_uneven(method, state.num_processes)
+    assert method.prompts_per_step % state.num_processes == 0, "the door lets no other number through"
     arguments = trainer_arguments(
         TrainingArguments,
         context,
@@ -135,18 +134,6 @@ def reward(context: StageContext, method: PPO, judge: Scorer | None) -> Combined
         batch_size=context.run.evaluation.batch_size,
     )
     return build_rewards(method.rewards, parts)
-
-
-def _refuse_uneven(method: PPO, processes: int) -> None:
-    """Every process needs as many prompts as the others, and at least one per minibatch."""
-    own, left = divmod(method.prompts_per_step, processes)
-    if left or own < method.minibatches:
-        raise UserError(
-            "method.prompts_per_step",
-            f"{method.prompts_per_step} prompts in {method.minibatches} minibatches cannot be shared by {processes} "
-            "processes",
-            f"Use a multiple of {processes * method.minibatches}",
-        )
 
 
 @torch.no_grad()

@@ -83,3 +83,10 @@ def test_a_collapse_that_stops_the_run_is_told_once(tmp_path: Path) -> None:
     line = ended_together(launched(tmp_path, *words), tmp_path, 1)
     assert line.startswith("rlhf: ppo step ") and "Change what it names and run again" in line
     assert len(list(tmp_path.glob("outputs/runs/*/*/result.json"))) == 1
+
+
+@pytest.mark.slow
+def test_prompts_that_two_processes_cannot_share_are_refused_at_the_door(tmp_path: Path) -> None:
+    line = ended_together(launched(tmp_path, "method.prompts_per_step=9"), tmp_path, 2)
+    assert "9 prompts in 1 minibatches cannot be shared by 2 processes" in line and "Use a multiple of 2." in line
+    assert list(tmp_path.iterdir()) == []
