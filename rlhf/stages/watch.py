@@ -125,7 +125,8 @@ class Watch:
     def _roll_back(self, trainer: PPOTrainer, step: int) -> None:
         """Take back the newest healthy checkpoint's weights (or the start's) under tighter KL control."""
         control, guard, progress = self.learner.control, self.learner.guard, self.learner.progress
-        folder = newest_healthy(Path(str(trainer.args.output_dir)))
+        # the samples of this step are those of checkpoint `step - 1`, which is thus as sick, whatever it was called
+        folder = newest_healthy(Path(str(trainer.args.output_dir)), before=step - 1)
         restored = self.start if folder is None else load_file(folder / WEIGHTS)
         with torch.no_grad():
             for name, weight in self.learner.trained():
@@ -147,10 +148,11 @@ class Watch:
         return {name: weight.detach().clone() for name, weight in self.learner.trained()}
 
 
-def newest_healthy(folder: Path) -> Path | None:
-    """The newest whole checkpoint that was written while the guard saw no symptom."""
+def newest_healthy(folder: Path, before: int) -> Path | None:
+    """The newest whole checkpoint of a step before `before` that was written while the guard saw no symptom."""
     found = []
     for checkpoint in folder.glob("checkpoint-*"):
-        if (checkpoint / WHOLE).exists() and bool(load_file(checkpoint / WEIGHTS)["guard.healthy"]):
-            found.append((int(checkpoint.name.rpartition("-")[2]), checkpoint))
+        step = int(checkpoint.name.rpartition("-")[2])
+        if step < before and (checkpoint / WHOLE).exists() and bool(load_file(checkpoint / WEIGHTS)["guard.healthy"]):
+            found.append((step, checkpoint))
     return max(found)[1] if found else None

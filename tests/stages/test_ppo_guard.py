@@ -16,11 +16,10 @@ from safetensors.torch import load_file
 
 from rlhf.config import Run
 from rlhf.errors import RunFailure
-from rlhf.models.load import Source
-from rlhf.ppo.guard import CollapseGuard, Symptom
+from rlhf.models.load import Source, load_policy
 from rlhf.stages import ppo
 from rlhf.stages.context import StageResult
-from rlhf.stages.watch import Watch
+from rlhf.stages.watch import newest_healthy
 from rlhf.tracking import NullRun
 from tests.bench import context_of, curve, same, source_of, stage_run, timeless, toy, train, weights_of
 from tests.commandline import Here
@@ -78,9 +77,9 @@ def s4_run(labels: Path, *words: str, steps: int) -> Run:
     return stage_run("ppo", "tiny_gpt2", *S4, *rewards, *words, steps=steps)
 
 
-def guarded(run: Run, folder: Path, start: Source) -> tuple[StageResult, Told, str]:
+def guarded(run: Run, folder: Path, start: Source, told: Told | None = None) -> tuple[StageResult, Told, str]:
     """Run the stage on the toy world; returns its result, what was tagged, what was printed."""
-    told, screen = Told(), StringIO()
+    told, screen = told or Told(), StringIO()
     context = context_of(run, folder, toy(run), start)
     result = ppo.run(replace(context, tracked=told, console=Console(file=screen, width=400)))
     return result, told, screen.getvalue()
@@ -112,127 +111,145 @@ def test_an_ordinary_run_is_left_alone(start: Source, tmp_path: Path) -> None:
     assert curve(result, "train/kl/k1_policy_to_reference")[-1] > 0.01  # and it does move
 
 
-def sick(at: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the guard see a symptom at some steps, and none at others."""
-
-    class Scripted(CollapseGuard):
-        def __init__(self, spec: Any) -> None:
-            super().__init__(spec)
-            self.register_buffer("step", torch.tensor(0))
-
-        def check(self, metrics: Any) -> list[Symptom]:
-            super().check(metrics)
-            self.step += 1
-            found = [Symptom("entropy", "the policy has stopped exploring.")] if int(self.step) in at else []
-            self.healthy.fill_(not found)
-            return found
-
-    monkeypatch.setattr(ppo, "CollapseGuard", Scripted)
-
-
-def test_stopping_ends_the_stage_with_the_symptom(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    sick({2}, monkeypatch)
-    with pytest.raises(RunFailure) as failure:
-        train(stage_run("ppo", "tiny_gpt2", "method.guard.on_collapse=stop", steps=3), tmp_path)
-    assert str(failure.value).startswith("ppo step 2: the policy has stopped exploring. Change what it names")
-
-
-def test_warning_goes_on_and_tells_a_symptom_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    sick({2, 3}, monkeypatch)
-    run = stage_run("ppo", "tiny_gpt2", steps=4)
-    result, told, printed = guarded(run, tmp_path, source_of(run))
-    assert len(curve(result, "train/loss")) == 4
-    assert printed.count("stopped exploring") == 1
-    assert told.kept == {"collapse.entropy": "step 2: the policy has stopped exploring."}
-
-
-class Back:
-    """The weights and coefficients before and after each rollback."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.steps: list[int] = []
-        self.weights: list[dict[str, torch.Tensor]] = []
-        self.lost: list[dict[str, torch.Tensor]] = []
-        self.coefficients: list[tuple[float, float]] = []
-        self.files: list[dict[str, torch.Tensor]] = []
-        plain = Watch._roll_back
-
-        def watched(watch: Watch, trainer: Any, step: int) -> None:
-            before = watch.learner.control.value
-            self.lost.append(watch._weights())
-            checkpoints = sorted(Path(trainer.args.output_dir).glob("checkpoint-*"), key=lambda f: int(f.name[11:]))
-            self.files.append(load_file(checkpoints[-1] / "model.safetensors") if checkpoints else watch.start)
-            plain(watch, trainer, step)
-            self.steps.append(step)
-            self.weights.append(watch._weights())
-            self.coefficients.append((before, watch.learner.control.value))
-            assert not trainer.optimizer.state
-
-        monkeypatch.setattr(Watch, "_roll_back", watched)
-
-
-@pytest.mark.parametrize(
-    ("model", "more"),
-    [("tiny_gpt2", ()), ("tiny_mt5", ("method.critic.kind=separate",)), ("tiny_gpt2", ("adapter=lora",))],
+LOOSE = (  # bounds that no run crosses: each test draws one of them tight
+    "method.guard.window=1",
+    "method.guard.max_kl_per_token=1e9",
+    "method.guard.min_negative_kl=-1e9",
+    "method.guard.min_entropy=1e-9",
+    "method.guard.min_distinct_2=1e-9",
+    "method.guard.max_length_drift=1e9",
+    "method.guard.min_eos_share=1e-9",
+    "method.guard.min_explained_variance=-1e9",
+    "method.guard.max_clip_fraction=0.999999",
+    "method.guard.max_ratio=1e9",
 )
-def test_rolling_back_takes_the_last_healthy_weights_and_a_higher_coefficient(
-    model: str, more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+ANY_STEP = "method.guard.max_ratio=1.000000001"  # no update stays below it
+STEERED = ("method.kl.target=0.5", "method.kl.ramp=40", "method.kl.coefficient=1e-3", "method.kl.max_update=null")
+SAVING = "++method.trainer.save_steps=1"
+CLIMBS = {  # model, adapter, critic -> a rate, reached in a warm-up as long as the run, at which the KL soars
+    ("tiny_gpt2", "none", "shared"): 1e-3,
+    ("tiny_mt5", "none", "separate"): 2e-3,
+    ("tiny_gpt2", "lora", "shared"): 2e-2,
+}
+
+
+def is_weight(name: str) -> bool:
+    return not name.startswith(("control.", "guard.", "progress."))
+
+
+class Kept(Told):
+    """Reads every whole checkpoint as well; interrupts the stage when it is told of step `end`."""
+
+    def __init__(self, folder: Path, end: int | None = None) -> None:
+        super().__init__()
+        self.folder, self.end = folder, end
+        self.states: dict[int, dict[str, torch.Tensor]] = {}
+        self.moments: dict[int, int] = {}  # step -> weights of which Adam knows moments
+
+    def metrics(self, values: Any, step: int | None) -> None:
+        for mark in self.folder.glob("checkpoints/checkpoint-*/whole.json"):
+            number = int(mark.parent.name.rpartition("-")[2])
+            self.states[number] = load_file(mark.parent / "model.safetensors")
+            self.moments[number] = len(torch.load(mark.parent / "optimizer.pt")["state"])
+        if self.end is not None and step == self.end:
+            raise KeyboardInterrupt
+
+
+def climb(kind: tuple[str, str, str], *words: str) -> Run:
+    """A run whose KL soars, as the rate rises at every step and a nat costs next to nothing."""
+    model, adapter, critic = kind
+    own = [f"adapter={adapter}", f"method.critic.kind={critic}", SAVING, *LOOSE, *STEERED]
+    own += [f"++method.trainer.learning_rate={CLIMBS[kind]}", "++method.trainer.warmup_steps=7"]
+    return stage_run("ppo", model, *own, *words, steps=7, batch=8)
+
+
+def crossing(result: StageResult) -> tuple[int, float]:
+    """The first step from the fourth on whose KL per token is twice any before, and a bound between."""
+    course = curve(result, "train/kl/k1_policy_to_reference_per_token")
+    index = next(i for i in range(3, len(course) - 1) if course[i] > 2 * max(course[:i]))
+    return index + 1, 1.5 * max(course[:index])
+
+
+@pytest.mark.parametrize("kind", CLIMBS, ids="-".join)
+def test_a_policy_that_leaves_is_taken_back_under_a_dearer_and_lower_kl(
+    kind: tuple[str, str, str], tmp_path: Path
 ) -> None:
-    """At step 1 there is no checkpoint yet: back to the start. At step 5: back to that of step 4."""
-    sick({1, 5}, monkeypatch)
-    back = Back(monkeypatch)
-    words = ("method.guard.on_collapse=rollback", "++method.trainer.save_steps=2", "method.kl.target=null", *more)
-    run = stage_run("ppo", model, *words, steps=7)
-    result, told, printed = guarded(run, tmp_path, source_of(run))
-    assert back.steps == [1, 5]
-    for restored, lost, kept in zip(back.weights, back.lost, back.files, strict=True):
-        assert all(torch.equal(weight, kept[name]) for name, weight in restored.items())
-        assert not same(restored, lost)
-    assert back.weights[0]["value_head.weight"].abs().max() == 0  # the start
-    assert back.weights[1]["value_head.weight"].abs().max() > 0
-    first = run.method.kl.coefficient
-    assert back.coefficients == [(first, 2 * first), (2 * first, 4 * first)]
-    assert curve(result, "train/kl/coefficient") == [first, *[2 * first] * 4, *[4 * first] * 2]
-    assert "ppo step 1 rolled back to the start" in printed and "ppo step 5 rolled back to step 4" in printed
-    assert told.kept["rollback.5"].startswith("to step 4")
-    assert len(curve(result, "train/loss")) == 7  # it went on, and the end is not where it went back to
-    end = weights_of(tmp_path / "model")
-    assert end and not any(torch.equal(weight, end.get(name, weight + 1)) for name, weight in back.weights[1].items())
+    """Checkpoint `step - 1` holds the weights whose samples rang the bell: it goes back to the one before that."""
+    free = climb(kind)
+    lost = Kept(tmp_path / "free")
+    step, bound = crossing(guarded(free, tmp_path / "free", source_of(free), lost)[0])
+    run = climb(kind, f"method.guard.max_kl_per_token={bound}", "method.guard.on_collapse=rollback")
+    kept = Kept(tmp_path / "back")
+    result, _, printed = guarded(run, tmp_path / "back", source_of(run), kept)
+    assert f"ppo step {step} rolled back to step {step - 2}, " in printed
+    first = next(tag for tag in kept.kept if tag.startswith("rollback."))  # a wilder run may go back once more
+    assert first == f"rollback.{step}" and kept.kept[first].startswith(f"to step {step - 2}, KL coefficient now ")
+    back, healthy, untouched = kept.states[step], kept.states[step - 2], lost.states[step]
+    assert bool(healthy["guard.healthy"]) and not bool(back["guard.healthy"])
+    weights = [name for name in back if is_weight(name)]
+    assert weights and all(torch.equal(back[name], healthy[name]) for name in weights)
+    assert not all(torch.equal(back[name], untouched[name]) for name in weights)
+    assert kept.moments[step] == 0 < kept.moments[step - 1]
+    assert back["control.coefficient"] == 2 * untouched["control.coefficient"]
+    assert untouched["control.target"] == 0.5 and back["control.target"] == 0.25
+    assert untouched["control.seen"] == 8 * step and back["control.seen"] == 8 * (step - 2)
+    assert curve(result, "train/kl/target")[step] == 0.25 * min(1.0, 8 * (step - 1) / 40)
+    assert curve(result, "train/kl/coefficient")[step] == back["control.coefficient"]
+    assert len(curve(result, "train/loss")) == 7  # it went on
+    end = weights_of(tmp_path / "back/model")
+    assert end and not any(torch.equal(back.get(f"roles.policy.{name}", end[name] + 1), end[name]) for name in end)
 
 
-def test_a_checkpoint_of_a_sick_policy_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from rlhf.stages.watch import newest_healthy
-
-    sick({3, 4}, monkeypatch)
-    kept: list[Any] = []
-    plain = ppo.finish
-    monkeypatch.setattr(ppo, "finish", lambda c: (kept.append(newest_healthy(c.folder / "checkpoints")), plain(c)))
-    run = stage_run("ppo", "tiny_gpt2", "++method.trainer.save_steps=2", steps=4)
-    train(run, tmp_path)
-    assert [folder.name for folder in kept] == ["checkpoint-2"]
-
-
-def test_a_run_interrupted_after_a_rollback_goes_on_exactly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from rlhf.stages import training
-    from tests.stages.test_resume import Stopped
-
-    sick({3}, monkeypatch)
-    words = ("method.guard.on_collapse=rollback", "++method.trainer.save_steps=2", "adapter=lora")
-    run = stage_run("ppo", "tiny_gpt2", *words, steps=6)
-    whole = train(run, tmp_path / "whole")
-    plain = training.Checkpoints.on_save
-
-    def stop(self: Any, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        plain(self, args, state, control, **rest)
-        if state.global_step == 4:
-            raise Stopped
-
-    with monkeypatch.context() as patched, pytest.raises(Stopped):
-        patched.setattr(training.Checkpoints, "on_save", stop)
-        train(run, tmp_path / "cut")
-    cut = train(run, tmp_path / "cut")
+def test_a_run_interrupted_after_a_rollback_goes_on_exactly(tmp_path: Path) -> None:
+    kind = ("tiny_gpt2", "lora", "shared")
+    start = source_of(climb(kind))
+    step, bound = crossing(guarded(climb(kind), tmp_path / "free", start)[0])
+    run = climb(kind, f"method.guard.max_kl_per_token={bound}", "method.guard.on_collapse=rollback")
+    whole, _, _ = guarded(run, tmp_path / "whole", start)
+    with pytest.raises(KeyboardInterrupt):
+        guarded(run, tmp_path / "cut", start, Kept(tmp_path / "cut", end=step + 1))
+    checkpoints = tmp_path / "cut/checkpoints"
+    assert sorted(folder.name for folder in checkpoints.iterdir()) == [f"checkpoint-{step - 1}", f"checkpoint-{step}"]
+    assert newest_healthy(checkpoints, before=step + 1) == checkpoints / f"checkpoint-{step - 1}"  # `step` was sick
+    assert newest_healthy(checkpoints, before=step - 1) is None
+    cut, _, _ = guarded(run, tmp_path / "cut", start)
     assert timeless(cut.curves) == timeless(whole.curves)
     assert same(weights_of(tmp_path / "cut/model"), weights_of(tmp_path / "whole/model"))
+
+
+def test_a_run_that_no_rollback_heals_goes_back_to_the_start_five_times_and_ends(tmp_path: Path) -> None:
+    run = stage_run(
+        "ppo", "tiny_gpt2", *LOOSE, ANY_STEP, *STEERED, SAVING, "method.guard.on_collapse=rollback", steps=8
+    )
+    kept = Kept(tmp_path)
+    with pytest.raises(RunFailure, match="^ppo step 6: .*and 5 rollbacks have not healed it. Change what it names"):
+        guarded(run, tmp_path, source_of(run), kept)
+    assert [tag for tag in kept.kept if tag.startswith("rollback.")] == [f"rollback.{step}" for step in range(1, 6)]
+    assert all(text.startswith("to the start, ") for tag, text in kept.kept.items() if tag.startswith("rollback."))
+    state = load_file(tmp_path / "checkpoints/checkpoint-5/model.safetensors")
+    start = load_policy(
+        run.model, source_of(run), run.quantization, dtype=torch.float32, device="cpu", seed=run.seed
+    ).named_parameters()
+    assert all(torch.equal(state[f"roles.policy.{name}"], weight) for name, weight in start)
+    assert state["value_head.weight"].abs().max() == 0
+    assert state["control.target"] == 0.5 / 32 and state["control.seen"] == 0
+    assert state["control.coefficient"] > 16e-3
+
+
+def test_stopping_ends_the_stage_with_the_symptom(tmp_path: Path) -> None:
+    """A window of two steps: nothing is judged before the second."""
+    words = (*LOOSE, ANY_STEP, "method.guard.window=2", "method.guard.on_collapse=stop")
+    with pytest.raises(RunFailure, match=r"^ppo step 2: exp\(policy/log_ratio_size\) is .*\. Change what it names"):
+        train(stage_run("ppo", "tiny_gpt2", *words, steps=3), tmp_path)
+
+
+def test_warning_goes_on_and_tells_a_symptom_once(tmp_path: Path) -> None:
+    run = stage_run("ppo", "tiny_gpt2", *LOOSE, ANY_STEP, "method.guard.window=2", steps=4)
+    result, told, printed = guarded(run, tmp_path, source_of(run))
+    assert len(curve(result, "train/loss")) == 4
+    assert result.metrics["final/symptom_steps"] == 3
+    assert printed.count("exp(policy/log_ratio_size)") == 1
+    assert list(told.kept) == ["collapse.ratio"] and told.first_symptom == 2
 
 
 def test_the_command_line_ends_with_one_line_and_exit_code_1(
