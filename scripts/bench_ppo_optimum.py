@@ -5,7 +5,7 @@
 
 Six letters, four steps: 1296 strings, each with a reward drawn for it. Both sides train the same GPT-2 on as many
 samples at the same KL coefficient (0.5), so the best possible J* = 0.5 log Z is the same number, and the gap J* - J is
-exact. Ours has the settings of tests/ppo/test_enumerable.py; TRL gets its defaults with lambda 1, at several learning
+exact. Ours has the settings of tests/ppo/enumerable.py; TRL gets its defaults with lambda 1, at several learning
 rates of which the best counts. TRL's environment is that of scripts/bench_ppo.py.
 """
 
@@ -71,21 +71,20 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run_ours(seed: int) -> dict[str, float]:
-    """Train with this repository's trainer in this process."""
-    from tests.ppo.enumerable import learner_of, measure
-    from tests.ppo.test_enumerable import reached, settings
+def run_ours(seed: int, steps: int | None = None) -> dict[str, float]:
+    """Train with this repository's trainer in this process; all steps unless told how many."""
+    from tests.ppo.enumerable import learner_of, measure, reached, settings
 
     start = measure(learner_of("causal", "full", settings("strings"), seed, "strings"), "strings")
     with tempfile.TemporaryDirectory() as folder:
-        found = reached("causal", "full", "strings", seed, Path(folder))
+        found = reached("causal", "full", "strings", seed, Path(folder), steps=steps)
     return {"start": start.gap, "end": found.gap, "kl": found.kl}
 
 
 def run_trl(python: Path, seed: int, epochs: int, rate: float) -> dict[str, float]:
     """Train with TRL's trainer in its environment, on as many samples."""
+    from tests.ppo.enumerable import SAMPLES
     from tests.ppo.enumerable_model import ASK
-    from tests.ppo.test_enumerable import SAMPLES
 
     steps, prompts = SAMPLES["strings"]
     task = {"seed": seed, "prompt": [ASK], "steps": steps, "batch": prompts, "epochs": epochs, "learning_rate": rate}

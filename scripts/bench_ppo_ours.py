@@ -154,6 +154,52 @@ def put_clock_into(rollouts: Rollouts, clock: Clock) -> None:
     rollouts.collect = timed_collection  # type: ignore[assignment, method-assign]
 
 
+def rollouts_of(task: Task, learner: ActorCritic, codec: Codec, reward: Combined, method: PPO) -> Rollouts:
+    """The rollouts on the task's prompts."""
+    rows = [
+        Row(({"role": "user", "content": " ".join(map(str, ids))},), group=str(place))
+        for place, ids in enumerate(prompts(task))
+    ]
+    return Rollouts(
+        learner,
+        codec,
+        rows,
+        reward,
+        None,
+        method,
+        seed=task.seed,
+        share=Share(0, 1),
+        autocast=partial(torch.autocast, task.device, torch.bfloat16, task.precision == "bf16"),
+    )
+
+
+def trainer_of(task: Task, learner: ActorCritic, rollouts: Rollouts, method: PPO) -> Laps:
+    """The trainer with the clock in it."""
+    arguments = TrainingArguments(
+        output_dir=tempfile.mkdtemp(prefix="bench_ppo_ours_"),
+        report_to="none",
+        disable_tqdm=True,
+        save_strategy="no",
+        logging_first_step=True,
+        remove_unused_columns=False,
+        use_cpu=task.device == "cpu",
+        bf16=task.precision == "bf16",
+        seed=task.seed,
+        per_device_train_batch_size=task.batch,
+        ignore_data_skip=True,
+        **{name: value for name, value in method.trainer.items() if name not in ("eval_steps", "save_steps")},
+    )
+
+    def watch(_: PPOTrainer, metrics: dict[str, float], __: Experience) -> None:
+        learner.guard.check(metrics)
+
+    trainer = Laps(learner, arguments, rollouts, rollouts.rows[:1], method, watch)
+    trainer.remove_callback(PrinterCallback)
+    trainer.clock = Clock(task.device)
+    put_clock_into(rollouts, trainer.clock)
+    return trainer
+
+
 def main() -> None:
     """Train as the task says and leave the result."""
     task, file = read_task()
@@ -173,43 +219,7 @@ def main() -> None:
         control=KLControl(method.kl),
         guard=CollapseGuard(method.guard),
     ).eval()
-    rows = [
-        Row(({"role": "user", "content": " ".join(map(str, ids))},), group=str(place))
-        for place, ids in enumerate(prompts(task))
-    ]
-    rollouts = Rollouts(
-        learner,
-        codec,
-        rows,
-        reward,
-        None,
-        method,
-        seed=task.seed,
-        share=Share(0, 1),
-        autocast=partial(torch.autocast, task.device, torch.bfloat16, task.precision == "bf16"),
-    )
-    arguments = TrainingArguments(
-        output_dir=tempfile.mkdtemp(prefix="bench_ppo_ours_"),
-        report_to="none",
-        disable_tqdm=True,
-        save_strategy="no",
-        logging_first_step=True,
-        remove_unused_columns=False,
-        use_cpu=task.device == "cpu",
-        bf16=task.precision == "bf16",
-        seed=task.seed,
-        per_device_train_batch_size=task.batch,
-        ignore_data_skip=True,
-        **{name: value for name, value in method.trainer.items() if name not in ("eval_steps", "save_steps")},
-    )
-
-    def watch(_: PPOTrainer, metrics: dict[str, float], __: Experience) -> None:
-        learner.guard.check(metrics)
-
-    trainer = Laps(learner, arguments, rollouts, rows[:1], method, watch)
-    trainer.remove_callback(PrinterCallback)
-    trainer.clock = Clock(task.device)
-    put_clock_into(rollouts, trainer.clock)
+    trainer = trainer_of(task, learner, rollouts_of(task, learner, codec, reward, method), method)
     trainer.train()
     memory |= peak(task)
     judged = judge(task, roles.policy) if task.reward == "rule" else None

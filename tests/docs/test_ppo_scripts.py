@@ -1,4 +1,4 @@
-"""The scripts that judge finished sweeps of PPO, on folders whose numbers are worked by hand."""
+"""The scripts around PPO: those that judge finished sweeps, on numbers worked by hand, and our side of benchmarks."""
 
 from __future__ import annotations
 
@@ -176,3 +176,41 @@ def test_the_quickstart_check_wants_every_job_clear_gains_and_one_sft_stage_per_
         "ppo-tiny_mt5: the gain's interval holds 0",
         "tiny_mt5: its methods started from different SFT stages: sft-tiny_mt5-1, sft-tiny_mt5-2",
     ]
+
+
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts import one another, as they do when started as such; the benchmark leaves its clock in the sampling."""
+    from rlhf.ppo import rollout
+
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    monkeypatch.setattr(rollout, "sample_ids", rollout.sample_ids)
+
+
+@pytest.mark.parametrize("reward", ["model", "rule"])
+def test_our_side_of_the_benchmark_measures_phases_tokens_and_memory(
+    reward: str, tmp_path: Path, beside: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = {"batch": 2, "prompt": 4, "response": 6, "epochs": 1, "warmup": 0, "steps": 1, "lora": True}
+    file = tmp_path / "result.json"
+    monkeypatch.setattr(sys, "argv", ["bench_ppo_ours.py", json.dumps(task | {"reward": reward}), str(file)])
+    script("bench_ppo_ours").main()
+    found = json.loads(file.read_text())
+    assert task.items() <= found["task"].items()
+    [step] = found["steps"]
+    for clock in ("wall", "cpu"):
+        assert set(step[clock]) == {"generate", "score", "update", "gc", "rest"}
+        assert all(step[clock][phase] > 0 for phase in ("generate", "score", "update")) and step[clock]["gc"] == 0
+    assert step["kl"] == pytest.approx(0, abs=1e-3) and math.isfinite(step["score"])
+    assert set(found["memory"]) == {"imports", "models", "peak"} and min(found["memory"].values()) > 100
+    # LoRA of rank 8 on four layers of width 256 (c_attn 256 to 768, c_proj 256 to 256, c_proj 1024 to 256), value head
+    assert found["trained_parameters"] == 4 * 8 * (256 + 768 + 256 + 256 + 1024 + 256) + 257
+    assert set(found["judged"] or {}) == ({"score", "kl", "objective"} if reward == "rule" else set())
+    script("bench_ppo_report").print_speed({"ours": [found], "trl": [found]}, threads=1)
+    rate = 2 * 6 / sum(step["wall"].values())
+    assert f"{rate:.0f}" in next(line for line in capsys.readouterr().out.splitlines() if "tokens" in line)
+
+
+def test_our_side_of_the_optimum_comes_nearer_in_a_few_steps(beside: None) -> None:
+    found = script("bench_ppo_optimum").run_ours(seed=0, steps=6)
+    assert 0 < found["end"] < found["start"] and found["kl"] > 0

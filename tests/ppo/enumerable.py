@@ -49,6 +49,11 @@ ADAPTERS = {
 }
 TARGETS = {"causal": ["c_attn", "c_proj", "c_fc"], "seq2seq": ["q", "k", "v", "o", "wi_0", "wi_1", "wo"]}
 
+SETTINGS = ["epochs=2", "gae_lambda=1.0", "kl.max_update=0.05"]
+SETTINGS += ["critic.kind=separate", "critic.clip=null", "critic.coefficient=1.0", "critic.learning_rate=5e-3"]
+SAMPLES = {"pairs": (60, 256), "strings": (100, 512)}  # steps, prompts per step
+RATES = {("causal", "full"): 1e-3, ("causal", "lora"): 3e-3, ("seq2seq", "full"): 3e-3, ("seq2seq", "lora"): 5e-3}
+
 
 @cache
 def codec(family: Family) -> Codec:
@@ -132,3 +137,25 @@ def trainer_of(
     reward = Combined({"table": (1.0, scorer(table))})
     rollouts = Rollouts(learner, learner.codec, [ROW], reward, None, method, seed=seed, share=Share(0, 1))
     return PPOTrainer(learner, TrainingArguments(**settings | arguments), rollouts, [ROW], method, lambda *_: None)
+
+
+def settings(table: Table, *overrides: str) -> PPO:
+    """The method of these runs."""
+    return method_of(*SETTINGS, f"prompts_per_step={SAMPLES[table][1]}", *overrides)
+
+
+def reached(
+    family: Family, adapter: str, table: Table, seed: int, folder: Path, *overrides: str, steps: int | None = None
+) -> Found:
+    """Train from the reference with these settings, `steps` of them if not all, and measure the policy exactly."""
+    torch.set_num_threads(1)
+    method = settings(table, *overrides)
+    learner = learner_of(family, adapter, method, seed, table)
+    start = measure(learner, table)
+    assert start.kl == 0.0 and start.gap > 0.4
+    rate = {"learning_rate": RATES[family, adapter], "warmup_steps": 0.05}
+    most = SAMPLES[table][0] if steps is None else steps
+    trainer_of(learner, method, folder, table=table, seed=seed, max_steps=most, **rate).train()
+    found = measure(learner, table)
+    print(f"{family} {adapter} {table} {overrides} seed {seed}: J* - J = {found.gap:.4f}, at first {start.gap:.4f}")
+    return found

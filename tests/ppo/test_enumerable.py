@@ -12,43 +12,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from rlhf.config import PPO
 from tests.ppo.enumerable import (
+    RATES,
     ROW,
     codec,
     learner_of,
     measure,
     method_of,
+    reached,
     scorer,
+    settings,
     string_logprobs,
     trainer_of,
 )
-from tests.ppo.enumerable_model import BETA, LETTERS, STRINGS, TABLES, Family, Found, Table
+from tests.ppo.enumerable_model import BETA, LETTERS, STRINGS, TABLES, Family, Table
 
-SETTINGS = ["epochs=2", "gae_lambda=1.0", "kl.max_update=0.05"]
-SETTINGS += ["critic.kind=separate", "critic.clip=null", "critic.coefficient=1.0", "critic.learning_rate=5e-3"]
-SAMPLES = {"pairs": (60, 256), "strings": (100, 512)}  # steps, prompts per step
-RATES = {("causal", "full"): 1e-3, ("causal", "lora"): 3e-3, ("seq2seq", "full"): 3e-3, ("seq2seq", "lora"): 5e-3}
 FAMILIES: tuple[Family, ...] = ("causal", "seq2seq")
-
-
-def settings(table: Table, *overrides: str) -> PPO:
-    """The method of these runs."""
-    return method_of(*SETTINGS, f"prompts_per_step={SAMPLES[table][1]}", *overrides)
-
-
-def reached(family: Family, adapter: str, table: Table, seed: int, folder: Path, *overrides: str) -> Found:
-    """Train from the reference with these settings and measure the policy exactly."""
-    torch.set_num_threads(1)
-    method = settings(table, *overrides)
-    learner = learner_of(family, adapter, method, seed, table)
-    start = measure(learner, table)
-    assert start.kl == 0.0 and start.gap > 0.4
-    rate = {"learning_rate": RATES[family, adapter], "warmup_steps": 0.05}
-    trainer_of(learner, method, folder, table=table, seed=seed, max_steps=SAMPLES[table][0], **rate).train()
-    found = measure(learner, table)
-    print(f"{family} {adapter} {table} {overrides} seed {seed}: J* - J = {found.gap:.4f}, at first {start.gap:.4f}")
-    return found
 
 
 @pytest.mark.slow
