@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from rlhf.config import Run
 from rlhf.pipeline import STAGES
-from rlhf.stages import training
+from rlhf.tracking import NullRun
 from tests.bench import context_of, same, stage_run, timeless, train, weights_of
-from tests.stages.test_resume import Fork, Stopped, kill_at, results
+from tests.stages.test_resume import Fork, kill_at, results
 
 # from where the chances and prompts of a step are drawn, what the guard and the controller saw: all must come back
 STATEFUL = ("method.kl.target=0.02", "method.kl.horizon=16", "method.guard.window=2", "method.minibatches=2")
@@ -62,23 +63,24 @@ def state_at(folder: Path, step: int) -> dict[str, torch.Tensor]:
     return load_file(folder / "checkpoints" / f"checkpoint-{step}" / "model.safetensors")
 
 
-@pytest.fixture
-def stopping(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`stopping(step)`: stages are interrupted once the checkpoint of that step is whole; None: they are not."""
-    plain = training.Checkpoints.on_save
-    chosen: list[int | None] = [None]
+class Sent(NullRun):
+    """Keeps the steps that it is told of; the one after `last` interrupts the stage, as ctrl-C would there."""
 
-    def stop(self: Any, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        plain(self, args, state, control, **rest)
-        if state.global_step == chosen[0]:
-            raise Stopped
+    def __init__(self, last: int | None = None) -> None:
+        self.last = last
+        self.steps: dict[str, list[int]] = {}
 
-    monkeypatch.setattr(training.Checkpoints, "on_save", stop)
+    def metrics(self, values: Mapping[str, float], step: int | None) -> None:
+        if self.last is not None and int(step or 0) > self.last:
+            raise KeyboardInterrupt
+        for name in values:
+            self.steps.setdefault(name, []).append(int(step or 0))
 
-    def choose(step: int | None) -> None:
-        chosen[0] = step
 
-    return choose
+def interrupted(run: Run, folder: Path, last: int) -> None:
+    """Run the stage; the checkpoint of step `last`, written before the next one is told, is its newest."""
+    with pytest.raises(KeyboardInterrupt):
+        STAGES["ppo"](replace(context_of(run, folder), tracked=Sent(last)))
 
 
 @pytest.mark.parametrize(
@@ -90,24 +92,19 @@ def stopping(monkeypatch: pytest.MonkeyPatch) -> Any:
     ],
 )
 def test_a_stage_stopped_at_any_step_goes_on_exactly(
-    model: str, more: tuple[str, ...], step: int, tmp_path: Path, stopping: Any
+    model: str, more: tuple[str, ...], step: int, tmp_path: Path
 ) -> None:
     """Also what is no curve: the controller's coefficient, the guard's memory, normalisation and counts."""
     saving = ("++method.trainer.save_steps=1", "++method.trainer.eval_steps=2", *STATEFUL, *more)
-    run = stage_run("ppo", model, *saving, steps=5)
+    run = stage_run("ppo", model, *saving, steps=6)
     states = {}
     for name in ("whole", "cut"):
-        stopping(step if name == "cut" else None)
         if name == "cut":
-            with pytest.raises(Stopped):
-                train(run, tmp_path / name)
+            interrupted(run, tmp_path / name, step)
             mark = json.loads((tmp_path / name / f"checkpoints/checkpoint-{step}/whole.json").read_text())
             assert [at for at, _ in mark["curves"]["train/loss"]] == list(range(1, step + 1))
-        stopping(5)  # the last checkpoint, before it is cleared away
-        with pytest.raises(Stopped):
-            train(run, tmp_path / name)
+        interrupted(run, tmp_path / name, 5)
         states[name] = state_at(tmp_path / name, 5)
-        stopping(None)
         states[f"{name} result"] = train(run, tmp_path / name).curves
     kept = {name for name in states["whole"] if name.startswith(("control.", "guard.", "progress."))}
     assert {"control.coefficient", "guard.recent", "guard.first", "guard.healthy", "progress.reward_std"} <= kept
@@ -118,13 +115,11 @@ def test_a_stage_stopped_at_any_step_goes_on_exactly(
     assert same(weights_of(tmp_path / "cut/model"), weights_of(tmp_path / "whole/model"))
 
 
-def test_only_what_trains_is_in_a_checkpoint(tmp_path: Path, stopping: Any) -> None:
+def test_only_what_trains_is_in_a_checkpoint(tmp_path: Path) -> None:
     """Of LoRA no frozen base, of full training no reference: a checkpoint is as large as what must come back."""
     for adapter in ("lora", "none"):
-        run = stage_run("ppo", "tiny_gpt2", f"adapter={adapter}", "++method.trainer.save_steps=1", steps=1)
-        stopping(1)
-        with pytest.raises(Stopped):
-            train(run, tmp_path / adapter)
+        run = stage_run("ppo", "tiny_gpt2", f"adapter={adapter}", "++method.trainer.save_steps=1", steps=2)
+        interrupted(run, tmp_path / adapter, 1)
         names = set(state_at(tmp_path / adapter, 1))
         assert {"value_head.weight", "value_head.bias"} <= names
         assert not [name for name in names if "reference" in name]
@@ -132,19 +127,9 @@ def test_only_what_trains_is_in_a_checkpoint(tmp_path: Path, stopping: Any) -> N
         assert policy and all("lora_" in name for name in policy) == (adapter == "lora")
 
 
-def test_a_stage_that_goes_on_tells_its_tracker_the_curves_from_the_first_step(tmp_path: Path, stopping: Any) -> None:
-    sent: dict[str, list[int]] = {}
+def test_a_stage_that_goes_on_tells_its_tracker_the_curves_from_the_first_step(tmp_path: Path) -> None:
     run = stage_run("ppo", "tiny_gpt2", "++method.trainer.save_steps=1", steps=3)
-    context = context_of(run, tmp_path)
-
-    class Kept(type(context.tracked)):  # type: ignore[misc]
-        def metrics(self, values: Any, step: int | None) -> None:
-            for name in values:
-                sent.setdefault(name, []).append(int(step or 0))
-
-    stopping(2)
-    with pytest.raises(Stopped):
-        train(run, tmp_path)
-    stopping(None)
-    STAGES["ppo"](replace(context, tracked=Kept()))
-    assert sent["train/reward/score"] == sent["train/kl/coefficient"] == [1, 2, 3]
+    interrupted(run, tmp_path, 2)
+    sent = Sent()
+    STAGES["ppo"](replace(context_of(run, tmp_path), tracked=sent))
+    assert sent.steps["train/reward/score"] == sent.steps["train/kl/coefficient"] == [1, 2, 3]
