@@ -77,9 +77,12 @@ def train(words: list[str]) -> int:
     if not ranks.first():
         words += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # only the first process leaves files
     checked = jobs(parsed)
-    _environment()
-    with ranks.failing_together():
+    try:
         check_files([run for _, run in checked], ranks.world())
+    except UserError as error:
+        error.shared = True  # all processes read the same files
+        raise
+    _environment()
     _tell_warnings_once()
     from rlhf.tracking import prepare_store
 
