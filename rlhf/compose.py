@@ -196,7 +196,8 @@ class Composer:
             key = match.group(1)
             return UserError(key, "it exists already and `+` adds a new key", f"Write {key}=VALUE without the `+`")
         place = next((word for word in overrides if word.split("=")[0].lstrip("+~") in text), "configuration")
-        if "Ambiguous value for argument" in text:
+        if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
+            place = match.group(1)
             key, _, value = place.partition("=")
             as_list = f", or write one list: '{key}=[{value}]'" if "." in key else ""
             return UserError(place, "it has several values", f"Add -m for a sweep over them{as_list}")

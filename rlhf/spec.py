@@ -11,6 +11,6 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Spec(BaseModel):
-    """A frozen group of settings; unknown keys are refused."""
+    """A frozen group of settings; unknown keys are refused, and so are infinity and NaN."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)

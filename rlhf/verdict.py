@@ -45,8 +45,8 @@ def notes_before(method: MethodSpec) -> list[str]:
         return [
             f"method.kl.ramp={method.kl.ramp:g} is longer than the run, which samples {responses} responses "
             "(method.trainer.max_steps x method.prompts_per_step): the KL is steered to "
-            f"{method.kl.target * responses / method.kl.ramp:.2g} at its end, not to method.kl.target="
-            f"{method.kl.target:g}. Lower the ramp or raise the steps"
+            f"{_target_at_end(method):.2g} at its end, not to method.kl.target={method.kl.target:g}. "
+            "Lower the ramp or raise the steps"
         ]
     if method.kl.horizon <= responses:
         return []
@@ -57,15 +57,23 @@ def notes_before(method: MethodSpec) -> list[str]:
     ]
 
 
+def _target_at_end(method: PPO) -> float | None:
+    """The KL that the last step is steered to: all of the target, or as far as the ramp has come."""
+    if method.kl.target is None:
+        return None
+    responses = method.trainer["max_steps"] * method.prompts_per_step
+    return method.kl.target * min(1.0, responses / method.kl.ramp if method.kl.ramp else 1.0)
+
+
 def _kl_beside_target(method: MethodSpec, metrics: Mapping[str, float]) -> str | None:
     """Say that PPO's KL ended far from where it was steered to, and which knob moves it there."""
-    target, ended = next(iter(kl_target(method).values()), None), metrics.get("final/kl")
+    target, ended = _target_at_end(method) if isinstance(method, PPO) else None, metrics.get("final/kl")
     if target is None or ended is None or abs(ended / target - 1) <= FAR_OFF:
         return None
     off = f"the KL ended at {ended:.2f} nats per response, {abs(ended / target - 1):.0%} "
     if ended > target:
-        return f"{off}above method.kl.target={target:g}: lower method.kl.horizon or raise method.kl.coefficient"
-    return f"{off}below method.kl.target={target:g}: raise method.trainer.max_steps or lower method.kl.coefficient"
+        return f"{off}above its target of {target:.2g}: raise method.kl.coefficient or method.trainer.max_steps"
+    return f"{off}below its target of {target:.2g}: lower method.kl.coefficient or raise method.trainer.max_steps"
 
 
 def warnings_of(method: MethodSpec, metrics: Mapping[str, float]) -> list[str]:

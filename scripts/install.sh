@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sourced by quickstart.sh and test.sh: makes the virtual environment and installs this checkout in it, once.
-# Sets `python` to the environment's interpreter. Needs `root` (the checkout) and `venv` (the environment's folder).
+# Makes the virtual environment and installs this checkout in it, once: bash scripts/install.sh. Also sourced by
+# quickstart.sh and test.sh, with `root` (the checkout) and `venv` (the environment's folder); sets `python`.
 
 stop() {  # one line, exit code 2
   echo "$(basename "$0"): $1" >&2
@@ -67,3 +67,12 @@ PYTHON
     || stop "the installation failed (see above). Check network and disk, then run the same command again."
   echo "$stamp" >"$venv/.rlhf-$extra"
 }
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+  set -euo pipefail
+  root="$(cd "$(dirname "$0")/.." && pwd)"
+  cd "$root"
+  venv="${RLHF_VENV:-$root/.venv}"
+  install_project quantization
+  echo "installed; activate it with: source $venv/bin/activate"
+fi

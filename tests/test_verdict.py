@@ -83,8 +83,8 @@ def test_all_findings_are_told() -> None:
     [
         (2.59, None),
         (1.41, None),
-        (2.7, "KL ended at 2.70 nats per response, 35% above method.kl.target=2: lower method.kl.horizon or raise"),
-        (0.5, "KL ended at 0.50 nats per response, 75% below method.kl.target=2: raise method.trainer.max_steps"),
+        (2.7, "KL ended at 2.70 nats per response, 35% above its target of 2: raise method.kl.coefficient or"),
+        (0.5, "KL ended at 0.50 nats per response, 75% below its target of 2: lower method.kl.coefficient or"),
     ],
 )
 def test_a_kl_that_ends_far_from_its_target_names_the_knob(kl: float, words: str | None) -> None:
@@ -92,6 +92,8 @@ def test_a_kl_that_ends_far_from_its_target_names_the_knob(kl: float, words: str
     method = run_of("method=ppo", "method.kl.target=2").method
     found = warnings_of(method, GOOD | {"final/kl": kl})
     assert [words in warning for warning in found] == ([] if words is None else [True])
+    half = run_of("method=ppo", "method.kl.target=4", "method.kl.ramp=7680").method  # 3840 responses: half of the ramp
+    assert len(warnings_of(half, GOOD | {"final/kl": kl})) == len(found)
     for other in (run_of("method=ppo", "method.kl.target=null").method, run_of("method=dpo").method):
         assert warnings_of(other, GOOD | {"final/kl": kl}) == []
 

@@ -44,7 +44,6 @@ def split(rows: Sequence[Row], spec: SplitSpec) -> tuple[tuple[Row, ...], tuple[
         if share > 0 and not parts[name]:
             groups = len({row.group for row in rows})
             problem = f"no rows for {name}: {len(rows)} rows make {groups} groups, too few to cut"
-            raise UserError(
-                "dataset.split", problem, "Raise dataset.limit, or change the shares or seed of dataset.split"
-            )
+            remedy = "Take more rows (dataset.rows, dataset.limit), or change the shares or seed of dataset.split"
+            raise UserError("dataset.split", problem, remedy)
     return tuple(parts["train"]), tuple(parts["validation"]), tuple(parts["test"])
