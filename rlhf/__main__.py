@@ -60,7 +60,6 @@ def _verb(words: list[str]) -> str:
 def train(words: list[str]) -> int:
     """Compose and check every job, then run them; returns the exit code."""
     from rlhf.compose import composed, jobs, parse_words, replaced, with_experiment_sweep
-    from rlhf.door import check_files
 
     parsed = with_experiment_sweep(parse_words(words))
     words = [*parsed.flags, *(part for word in parsed.overrides for part in replaced(word))]  # as argparse wants it
@@ -77,11 +76,7 @@ def train(words: list[str]) -> int:
     if not ranks.first():
         words += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # only the first process leaves files
     checked = jobs(parsed)
-    try:
-        check_files([run for _, run in checked], ranks.world())
-    except UserError as error:
-        error.shared = True  # all processes read the same files
-        raise
+    _pass_the_door([run for _, run in checked])
     _environment()
     _tell_warnings_once()
     from rlhf.tracking import prepare_store
@@ -117,6 +112,16 @@ def train(words: list[str]) -> int:
         os.environ[SWEEP_VARIABLE] = sweep.id
         _hydra([*words, f"hydra.sweep.dir={sweep.folder}"], task)
     return sweep.exit_code
+
+
+def _pass_the_door(runs: list[Any]) -> None:
+    from rlhf.door import check_files
+
+    try:
+        check_files(runs, ranks.world())
+    except UserError as error:
+        error.shared = True  # all processes read the same files
+        raise
 
 
 def _single(words: list[str], task: Any, failures: list[Exception]) -> int:
