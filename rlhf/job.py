@@ -99,7 +99,7 @@ def _follow(run: Run) -> dict[str, Any]:
 def _show(outcome: dict[str, Any], folder: Path, tracked: Any, tracker: Any, console: Console) -> None:
     """Print what came out of a single run: the comparison with its controls, warnings, where to look."""
     console.print()
-    console.print(comparison_table(report_rows([outcome]), title=outcome["name"]))
+    console.print(comparison_table(report_rows([outcome]), outcome["name"], console.width))
     for warning in outcome["warnings"]:
         console.print(f"[yellow]note[/]     {warning}", highlight=False)
     console.print(f"model    {outcome['stage']}/model", highlight=False, soft_wrap=True)

@@ -98,7 +98,7 @@ class Sweep:
         """Print the table, log it on the summary run, and say how to open the comparison."""
         rows = report_rows(outcomes)
         self.console.print()
-        self.console.print(comparison_table(rows, title=f"sweep {self.id}"))
+        self.console.print(comparison_table(rows, f"sweep {self.id}", self.console.width))
         notes = notes_of(outcomes)
         for note in notes:
             self.console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)

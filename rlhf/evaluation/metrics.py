@@ -30,8 +30,9 @@ _INTERVAL = "percentile bootstrap over held-out prompts, 95%"
 FINAL_LOSS = Metric(
     "final/loss",
     "the method's own objective on held-out data: SFT cross-entropy, DPO and reward pair loss, "
-    "PPO minus mean (reward - beta x KL); comparable between runs of one method only",
-    "nats (SFT: per response token; DPO, reward: per pair)",
+    "PPO minus mean (normalised score - KL coefficient at the end x KL); comparable between runs of one method only, "
+    "and of PPO only where judge and coefficient are the same",
+    "nats (SFT: per response token; DPO, reward: per pair); PPO: standard deviations of the start's scores",
     "mean over held-out rows",
     "lower",
 )

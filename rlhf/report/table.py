@@ -22,6 +22,8 @@ INTERVALS_SHOWN = ("win rate", "gold gain", "accuracy")
 UNCLEAR = "bright_black"  # style of a difference that may be none
 CONTROLS = ("base", "start", "sft")  # rows that every other one is read against
 UNFINISHED = ("failed", "interrupted", "not started")  # rows without numbers
+# first to go from a narrow screen
+SPARE = ("nll", "loss", "memory", "by length", "by words", "time", "USD", "reward", "gold", "KL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +108,28 @@ def comparison_cells(rows: Sequence[ReportRow]) -> Cells:
     return Cells(("run", *varying, *(column.title for column in used)), tuple(lines))
 
 
-def comparison_table(rows: Sequence[ReportRow], title: str) -> Table:
-    """A rich table, meant to be readable in 100 columns. Controls are dim, failures red, unclear differences grey."""
+def comparison_table(rows: Sequence[ReportRow], title: str, width: int) -> Table:
+    """A rich table for a screen of `width`. Controls are dim, failures red, unclear differences grey.
+
+    No number is ever cut: columns that do not fit are left out, the least telling first, and named below the table.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    cells = comparison_cells(rows)
+    cells, left_out = _fitting(comparison_cells(rows), width)
     table = Table(
         title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left", title_style="bold"
     )
     measured = {column.title for column in _COLUMNS}
     for index, column in enumerate(cells.columns):
         number = index > 0 and column in measured
-        heading = column if number else column.replace("_", "_\n").replace(".", ".\n")
         table.add_column(
-            heading, justify="right" if number else "left", no_wrap=index > 0, overflow="fold", vertical="bottom"
+            column if number else _stacked(column),
+            justify="right" if number else "left",
+            no_wrap=index > 0,
+            overflow="fold",
+            vertical="bottom",
         )
     for line in cells.lines:
         table.add_row(*(Text(cell.text, style=cell.style) for cell in line))
@@ -133,9 +141,32 @@ def comparison_table(rows: Sequence[ReportRow], title: str) -> Table:
     notes += [Text(f"{row.name} failed: {row.note}", style="red") for row in rows if row.role == "failed"]
     if any(cell.style == UNCLEAR for line in cells.lines for cell in line):
         notes.append(Text("grey: the 95% interval against the reference model includes no difference", style="dim"))
+    if left_out:
+        notes.append(Text(f"a wider screen also shows {', '.join(left_out)}", style="dim"))
     table.caption = Text("\n").join(notes) if notes else None
     table.caption_justify = "left"
     return table
+
+
+def _stacked(column: str) -> str:
+    """A setting's name over several lines."""
+    return column.replace("_", "_\n").replace(".", ".\n")
+
+
+def _fitting(cells: Cells, width: int) -> tuple[Cells, list[str]]:
+    """Take out columns, the least telling first, until each line fits in `width`; return what is left and what went."""
+    need = {
+        column: 2 + max(map(len, [*_stacked(column).split("\n"), *(line[place].text for line in cells.lines)]))
+        for place, column in enumerate(cells.columns)
+    }
+    left_out: list[str] = []
+    for column in SPARE:
+        if 1 + sum(need.values()) > width and column in need:
+            del need[column]
+            left_out.append(column)
+    kept = [place for place, column in enumerate(cells.columns) if column in need]
+    lines = tuple(tuple(line[place] for place in kept) for line in cells.lines)
+    return Cells(tuple(cells.columns[place] for place in kept), lines), left_out
 
 
 def to_markdown(rows: Sequence[ReportRow]) -> str:

@@ -65,6 +65,7 @@ def run(context: StageContext) -> StageResult:
         share=Share(state.process_index, state.num_processes),
         autocast=partial(torch.autocast, context.device.kind, torch.bfloat16, arguments.bf16),
     )
+    tell_repeats(method, len(rollouts.rows), context.console)
     watch = Watch(context, learner, method)
     held_out = distinct_prompts(context.corpus.validation, job.evaluation)
     trainer = PPOTrainer(learner, arguments, rollouts, held_out, method, watch)
@@ -134,6 +135,17 @@ def reward(context: StageContext, method: PPO, judge: Scorer | None) -> Combined
         batch_size=context.run.evaluation.batch_size,
     )
     return build_rewards(method.rewards, parts)
+
+
+def tell_repeats(method: PPO, rows: int, console: Console) -> None:
+    """Say it where one step asks the same prompt several times."""
+    if method.prompts_per_step > rows:
+        console.print(
+            f"  [yellow]note[/] method.prompts_per_step={method.prompts_per_step} is more than the {rows} training rows: "
+            "each step asks some of them more than once",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 @torch.no_grad()

@@ -97,7 +97,7 @@ def test_differences_inside_their_interval_are_grey_and_only_those() -> None:
 @pytest.mark.parametrize("width", [120, 140])
 def test_it_is_readable_in_120_columns(width: int) -> None:
     stream = io.StringIO()
-    Console(width=width, file=stream).print(comparison_table(ROWS, "A sweep"))
+    Console(width=width, file=stream).print(comparison_table(ROWS, "A sweep", width))
     text = stream.getvalue()
     assert max(len(line.rstrip()) for line in text.splitlines()) <= width
     for whole in (
@@ -112,6 +112,18 @@ def test_it_is_readable_in_120_columns(width: int) -> None:
     ):
         assert whole in text
     assert "dpo-3 failed: loss is NaN at step 30" in text and "grey:" in text
+
+
+@pytest.mark.parametrize("width", [72, 80, 100])
+def test_a_narrow_screen_leaves_whole_columns_out_and_says_which(width: int) -> None:
+    stream = io.StringIO()
+    Console(width=width, file=stream).print(comparison_table(ROWS, "A sweep", width))
+    text = stream.getvalue()
+    for whole in ("dpo-2", "base (control)", "0.64 [.57, .71]", "+0.45 [.20, .70]"):
+        assert whole in text
+    gone = text.partition("a wider screen also shows ")[2].split("\n")[0].rstrip().split(", ")
+    [heading] = [line for line in text.splitlines() if "gold gain" in line and "win rate" in line]
+    assert gone[0] == "loss" and not {"loss", *gone} & set(heading.replace("gold gain", "").split())
 
 
 def test_csv_has_full_numbers_and_the_reason() -> None:
@@ -145,4 +157,4 @@ def test_durations_and_sizes_read_well() -> None:
 
 def test_no_runs_make_an_empty_table() -> None:
     assert comparison_cells([]).lines == ()
-    assert comparison_table([], "nothing").row_count == 0
+    assert comparison_table([], "nothing", 80).row_count == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from rlhf.config import Run
 from rlhf.evaluation.ppo_metrics import PPO_METRICS, REWARD_SOURCE, reward_source
@@ -23,6 +25,7 @@ from tests.bench import (
     corpus_of,
     curve,
     few,
+    run_of,
     same,
     source_of,
     stage_run,
@@ -222,3 +225,11 @@ def test_showing_samples_and_evaluating_change_nothing_of_training(tmp_path: Pat
     assert [step for step, _ in shown.curves["eval/reward/score"]] == [1, 2, 3]
     curves = [{k: v for k, v in timeless(one.curves).items() if k.startswith("train/")} for one in (plain, shown)]
     assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize(("rows", "told"), [(31, True), (32, False)])
+def test_prompts_that_a_step_must_repeat_are_told(rows: int, told: bool) -> None:
+    method = run_of("method=ppo", "method.prompts_per_step=32").method
+    stream = io.StringIO()
+    ppo.tell_repeats(method, rows, Console(file=stream, width=200))
+    assert ("more than the 31 training rows" in stream.getvalue()) == told
