@@ -141,8 +141,8 @@ def tell_repeats(method: PPO, rows: int, console: Console) -> None:
     """Say it where one step asks the same prompt several times."""
     if method.prompts_per_step > rows:
         console.print(
-            f"  [yellow]note[/] method.prompts_per_step={method.prompts_per_step} is more than the {rows} training rows: "
-            "each step asks some of them more than once",
+            f"  [yellow]note[/] method.prompts_per_step={method.prompts_per_step}: more than the {rows} training rows, "
+            "so each step asks some of them more than once",
             highlight=False,
             soft_wrap=True,
         )
