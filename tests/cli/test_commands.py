@@ -97,6 +97,8 @@ def interrupted_after_a_checkpoint(folder: Path, *words: str) -> tuple[int, str,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # what a shell starts with & ignores Ctrl-C, and so would all that these tests start in such a one
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 200
     while not list(folder.rglob("checkpoint-*/whole.json")):
