@@ -6,7 +6,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +60,16 @@ class Here:
             main()
         out, err = self.capfd.readouterr()
         return Done(int(left.value.code or 0), out, err)
+
+
+def refused_without(modules: set[str], words: Sequence[str], folder: Path) -> str:
+    """Run a command that is refused in a process of its own; check that `modules` were not imported; returns stderr."""
+    script = f"import sys; sys.argv = ['rlhf', *{list(words)!r}]\n"
+    script += f"from rlhf.__main__ import main\ntry: main()\nfinally: print({modules!r} & set(sys.modules))"
+    run = [sys.executable, "-c", script]
+    done = subprocess.run(run, cwd=folder, env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (2, "set()")
+    return done.stderr
 
 
 @contextmanager

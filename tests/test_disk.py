@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from rlhf.disk import locked
 
 WORKER = """
@@ -32,10 +34,7 @@ def test_one_process_at_a_time_holds_a_lock_though_its_file_is_removed_each_time
 
 def test_the_file_goes_where_the_work_under_the_lock_fails(tmp_path: Path) -> None:
     file = tmp_path / "stage.lock"
-    try:
-        with locked(file):
-            assert file.exists()
-            raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        pass
+    with pytest.raises(KeyboardInterrupt), locked(file):
+        assert file.exists()
+        raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []

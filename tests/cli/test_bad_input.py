@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commandline import QUICK, Here, command, environment, tracked
+from commandline import QUICK, Here, command, refused_without, tracked
 
 PAIR = {"prompt": "How do I pay?", "chosen": "By card.", "rejected": "No."}
 TABLE = ("dataset=table", "evaluation.judge=none", "method=sft", *QUICK[1:2], *QUICK[3:])
@@ -105,12 +103,8 @@ def test_a_file_whose_first_row_does_not_fit_is_refused_before_anything_is_made(
 
 def test_a_first_row_is_refused_without_importing_torch(tmp_path: Path) -> None:
     (tmp_path / "columns.jsonl").write_bytes(lines({"question": "a"}))
-    script = f"import sys; sys.argv = ['rlhf', *{[*TABLE, 'dataset.path=columns.jsonl']!r}]\n"
-    script += "from rlhf.__main__ import main\ntry: main()\nfinally: print({'torch', 'datasets'} & set(sys.modules))"
-    run = [sys.executable, "-c", script]
-    done = subprocess.run(run, cwd=tmp_path, env=environment(), capture_output=True, text=True)
-    assert (done.returncode, done.stdout.strip()) == (2, "set()")
-    assert "columns.jsonl:1, column 'prompt': there is no such column" in done.stderr
+    told = refused_without({"torch", "datasets"}, [*TABLE, "dataset.path=columns.jsonl"], tmp_path)
+    assert "columns.jsonl:1, column 'prompt': there is no such column" in told
 
 
 @pytest.mark.slow

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from commandline import Here, environment
+from commandline import Here, refused_without
 
 from rlhf.compose import jobs, parse_words
 
@@ -170,9 +168,4 @@ def test_a_folder_to_start_from_is_looked_at_before_anything_is_made(
 
 def test_rewards_are_refused_without_importing_torch(given: Path) -> None:
     words = ["method=ppo", f"method.rewards={{own: {WORDS}}}"]
-    script = f"import sys; sys.argv = ['rlhf', *{words!r}]\n"
-    script += "from rlhf.__main__ import main\ntry: main()\nfinally: print({'torch', 'sklearn'} & set(sys.modules))"
-    run = [sys.executable, "-c", script]
-    done = subprocess.run(run, cwd=given, env=environment(), capture_output=True, text=True)
-    assert (done.returncode, done.stdout.strip()) == (2, "set()")
-    assert "rows.csv:2 has no column 'text'" in done.stderr
+    assert "rows.csv:2 has no column 'text'" in refused_without({"torch", "sklearn"}, words, given)

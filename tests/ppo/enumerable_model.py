@@ -28,8 +28,8 @@ STRINGS = tuple(itertools.product(range(len(LETTERS)), repeat=STEPS))
 def rewards_of_pairs() -> Tensor:
     """Rewards of all strings (1296,), mean 0, variance 1: letters and pairs of neighbours have values of their own.
 
-    An MT5 of this size, and adapters on a frozen GPT-2, can express the best policy for these: on values drawn for each
-    string by itself, gradient ascent on the exact objective leaves them 0.03 to 0.4 below the optimum.
+    An MT5 of this size, and adapters on a frozen GPT-2, can express the best policy for these. On values drawn for each
+    string by itself, 240 to 300 steps of gradient ascent on the exact objective left such an MT5 0.06 to 0.5 below it.
     """
     generator = torch.Generator().manual_seed(1)
     one = torch.randn(len(LETTERS), generator=generator).double()
