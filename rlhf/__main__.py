@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +186,18 @@ def _say(problem: Exception | str) -> None:
     print(f"rlhf: {text}", file=sys.stderr)
 
 
-VERBS = {"train": train}
+def _verb_of_its_own(name: str) -> Callable[[list[str]], int]:
+    """Return the verb in `rlhf/verbs/<name>.py`, imported when it is called."""
+
+    def call(words: list[str]) -> int:
+        run: Callable[[list[str]], int] = import_module(f"rlhf.verbs.{name}").run
+        return run(words)
+
+    return call
+
+
+OWN_VERBS = ("plan", "cache", "report", "resume")
+VERBS: dict[str, Callable[[list[str]], int]] = {"train": train} | {name: _verb_of_its_own(name) for name in OWN_VERBS}
 
 if __name__ == "__main__":
     main()

@@ -23,10 +23,10 @@ from rlhf.disk import folder_bytes, locked, refusing_full_disk
 from rlhf.door import check_start
 from rlhf.errors import RunFailure
 from rlhf.evaluation.cost import CostMeter, pipeline_costs, priced
-from rlhf.fingerprint import base_identity, digest, digest_files, file_sizes, stage_fingerprint
+from rlhf.fingerprint import file_sizes
+from rlhf.lineage import Lineage, Link
 from rlhf.models.codec import Codec
 from rlhf.models.load import BASE, Source, load_tokenizer, resolve_base
-from rlhf.ppo.rewards import identities
 from rlhf.stages import dpo, ppo, reward, sft
 from rlhf.stages.context import Device, StageContext, StageFunction, as_json
 from rlhf.tracking import NullRun, NullTracker, TrackedRun, Tracker
@@ -97,9 +97,9 @@ class Job:
         return load_tokenizer(self.run.model, self.base)
 
     @cached_property
-    def base_fingerprint(self) -> str:
-        """Hash of the untrained model."""
-        return digest(base_identity(self.run.model))
+    def lineage(self) -> Lineage:
+        """What its stages are, by fingerprint."""
+        return Lineage(self.run, self.device.kind, self.device.precision, lambda shape: self.corpus(shape).fingerprint)
 
     def codec(self, method: MethodSpec) -> Codec:
         """The text-to-ids rules with the method's own lengths."""
@@ -120,50 +120,39 @@ class Job:
 
     def build(self, method: MethodSpec, *, upstream: bool) -> Finished:
         """Return the finished stage of `method`: reused, resumed or trained now (and its upstream stages before it)."""
-        named = identities(method.reward_sources)  # first: what is not there is told before anything is trained
-        origin = self._origin(method)
-        teachers = [*([origin.judge.fingerprint] if origin.judge else []), *(named[name] for name in sorted(named))]
-        upstream_of_it = digest([origin.fingerprint, *teachers])
-        fingerprint = stage_fingerprint(
-            self.run,
-            method,
-            self.corpus(method.data_shape).fingerprint,
-            upstream_of_it,
-            self.device.kind,
-            self.device.precision,
-        )
-        if fingerprint not in self._built:
-            self._built[fingerprint] = self._finish(method, origin, fingerprint, upstream)
-        return self._built[fingerprint]
+        return self._build(self.lineage.of(method), upstream)
 
-    def _origin(self, method: MethodSpec) -> Origin:
-        """Find or build what `method` stands on."""
-        source, start = self._start(method)
-        judge = self.build(self.run.upstream.reward, upstream=True) if method.uses_reward_stage else None
-        return Origin(source, start.fingerprint if start else self._untrained(method), start, judge)
+    def _build(self, link: Link, upstream: bool) -> Finished:
+        if link.fingerprint not in self._built:
+            start = self._build(link.start, True) if link.start else None
+            judge = self._build(link.judge, True) if link.judge else None
+            origin = Origin(self._source(link.method, start), link.origin, start, judge)
+            self._built[link.fingerprint] = self._finish(link, origin, upstream)
+        return self._built[link.fingerprint]
 
-    def _finish(self, method: MethodSpec, origin: Origin, fingerprint: str, upstream: bool) -> Finished:
+    def _finish(self, link: Link, origin: Origin, upstream: bool) -> Finished:
         """Take the stage from the store, or train it while others that need it wait."""
-        folder = self.store / f"{method.name}-{self.run.model.name}-{fingerprint[:12]}"
+        method, folder = link.method, link.folder
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder.with_name(f"{folder.name}.lock")) if ranks.first() else nullcontext():
-            result = ranks.agreed(self._stored(folder) if self.run.reuse and ranks.first() else None)
+            result = ranks.agreed(self._stored(link) if self.run.reuse and ranks.first() else None)
             if result is not None:
                 result["metrics"] = priced(result["metrics"], self.run.hardware, self.device.precision)
                 if not upstream:
                     self._resend(result["curves"])
                 self.console.print(f"[green]reused[/] {folder.name}")
                 self.tracked.tags({f"reused.{method.name}": folder.name})
-                return Finished(method, folder, fingerprint, result, True, origin)
-            result = self._train(method, origin, folder, upstream)
-        return Finished(method, folder, fingerprint, result, False, origin)
+                return Finished(method, folder, link.fingerprint, result, True, origin)
+            result = self._train(link, origin, upstream)
+        return Finished(method, folder, link.fingerprint, result, False, origin)
 
-    def _stored(self, folder: Path) -> dict[str, Any] | None:
+    def _stored(self, link: Link) -> dict[str, Any] | None:
         """Read a finished stage's result; None where there is none, or where its files are not what was written."""
+        folder = link.folder
         if not (folder / "result.json").exists():
             return None
         result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        if file_sizes(folder / "model") == result["sizes"]:
+        if result["fingerprint"] == link.fingerprint and file_sizes(folder / "model") == result["sizes"]:
             return result
         self.console.print(
             f"[yellow]damaged[/] {folder.name}: its files are not as they were written, it is built anew"
@@ -176,27 +165,21 @@ class Job:
             for step, value in points:
                 self.tracked.metrics({name: value}, int(step))
 
-    def _untrained(self, method: MethodSpec) -> str:
-        """Hash the weights of a method that no stage of ours comes before: the base model, or a folder's bytes too."""
+    def _source(self, method: MethodSpec, start: Finished | None) -> Source:
+        """The weights that a method starts from: those of a trained stage, the base model's, or a folder's."""
+        if start is not None:
+            return start.source(self.base)
         if method.starts_from == "base":
-            return self.base_fingerprint
-        return digest([self.base_fingerprint, digest_files(Path(method.starts_from))])
-
-    def _start(self, method: MethodSpec) -> tuple[Source, Finished | None]:
-        """Find what weights a method starts from: the base, a trained stage, or a folder."""
-        if method.starts_from == "base":
-            return self.base, None
-        if method.starts_from == "sft":
-            finished = self.build(self.run.upstream.sft, upstream=True)
-            return finished.source(self.base), finished
+            return self.base
         check_start("method", method, self.run.adapter.name)
         folder = Path(method.starts_from)
         if (folder / "adapter_config.json").exists():
-            return Source(base=self.base.base, adapter=folder, kind=self.base.kind), None
-        return Source(base=folder, adapter=None, kind="folder"), None
+            return Source(base=self.base.base, adapter=folder, kind=self.base.kind)
+        return Source(base=folder, adapter=None, kind="folder")
 
-    def _train(self, method: MethodSpec, origin: Origin, folder: Path, upstream: bool) -> dict[str, Any]:
+    def _train(self, link: Link, origin: Origin, upstream: bool) -> dict[str, Any]:
         """Run the stage in a `.partial` folder that takes the final name when it is complete."""
+        method, folder = link.method, link.folder
         work, codec = folder.with_name(f"{folder.name}.partial"), self.codec(method)
         work.mkdir(exist_ok=True)
         ranks.together()
@@ -230,7 +213,7 @@ class Job:
             result["metrics"] |= meter.report() | {"cost/artifact_bytes": folder_bytes(work / "model")}
             tracked.metrics(result["metrics"], None)
             (work / "run.json").write_text(self.run.model_dump_json(indent=1, exclude={"tracking"}), encoding="utf-8")
-            result["sizes"] = file_sizes(work / "model")
+            result |= {"fingerprint": link.fingerprint, "sizes": file_sizes(work / "model")}
             (work / "result.json").write_text(json.dumps(result), encoding="utf-8")
             if folder.exists():
                 shutil.rmtree(folder)

@@ -41,7 +41,11 @@ ALLOWED: dict[str, set[str] | None] = {
     "report": {"evaluation"},
     "tracking": {"errors", "config"},
     "pipeline": BASICS
-    | {"data", "models", "evaluation", "ppo", "stages", "tracking", "fingerprint", "disk", "ranks", "door"},
+    | {"data", "models", "evaluation", "ppo", "stages", "tracking", "fingerprint", "lineage", "disk", "ranks", "door"},
+    "lineage": BASICS | {"fingerprint", "ppo"},
+    "verbs": None,
+    "launchers": None,
+    "plan": None,
     "job": None,
     "sweep": None,
     "__main__": None,

@@ -46,11 +46,11 @@ class Evaluator:
         chain = [finished]
         while chain[-1].origin.start is not None:
             chain.append(chain[-1].origin.start)
-        base = self._row("base", "base", self.job.base, self.job.base_fingerprint, None, {})
+        base = self._row("base", "base", self.job.base, self.job.lineage.base, None, {})
         rows = [base]
         reference: tuple[Row, Source] = (base, self.job.base)
         first = chain[-1]
-        if first.origin.fingerprint != self.job.base_fingerprint:  # method.starts_from names a folder
+        if first.origin.fingerprint != self.job.lineage.base:  # method.starts_from names a folder
             start = self._row("start", "start", first.origin.source, first.origin.fingerprint, reference, {})
             rows.append(start)
             reference = (start, first.origin.source)
