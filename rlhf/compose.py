@@ -137,7 +137,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
             problem = f"it takes the value of {match.group(1)}, which is not set"
         raise UserError(str(place), problem, f"Write {place}=VALUE") from None
     assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items() if key != "hydra"}
+    return {str(key): value for key, value in values.items() if key not in ("hydra", "search")}  # no part of a run
 
 
 def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:

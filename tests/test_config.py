@@ -22,7 +22,8 @@ from rlhf.errors import UserError
 
 KEYS_FILE = Path(__file__).with_name("config_keys.txt")
 PLACED = {"template": "template@model.template", "learning_rates": "learning_rates@model.learning_rates"}
-GROUPS = sorted(folder.name for folder in conf_dir().iterdir() if folder.is_dir())
+NO_PART_OF_A_RUN = {"search"}  # whose options tests/search looks at
+GROUPS = sorted({folder.name for folder in conf_dir().iterdir() if folder.is_dir()} - NO_PART_OF_A_RUN)
 OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((conf_dir() / group).glob("*.yaml"))]
 FREE = (
     "model.architecture.",

@@ -1,0 +1,185 @@
+"""From the words of a command line to a checked search: its whole space is looked over before anything starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from rlhf.build import build
+from rlhf.compose import Words, initialized, plain
+from rlhf.config import Run
+from rlhf.errors import UserError
+from rlhf.fingerprint import digest
+from rlhf.search.measured import check_curve, check_objectives
+from rlhf.search.plugins import check_plugins
+from rlhf.search.space import Space, Value, param_of_word
+from rlhf.search.spec import ParamSpec, SearchSpec, read_spec
+from rlhf.search.study import storage_url
+
+GROUP = re.compile(r"[\w/@]+")  # a key without dots chooses a file, or is one of the few at the top level
+OWN = ("search=", "search.", "+search.", "++search.", "hydra.", "hydra/", "+hydra.", "++hydra.")
+NO_RESULT = {"tracking", "store", "reuse"}  # of a run: what changes none of its numbers
+CELLS_CHECKED = 200  # of a grid
+SHOWN = 8  # digits of what names a study
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search whose space is known to be sound. `fixed` are the words that all of its jobs share."""
+
+    spec: SearchSpec
+    space: Space
+    fixed: tuple[str, ...]
+    words: Words
+    runs: list[tuple[tuple[str, ...], Run]] = field(default_factory=list)  # those that were built for the check
+    _composed: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Digests of what decides what its trials give, by what each of them is called."""
+        run = self.runs[0][1].model_dump(mode="json")
+        return {
+            "space": digest({key: param.model_dump(mode="json") for key, param in self.space.params.items()}),
+            "list of objectives": digest([objective.model_dump() for objective in self.spec.objectives]),
+            "sampler or seed": digest([self.spec.sampler.model_dump(), self.spec.seed]),
+            "configuration": digest({key: value for key, value in run.items() if key not in NO_RESULT}),
+        }
+
+    @property
+    def study(self) -> str:
+        """The study's name: the user's, or one that other settings would not share."""
+        return self.spec.study or f"{self.spec.name}-{digest(self.identity)[:SHOWN]}"
+
+    def overrides(self, params: Mapping[str, Value]) -> tuple[str, ...]:
+        """Return one setting's whole command line."""
+        return (*self.fixed, *self.space.words(params))
+
+    def run_of(self, params: Mapping[str, Value]) -> Run:
+        """Compose and build the job of one setting. Raises `UserError` where it is refused."""
+        groups = {key: value for key, value in params.items() if GROUP.fullmatch(key)}
+        words = (*self.fixed, *Space({key: self.space.params[key] for key in groups}).words(groups))
+        if words not in self._composed:
+            with initialized(self.words) as composer:
+                rest = [word for word in self.space.words(params) if word not in words]
+                self._composed[words] = composer.compose([*words, *rest])
+        config = deepcopy(self._composed[words])
+        for key in self.space.params:
+            if key not in groups:
+                value = self.space.chosen(key, params[key])
+                OmegaConf.update(config, key.lstrip("+"), value, merge=True, force_add=key.startswith("+"))
+        return build(plain(config))
+
+
+def find_search(words: Words) -> Search | None:
+    """Return the checked search that a command line asks for; None where it asks for none.
+
+    Raises `UserError` for a wrong spec and for the first point of its space that is refused.
+    """
+    asked = [word for word in words.overrides if word.lstrip("+").startswith(("search=", "search."))]
+    if not asked and not any(word.startswith("experiment=") for word in words.overrides):
+        return None
+    if asked and not any(word.startswith(("search=", "experiment=")) for word in words.overrides):
+        raise UserError(asked[0], "no search is chosen", "Add search=NAME: `rlhf --help` lists them")
+    with initialized(words) as composer:
+        fixed, swept = _split(words.overrides)
+        config = composer.compose(fixed)
+        values = OmegaConf.to_container(config, resolve=False).get("search")  # type: ignore[union-attr]
+        if values is not None:
+            values = OmegaConf.to_container(config.search, resolve=True)
+    if values is None:
+        if asked:
+            raise UserError(asked[0], "no search is chosen", "Add search=NAME: `rlhf --help` lists them")
+        return None
+    place = asked[0] if asked else "search"
+    if not words.multirun:
+        raise UserError(place, "a search runs many jobs", "Add -m")
+    spec, space = _spec_and_space(values, fixed, swept)
+    if not space.params:
+        example = "Add a key with its values: method.beta='interval(0.05,0.5)' or method.beta=0.05,0.1"
+        raise UserError(place, "nothing is varied", example)
+    shared = tuple(word for word in fixed if not word.startswith(OWN))
+    search = Search(spec, space, shared, words)
+    _check(search)
+    return search
+
+
+def _split(overrides: tuple[str, ...]) -> tuple[list[str], dict[str, ParamSpec]]:
+    """Part the words that hold in all jobs from those that name several values."""
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    fixed: list[str] = []
+    swept: dict[str, ParamSpec] = {}
+    for word in overrides:
+        try:
+            (parsed,) = parser.parse_overrides([word])
+        except HydraException:
+            raise UserError(word, "this is not KEY=VALUE", "Quote values with spaces: 'key=\"a b\"'") from None
+        if not parsed.is_sweep_override():
+            fixed.append(word)
+        elif word.startswith(OWN):
+            raise UserError(word, "a search has one value of it", "Give one")
+        else:
+            swept[parsed.get_key_element()] = param_of_word(parsed)
+    return fixed, swept
+
+
+def _spec_and_space(values: Any, fixed: list[str], swept: dict[str, ParamSpec]) -> tuple[SearchSpec, Space]:
+    """Read the spec; of its parameters, those that the command line fixes are left out, those it sweeps are its own."""
+    spec = read_spec(values)
+    check_plugins(spec)
+    storage_url(spec.storage, Path())
+    given = {word.partition("=")[0].lstrip("+") for word in fixed}
+    params = {key: param for key, param in spec.params.items() if key.lstrip("+") not in given}
+    replaced = {key.lstrip("+") for key in swept}
+    params = {key: swept.get(key, param) for key, param in params.items() if key in swept or key not in replaced}
+    space = Space(params | swept)
+    if spec.sampler.name == "grid":
+        space.refuse_grid()
+    return spec.model_copy(update={"params": dict(space.params)}), space
+
+
+def _check(search: Search) -> None:
+    """Build the job at both ends of each parameter (of a grid: every cell) and see that it gives what is wanted."""
+    lowest = search.space.lowest()
+    for params, key in _points(search, lowest):
+        try:
+            run = search.run_of(params)
+        except UserError as error:
+            raise _refused(search, params, key, error) from None
+        check_objectives(run, search.spec.objectives)
+        check_curve(run, search.spec.pruner)
+        search.runs.append((search.overrides(params), run))
+
+
+def _refused(search: Search, params: dict[str, Value], key: str | None, error: UserError) -> UserError:
+    """Say which value of which parameter is refused, or which setting of all of them."""
+    named = next((known for known in search.space.params if known.lstrip("+") == error.place.lstrip("+")), None)
+    key = named or key
+    words = search.space.words(params)
+    word = words[list(search.space.params).index(key)] if key else ", ".join(words)
+    problem = error.problem if named else f"{error.place}: {error.problem}"
+    return UserError(f"search.params.{key}" if key else "search.params", f"{word} is refused: {problem}", error.remedy)
+
+
+def _points(search: Search, lowest: dict[str, Value]) -> Iterator[tuple[dict[str, Value], str | None]]:
+    """Yield settings to be tried, with the parameter that each is about."""
+    first = True
+    for key in search.space.params:
+        for value in search.space.extremes(key):
+            point = {**lowest, key: value}
+            if first or point != lowest:
+                yield point, key
+            first = False
+    if search.spec.sampler.name == "grid" and search.space.size() <= CELLS_CHECKED:
+        for cell in search.space.cells():
+            yield cell, None
+    else:
+        yield {key: search.space.extremes(key)[-1] for key in search.space.params}, None

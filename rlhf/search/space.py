@@ -1,0 +1,158 @@
+"""The space of a search: its parameters as Optuna's distributions, as words for Hydra, and as cells of a grid."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from rlhf.errors import UserError
+from rlhf.search.spec import CategoricalParam, FloatParam, IntParam, ParamSpec
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+Value = None | bool | int | float | str
+PLAIN = re.compile(r"[A-Za-z_][\w./-]*")  # words that Hydra reads as text without quotes
+ROUND = 1e-9  # of a step: how far a sum of floats may miss the upper bound
+
+
+@dataclass(frozen=True)
+class Space:
+    """Parameters by key, in the order in which they were written."""
+
+    params: Mapping[str, ParamSpec]
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Return what Optuna draws from."""
+        from optuna import distributions as known
+
+        found: dict[str, BaseDistribution] = {}
+        for key, param in self.params.items():
+            if isinstance(param, FloatParam):
+                found[key] = known.FloatDistribution(param.low, param.high, log=param.log, step=param.step)
+            elif isinstance(param, IntParam):
+                found[key] = known.IntDistribution(param.low, param.high, log=param.log, step=param.step)
+            else:
+                found[key] = known.CategoricalDistribution([stored(choice) for choice in param.choices])
+        return found
+
+    def words(self, params: Mapping[str, Value]) -> tuple[str, ...]:
+        """Return one setting as `key=value` words for Hydra."""
+        return tuple(f"{key}={written(self.chosen(key, params[key]))}" for key in self.params)
+
+    def chosen(self, key: str, value: Value) -> Any:
+        """Return the choice that a stored value stands for; numbers stand for themselves."""
+        param = self.params[key]
+        if not isinstance(param, CategoricalParam):
+            return value
+        return next(choice for choice in param.choices if same(stored(choice), value))
+
+    def values(self, key: str) -> list[Value] | None:
+        """Return all values that a parameter can take; None where it is continuous."""
+        param = self.params[key]
+        if isinstance(param, CategoricalParam):
+            return [stored(choice) for choice in param.choices]
+        if isinstance(param, IntParam):
+            return list(range(param.low, param.high + 1, param.step))
+        if param.low == param.high:
+            return [param.low]
+        if param.step is None:
+            return None
+        count = math.floor((param.high - param.low) / param.step + ROUND)
+        return [param.low + index * param.step for index in range(count + 1)]
+
+    def extremes(self, key: str) -> list[Value]:
+        """Return what is to be tried before anything starts: each choice, or the lowest and the highest number."""
+        param = self.params[key]
+        if isinstance(param, CategoricalParam):
+            return [stored(choice) for choice in param.choices]
+        return [param.low] if param.low == param.high else [param.low, param.high]
+
+    def lowest(self) -> dict[str, Value]:
+        """The setting of all first values."""
+        return {key: self.extremes(key)[0] for key in self.params}
+
+    def size(self) -> float:
+        """How many settings there are; infinite where a parameter is continuous."""
+        return math.prod(len(values) if (values := self.values(key)) is not None else math.inf for key in self.params)
+
+    def cells(self) -> Iterator[dict[str, Value]]:
+        """All settings of a finite space, the last key varying fastest."""
+        every = [self.values(key) for key in self.params]
+        for cell in product(*(values for values in every if values is not None)):
+            yield dict(zip(self.params, cell, strict=True))
+
+    def refuse_grid(self) -> None:
+        """Raise `UserError` where a parameter is continuous, so that no grid covers it."""
+        for key in self.params:
+            if self.values(key) is None:
+                remedy = "Give it a step, or choices (type: categorical), or use another search.sampler.name"
+                raise UserError(f"search.params.{key}", "a grid cannot hold all values between its bounds", remedy)
+
+
+def stored(choice: Any) -> Value:
+    """Return what Optuna keeps for a choice: itself, or the text of a list."""
+    return choice if choice is None or isinstance(choice, bool | int | float | str) else written(choice)
+
+
+def same(one: Value, other: Value) -> bool:
+    """Whether two stored values are one setting: 1 and True are not, floats that differ by rounding are."""
+    if isinstance(one, bool) or isinstance(other, bool) or not isinstance(one, int | float):
+        return type(one) is type(other) and one == other
+    return isinstance(other, int | float) and math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-300)
+
+
+def alike(one: Mapping[str, Value], other: Mapping[str, Value]) -> bool:
+    """Whether two settings are the same."""
+    return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+
+
+def written(value: Any) -> str:
+    """Return a value as Hydra reads it in `key=value`."""
+    if value is None or isinstance(value, bool | int | float):
+        return json.dumps(value) if not isinstance(value, float) else repr(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{written(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(written(inner) for inner in value) + "]"
+    if PLAIN.fullmatch(value) and value.lower() not in ("null", "true", "false", "nan", "inf"):
+        return str(value)
+    return '"' + value.replace('"', '\\"') + '"'
+
+
+def param_of_word(override: Any) -> ParamSpec:
+    """Turn a swept word (`a,b`, `interval(1,2)`, `range(1,8)`, `tag(log, interval(1,2))`) into a parameter."""
+    from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, RangeSweep
+
+    sweep = override.value()
+    word, tags = override.input_line, {str(tag) for tag in getattr(sweep, "tags", ())}
+    if unknown := tags - {"log", "int", "float"}:
+        raise UserError(word, f"there is no tag {sorted(unknown)[0]}", "Write tag(log, interval(LOW, HIGH))")
+    log = "log" in tags
+    if isinstance(sweep, IntervalSweep):
+        assert sweep.start is not None and sweep.end is not None
+        whole = "int" in tags or (isinstance(sweep.start, int) and isinstance(sweep.end, int))
+        return _number(word, whole, sweep.start, sweep.end, log, None)
+    if isinstance(sweep, RangeSweep):
+        assert sweep.start is not None and sweep.stop is not None
+        values = list(sweep.range())
+        whole = all(isinstance(value, int) for value in values)
+        return _number(word, whole, min(values), max(values), log, None if log else abs(sweep.step))
+    assert isinstance(sweep, ChoiceSweep)
+    choices = [getattr(choice, "text", choice) for choice in override.sweep_iterator()]
+    return CategoricalParam(type="categorical", choices=choices)
+
+
+def _number(word: str, whole: bool, low: float, high: float, log: bool, step: float | None) -> ParamSpec:
+    try:
+        if whole:
+            return IntParam(type="int", low=int(low), high=int(high), log=log, step=int(step or 1))
+        return FloatParam(type="float", low=float(low), high=float(high), log=log, step=step)
+    except ValueError as error:
+        problem = str(error).splitlines()[2].strip().removeprefix("Value error, ").partition(" [")[0]
+        raise UserError(word, problem, "Write other bounds") from None
