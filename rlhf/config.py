@@ -6,7 +6,7 @@ door: it turns a composed mapping into a `Run` or refuses it. Nothing here impor
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -73,6 +73,7 @@ class Method(Spec):
     )
     learns_from_samples: ClassVar[bool] = False  # of its own, whose scores and KL are what its progress shows in
     has_implicit_reward: ClassVar[bool] = False  # beta x log(policy / reference), measured on held-out pairs
+    reads_references: ClassVar[bool] = False  # log-probabilities of its rows under the start, the same at every step
     trains_policy: ClassVar[bool] = True
     data_shape: ClassVar[Literal["demonstration", "preference"]]
 
@@ -112,6 +113,7 @@ class DPO(Method):
 
     needs_reference: ClassVar[bool] = True
     has_implicit_reward: ClassVar[bool] = True
+    reads_references: ClassVar[bool] = True
     data_shape: ClassVar = "preference"
     name: Literal["dpo"]
     beta: PositiveFloat
@@ -174,13 +176,14 @@ class EvaluationSpec(Spec):
 
 
 class HardwareSpec(Spec):
-    """Price, peak arithmetic rate and power of one machine, with the source of each number."""
+    """Price, peak arithmetic rate, power and memory of one machine, with the source of each number."""
 
     name: str
     device: Literal["auto", "cpu", "cuda"]
     usd_per_hour: Annotated[float, Field(ge=0)] | None
     peak_flops: dict[Literal["fp32", "bf16", "fp16"], PositiveFloat]
     watts: PositiveFloat | None
+    memory_gb: PositiveFloat | None  # of one GPU, or of the machine without one; null: ask this machine
     source: str
 
 
@@ -206,13 +209,23 @@ QuantizationSpec = Annotated[NoQuantization | Int8Quantization | Nf4Quantization
 DatasetSpec = Annotated[ToyDataset | FileDataset, Field(discriminator="format")]
 
 
+StageName = Literal["sft", "reward", "dpo", "ppo"]
+
+
+def _stage_names(value: Any) -> Any:
+    """`true` is all stages, `false` none, one name a list of it."""
+    if isinstance(value, bool):
+        return list(get_args(StageName)) if value else []
+    return [value] if isinstance(value, str) else value
+
+
 class Run(Spec):
     """One job, complete and cross-checked."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     store: str  # folder of finished and unfinished stages
-    reuse: bool
+    reuse: Annotated[list[StageName], BeforeValidator(_stage_names)]  # whose finished and unfinished work may be taken
     model: ModelSpec
     method: MethodSpec
     adapter: AdapterSpec
@@ -222,3 +235,7 @@ class Run(Spec):
     hardware: HardwareSpec
     tracking: TrackingSpec
     upstream: UpstreamSpec
+
+    def reuses(self, stage: str) -> bool:
+        """Whether work on stages of this name may be taken that an earlier job has done."""
+        return stage in self.reuse

@@ -22,13 +22,15 @@ def folder_bytes(folder: Path) -> int:
 
 
 @contextmanager
-def locked(file: Path) -> Iterator[None]:
+def locked(file: Path, timeout: float = -1) -> Iterator[None]:
     """Hold the lock `file` against all other processes; the file is gone afterwards.
+
+    Raises filelock's `Timeout` when others hold it for `timeout` seconds; a negative one waits for ever.
 
     It is removed while it is held. Whoever waited for it then holds a file without a name, which filelock sees
     (`st_nlink` is 0), and asks anew for the file of that name: nobody goes on beside a newcomer.
     """
-    with FileLock(file):
+    with FileLock(file, timeout):
         try:
             yield
         finally:

@@ -21,6 +21,13 @@ def check_files(runs: Sequence[Run], processes: int) -> None:
 
     So it does for a run whose steps cannot be shared by `processes`.
     """
+    check_readable(runs, processes)
+    for run in runs:
+        refuse_unwritable(Path(run.store))
+
+
+def check_readable(runs: Sequence[Run], processes: int) -> None:
+    """Do all that `check_files` does but trying, and so making, the store: for who only asks."""
     for run in runs:
         if isinstance(run.method, PPO):
             _refuse_uneven(run.method, processes)
@@ -36,8 +43,6 @@ def check_files(runs: Sequence[Run], processes: int) -> None:
         if run.method.reward_sources not in asked:
             asked.append(run.method.reward_sources)
             check_sources(run.method.reward_sources)
-    for run in runs:
-        refuse_unwritable(Path(run.store))
 
 
 def check_start(place: str, method: MethodSpec, adapter: str) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlhf.config import MethodSpec, Run
-from rlhf.fingerprint import base_identity, digest, digest_files, stage_fingerprint
-from rlhf.ppo.rewards.identity import identities
+from rlhf.fingerprint import base_identity, digest, digest_files, reference_fingerprint, stage_fingerprint
+from rlhf.ppo.sources.identity import identities
 
+REFERENCES = "references"  # folder of the store
 SHOWN_DIGITS = 12  # of a fingerprint in a folder's name; the whole one is in its result.json
 
 
@@ -23,6 +24,7 @@ class Link:
     origin: str  # fingerprint of the weights that it starts from
     start: Link | None  # the stage that makes them; None for the base model or a folder
     judge: Link | None  # the reward stage that teaches it
+    references: Path | None  # where log-probabilities of its pairs under the frozen start are kept, if it reads any
 
     def chain(self) -> list[Link]:
         """Return it and all stages below it, each once, in the order in which they are built."""
@@ -62,11 +64,14 @@ class Lineage:
         judge = self.of(self.run.upstream.reward) if method.uses_reward_stage else None
         origin = start.fingerprint if start else self._untrained(method)
         teachers = [*([judge.fingerprint] if judge else []), *(named[name] for name in sorted(named))]
-        fingerprint = stage_fingerprint(
-            self.run, method, self.data(method.data_shape), digest([origin, *teachers]), self.device, self.precision
-        )
+        store, data, machine = Path(self.run.store), self.data(method.data_shape), (self.device, self.precision)
+        fingerprint = stage_fingerprint(self.run, method, data, digest([origin, *teachers]), *machine, known=named)
         name = f"{method.name}-{self.run.model.name}-{fingerprint[:SHOWN_DIGITS]}"
-        return Link(method, fingerprint, Path(self.run.store) / name, origin, start, judge)
+        references = None
+        if method.reads_references:
+            kept = reference_fingerprint(self.run, method, data, origin, *machine)
+            references = store / REFERENCES / kept[:SHOWN_DIGITS]
+        return Link(method, fingerprint, store / name, origin, start, judge, references)
 
     def _untrained(self, method: MethodSpec) -> str:
         """Hash the weights of a method that no stage of ours comes before: the base model, or a folder's bytes too."""

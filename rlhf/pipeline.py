@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -29,46 +28,11 @@ from rlhf.models.codec import Codec
 from rlhf.models.load import BASE, Source, load_tokenizer, resolve_base
 from rlhf.stages import dpo, ppo, reward, sft
 from rlhf.stages.context import Device, StageContext, StageFunction, as_json
+from rlhf.stages.start import Finished, Origin, starting_weights
+from rlhf.store import PARTIAL, PLAN, RESULT, file_sums, hold, read_json, write_json
 from rlhf.tracking import NullRun, NullTracker, TrackedRun, Tracker
 
 STAGES: dict[str, StageFunction] = {"sft": sft.run, "reward": reward.run, "dpo": dpo.run, "ppo": ppo.run}
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a stage stands on."""
-
-    source: Source  # the weights it starts from
-    fingerprint: str  # of those weights
-    start: Finished | None  # the stage that made them; None for the base model or a folder
-    judge: Finished | None  # the reward stage that teaches it
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A stage that is complete: its folder holds `model/` and `result.json`."""
-
-    method: MethodSpec
-    folder: Path
-    fingerprint: str
-    result: Mapping[str, Any]
-    reused: bool
-    origin: Origin
-
-    @property
-    def name(self) -> str:
-        """Its folder's name, method and model first."""
-        return self.folder.name
-
-    def source(self, base: Source) -> Source:
-        """The weights it leaves: a whole model, or an adapter on the base."""
-        model = self.folder / "model"
-        if not (model / "adapter_config.json").exists():
-            return Source(base=model, adapter=None, kind="folder")
-        own = self.folder / BASE
-        if own.exists():
-            return Source(base=own, adapter=model, kind="folder")
-        return Source(base=base.base, adapter=model, kind=base.kind)
 
 
 @dataclass
@@ -85,6 +49,8 @@ class Job:
         self.store = Path(self.run.store)
         self._corpora: dict[str, Corpus] = {}
         self._built: dict[str, Finished] = {}
+        self._held: list[Any] = []  # what keeps the stages that it uses from being pruned
+        self._reused_from: list[str] = []  # the runs that trained what it did not have to
 
     @cached_property
     def base(self) -> Source:
@@ -126,7 +92,9 @@ class Job:
         if link.fingerprint not in self._built:
             start = self._build(link.start, True) if link.start else None
             judge = self._build(link.judge, True) if link.judge else None
-            origin = Origin(self._source(link.method, start), link.origin, start, judge)
+            if start is None and link.method.starts_from != "base":
+                check_start("method", link.method, self.run.adapter.name)
+            origin = Origin(starting_weights(link.method, start, self.base), link.origin, start, judge)
             self._built[link.fingerprint] = self._finish(link, origin, upstream)
         return self._built[link.fingerprint]
 
@@ -135,29 +103,42 @@ class Job:
         method, folder = link.method, link.folder
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder.with_name(f"{folder.name}.lock")) if ranks.first() else nullcontext():
-            result = ranks.agreed(self._stored(link) if self.run.reuse and ranks.first() else None)
+            result = ranks.agreed(self._stored(link) if self.run.reuses(method.name) and ranks.first() else None)
+            reused = result is not None
             if result is not None:
                 result["metrics"] = priced(result["metrics"], self.run.hardware, self.device.precision)
                 if not upstream:
                     self._resend(result["curves"])
-                self.console.print(f"[green]reused[/] {folder.name}")
-                self.tracked.tags({f"reused.{method.name}": folder.name})
-                return Finished(method, folder, link.fingerprint, result, True, origin)
-            result = self._train(link, origin, upstream)
-        return Finished(method, folder, link.fingerprint, result, False, origin)
+                self._tell_reuse(link, result)
+            else:
+                result = self._train(link, origin, upstream)
+            self._held.append(hold(folder))
+        return Finished(method, folder, link.fingerprint, result, reused, origin)
 
     def _stored(self, link: Link) -> dict[str, Any] | None:
         """Read a finished stage's result; None where there is none, or where its files are not what was written."""
         folder = link.folder
-        if not (folder / "result.json").exists():
+        if not (folder / RESULT).exists():
             return None
-        result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        if result["fingerprint"] == link.fingerprint and file_sizes(folder / "model") == result["sizes"]:
+        result = read_json(folder / RESULT)
+        if result.get("fingerprint") == link.fingerprint and file_sizes(folder / "model") == result["sizes"]:
             return result
         self.console.print(
             f"[yellow]damaged[/] {folder.name}: its files are not as they were written, it is built anew"
         )
         return None
+
+    def _tell_reuse(self, link: Link, result: Mapping[str, Any]) -> None:
+        """Say what a stage that is not trained again saves, and link it with the run that trained it, both ways."""
+        name, trained_by = link.method.name, str(result.get("run_id") or "")
+        usd = result["metrics"].get("cost/usd")
+        saved = lasted(result["metrics"]["cost/seconds"]) + (f", ${usd:.2g}" if usd is not None else "")
+        self.console.print(f"[green]reused[/] {link.folder.name} (saved {saved})", highlight=False, soft_wrap=True)
+        self.tracked.tags({f"reused.{name}": link.folder.name})
+        if trained_by:
+            self._reused_from.append(trained_by)
+            self.tracked.tags({f"reused_from.{name}": trained_by, "reused_from": ",".join(self._reused_from)})
+            self.tracker.tag_run(trained_by, {f"reused_by.{self.tracked.id}": name})
 
     def _resend(self, curves: Mapping[str, Any]) -> None:
         """Give a job that trains nothing itself the curves of the stage that it reuses."""
@@ -165,23 +146,12 @@ class Job:
             for step, value in points:
                 self.tracked.metrics({name: value}, int(step))
 
-    def _source(self, method: MethodSpec, start: Finished | None) -> Source:
-        """The weights that a method starts from: those of a trained stage, the base model's, or a folder's."""
-        if start is not None:
-            return start.source(self.base)
-        if method.starts_from == "base":
-            return self.base
-        check_start("method", method, self.run.adapter.name)
-        folder = Path(method.starts_from)
-        if (folder / "adapter_config.json").exists():
-            return Source(base=self.base.base, adapter=folder, kind=self.base.kind)
-        return Source(base=folder, adapter=None, kind="folder")
-
     def _train(self, link: Link, origin: Origin, upstream: bool) -> dict[str, Any]:
         """Run the stage in a `.partial` folder that takes the final name when it is complete."""
         method, folder = link.method, link.folder
-        work, codec = folder.with_name(f"{folder.name}.partial"), self.codec(method)
-        work.mkdir(exist_ok=True)
+        work, codec = folder.with_name(f"{folder.name}{PARTIAL}"), self.codec(method)
+        if ranks.first():
+            self._prepare(link, origin, work)
         ranks.together()
         self.console.print(f"[bold]{method.name}[/] on {self.run.model.name} -> {folder}")
         with self._stage_run(method, folder.name, upstream) as tracked, refusing_full_disk(work):
@@ -195,6 +165,7 @@ class Job:
                 codec=codec,
                 device=self.device,
                 folder=work,
+                references=link.references if self.run.reuses(method.name) else None,
                 tracked=tracked,
                 meter=meter,
                 console=self.console,
@@ -213,13 +184,22 @@ class Job:
             result["metrics"] |= meter.report() | {"cost/artifact_bytes": folder_bytes(work / "model")}
             tracked.metrics(result["metrics"], None)
             (work / "run.json").write_text(self.run.model_dump_json(indent=1, exclude={"tracking"}), encoding="utf-8")
-            result |= {"fingerprint": link.fingerprint, "sizes": file_sizes(work / "model")}
-            (work / "result.json").write_text(json.dumps(result), encoding="utf-8")
+            result |= {"fingerprint": link.fingerprint, "run_id": tracked.id, "sizes": file_sizes(work / "model")}
+            result["sums"] = file_sums(work, ("model", BASE))
+            write_json(work / RESULT, result)
             if folder.exists():
                 shutil.rmtree(folder)
             os.replace(work, folder)
             tracked.artifact_reference("model", folder / "model")
         return ranks.agreed(result)
+
+    def _prepare(self, link: Link, origin: Origin, work: Path) -> None:
+        """Make the stage's unfinished folder; what an earlier attempt left in it goes where it may not be reused."""
+        if not self.run.reuses(link.method.name):
+            shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(exist_ok=True)
+        below = [stage.fingerprint for stage in (origin.start, origin.judge) if stage is not None]
+        write_json(work / PLAN, {"fingerprint": link.fingerprint, "needs": below})
 
     def _tell_cuts(self, codec: Codec, method: MethodSpec) -> None:
         """Say how many texts did not fit; a reward model reads each prompt twice, with either answer."""
@@ -268,6 +248,13 @@ def story(corpus: Corpus) -> str:
         elif count.after < count.before:
             parts.append(f"{count.step} -{count.before - count.after}")
     return ", ".join(parts)
+
+
+def lasted(seconds: float) -> str:
+    """A span in the unit that suits it."""
+    if seconds < 100:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 SPLITS = ("read", "train", "validation", "test")

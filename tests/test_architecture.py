@@ -31,19 +31,36 @@ ALLOWED: dict[str, set[str] | None] = {
     "build": BASICS | {"ppo_clashes", "trainer_fields"},
     "compose": BASICS | {"build", "trainer_fields"},
     "door": BASICS | {"build", "data", "ppo"},
-    "fingerprint": {"config", "ranks"},
+    "sources": set(),
+    "fingerprint": {"config", "ranks", "sources"},
+    "store": {"disk", "fingerprint"},
     "verdict": {"config"},
     "data": BASICS,
     "models": BASICS | {"data", "disk", "ranks"},
     "evaluation": BASICS | {"data", "models", "losses", "kl"},
     "ppo": BASICS | {"data", "models", "evaluation", "kl", "fingerprint", "ranks"},
-    "stages": BASICS | {"data", "models", "evaluation", "losses", "kl", "fingerprint", "ppo", "ranks"},
+    "stages": BASICS
+    | {"data", "models", "evaluation", "losses", "kl", "fingerprint", "ppo", "ranks", "sources", "store", "disk"},
     "report": {"evaluation"},
     "tracking": {"errors", "config"},
     "pipeline": BASICS
-    | {"data", "models", "evaluation", "ppo", "stages", "tracking", "fingerprint", "lineage", "disk", "ranks", "door"},
+    | {
+        "data",
+        "models",
+        "evaluation",
+        "ppo",
+        "stages",
+        "tracking",
+        "fingerprint",
+        "lineage",
+        "disk",
+        "ranks",
+        "door",
+        "store",
+    },
     "lineage": BASICS | {"fingerprint", "ppo"},
     "verbs": None,
+    "search": BASICS | {"build", "compose", "evaluation", "fingerprint"},
     "launchers": None,
     "plan": None,
     "job": None,
@@ -128,6 +145,7 @@ def test_a_library_has_one_home(library: str, homes: set[str]) -> None:
 LIGHT = {
     "errors", "suggest", "spec", "ppo_spec", "model_spec", "config", "disk", "build", "compose", "trainer_fields",
     "data", "tracking", "report", "verdict", "door", "fingerprint", "ranks", "ppo_clashes",
+    "sources", "store", "lineage",
 }  # fmt: skip
 HEAVY = {"torch", "transformers", "trl", "peft", "mlflow", "datasets", "sklearn", "pandas", "matplotlib", "scipy"}
 

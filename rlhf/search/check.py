@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from rlhf.build import build
@@ -21,12 +18,12 @@ from rlhf.errors import UserError
 from rlhf.fingerprint import digest
 from rlhf.search.measured import check_curve, check_objectives
 from rlhf.search.plugins import check_plugins
-from rlhf.search.space import Space, Value, param_of_word
+from rlhf.search.space import Space, Value
 from rlhf.search.spec import ParamSpec, SearchSpec, read_spec
 from rlhf.search.study import storage_url
+from rlhf.search.words import OWN, parted
 
 GROUP = re.compile(r"[\w/@]+")  # a key without dots chooses a file, or is one of the few at the top level
-OWN = ("search=", "search.", "+search.", "++search.", "hydra.", "hydra/", "+hydra.", "++hydra.")
 NO_RESULT = {"tracking", "store", "reuse"}  # of a run: what changes none of its numbers
 CELLS_CHECKED = 200  # of a grid
 SHOWN = 8  # digits of what names a study
@@ -90,7 +87,7 @@ def find_search(words: Words) -> Search | None:
     if asked and not any(word.startswith(("search=", "experiment=")) for word in words.overrides):
         raise UserError(asked[0], "no search is chosen", "Add search=NAME: `rlhf --help` lists them")
     with initialized(words) as composer:
-        fixed, swept = _split(words.overrides)
+        fixed, swept = parted(words.overrides)
         config = composer.compose(fixed)
         values = OmegaConf.to_container(config, resolve=False).get("search")  # type: ignore[union-attr]
         if values is not None:
@@ -110,25 +107,6 @@ def find_search(words: Words) -> Search | None:
     search = Search(spec, space, shared, words)
     _check(search)
     return search
-
-
-def _split(overrides: tuple[str, ...]) -> tuple[list[str], dict[str, ParamSpec]]:
-    """Part the words that hold in all jobs from those that name several values."""
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    fixed: list[str] = []
-    swept: dict[str, ParamSpec] = {}
-    for word in overrides:
-        try:
-            (parsed,) = parser.parse_overrides([word])
-        except HydraException:
-            raise UserError(word, "this is not KEY=VALUE", "Quote values with spaces: 'key=\"a b\"'") from None
-        if not parsed.is_sweep_override():
-            fixed.append(word)
-        elif word.startswith(OWN):
-            raise UserError(word, "a search has one value of it", "Give one")
-        else:
-            swept[parsed.get_key_element()] = param_of_word(parsed)
-    return fixed, swept
 
 
 def _spec_and_space(values: Any, fixed: list[str], swept: dict[str, ParamSpec]) -> tuple[SearchSpec, Space]:

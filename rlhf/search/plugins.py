@@ -77,7 +77,10 @@ def make_pruner(spec: PrunerSpec | Mapping[str, Any]) -> BasePruner:
 
 def check_plugins(spec: SearchSpec) -> None:
     """Raise `UserError` for a setting that a sampler or pruner does not take, and for a library that is missing."""
-    import optuna
+    try:
+        import optuna
+    except ImportError:
+        raise UserError("search", "optuna is not installed", "pip install 'rlhf[search]'") from None
 
     groups = (("sampler", spec.sampler, SAMPLERS, optuna.samplers), ("pruner", spec.pruner, PRUNERS, optuna.pruners))
     for group, part, classes, home in groups:

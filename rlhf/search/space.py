@@ -123,36 +123,3 @@ def written(value: Any) -> str:
     if PLAIN.fullmatch(value) and value.lower() not in ("null", "true", "false", "nan", "inf"):
         return str(value)
     return '"' + value.replace('"', '\\"') + '"'
-
-
-def param_of_word(override: Any) -> ParamSpec:
-    """Turn a swept word (`a,b`, `interval(1,2)`, `range(1,8)`, `tag(log, interval(1,2))`) into a parameter."""
-    from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, RangeSweep
-
-    sweep = override.value()
-    word, tags = override.input_line, {str(tag) for tag in getattr(sweep, "tags", ())}
-    if unknown := tags - {"log", "int", "float"}:
-        raise UserError(word, f"there is no tag {sorted(unknown)[0]}", "Write tag(log, interval(LOW, HIGH))")
-    log = "log" in tags
-    if isinstance(sweep, IntervalSweep):
-        assert sweep.start is not None and sweep.end is not None
-        whole = "int" in tags or (isinstance(sweep.start, int) and isinstance(sweep.end, int))
-        return _number(word, whole, sweep.start, sweep.end, log, None)
-    if isinstance(sweep, RangeSweep):
-        assert sweep.start is not None and sweep.stop is not None
-        values = list(sweep.range())
-        whole = all(isinstance(value, int) for value in values)
-        return _number(word, whole, min(values), max(values), log, None if log else abs(sweep.step))
-    assert isinstance(sweep, ChoiceSweep)
-    choices = [getattr(choice, "text", choice) for choice in override.sweep_iterator()]
-    return CategoricalParam(type="categorical", choices=choices)
-
-
-def _number(word: str, whole: bool, low: float, high: float, log: bool, step: float | None) -> ParamSpec:
-    try:
-        if whole:
-            return IntParam(type="int", low=int(low), high=int(high), log=log, step=int(step or 1))
-        return FloatParam(type="float", low=float(low), high=float(high), log=log, step=step)
-    except ValueError as error:
-        problem = str(error).splitlines()[2].strip().removeprefix("Value error, ").partition(" [")[0]
-        raise UserError(word, problem, "Write other bounds") from None

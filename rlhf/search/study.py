@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DATABASE = "search.db"  # in a sweep's folder, where no storage is named
 LOCK_SECONDS = 120  # how long a process waits for another one's write to an sqlite file
 KEPT = {"identity": "identity", "pruner": "pruner"}  # attributes of a study
-OWNER, JOB, REASON, SECONDS, WORDS = "owner", "job", "reason", "seconds", "words"  # of a trial
+OWNER, JOB, FOLDER, REASON, SECONDS = "owner", "job", "folder", "reason", "seconds"  # of a trial
 INTERRUPTED, TWIN = "interrupted", "twin_of"
 ORPHANED = timedelta(minutes=1)  # a process died between drawing a trial and signing it
 SCHEMES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")

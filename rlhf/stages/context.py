@@ -45,6 +45,7 @@ class StageContext:
     meter: CostMeter
     console: Console
     judge: Path | None  # folder of the finished reward stage, for a method that learns from one
+    references: Path | None  # folder of log-probabilities under the frozen start; None: they are not kept
 
     def load(self, loader: Callable[..., Any], source: Source | None = None) -> Any:
         """Load the starting weights (or those of `source`) with `load_policy` or `load_scorer`."""

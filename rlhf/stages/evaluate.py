@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf.config import DPO
 from rlhf.evaluation.policy import Answers, Judge, against, answer, evaluation_prompts, pair_margin
-from rlhf.fingerprint import digest, package_versions, source_digest
+from rlhf.fingerprint import digest, environment, loading_packages, versions
 from rlhf.models.load import Source, load_policy, load_scorer
 from rlhf.models.score import score
+from rlhf.sources import source_digest
 
 if TYPE_CHECKING:
-    from rlhf.pipeline import Finished, Job
+    from rlhf.pipeline import Job
+    from rlhf.stages.start import Finished
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Evaluator:
             self.job.run.quantization.model_dump(),
             self.job.run.seed,
             [self.codec.max_prompt_tokens, self.codec.max_response_tokens],
-            [package_versions(), source_digest()],
+            [versions(loading_packages(self.job.run)), environment(), source_digest("evaluate")],
             self.job.device.kind,
             self.job.device.precision,
         ]

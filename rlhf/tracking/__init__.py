@@ -56,19 +56,40 @@ def deliver_spool(spec: TrackingSpec, folder: Path) -> int:
 
     Files of runs that are still being written are left alone, as are all others while the store is down.
     """
+    files = [] if spec.name == "none" else sorted(folder.rglob("spool/*.jsonl"))
+    whole = [file for file in files if _complete(file)]
+    if not whole:
+        return 0
+    store = Store(resolve_uri(spec), spec.experiment)
+    try:
+        store.connect()
+    except StoreDown as error:
+        where = whole[0] if len(whole) == 1 else f"{folder} ({len(whole)} runs)"
+        log.warning("tracking: records wait in %s, the store does not answer (%s)", where, error)
+        return 0
     delivered = 0
-    for file in [] if spec.name == "none" else sorted(folder.rglob("spool/*.jsonl")):
+    for file in whole:
+        try:
+            channel.deliver(file, store)
+            delivered += 1
+        except FileNotFoundError:  # another job that starts now was quicker
+            continue
+        except StoreDown as error:
+            log.warning("tracking: records wait in %s (%s)", file, error)
+    return delivered
+
+
+def _complete(file: Path) -> bool:
+    """Whether a spool file is to be delivered now: nobody writes to it any more. A killed run's gets its end here."""
+    try:
         lines = channel.read_spool(file)
         if lines and lines[0].get("kind") != "run":
             log.warning("tracking: %s lost its first line and cannot be delivered", file)
-            continue
+            return False
         if not lines or not channel.abandoned(lines):
-            continue
+            return False
         if not any(line["kind"] == "end" for line in lines):
             channel.append_failed_end(file)
-        try:
-            channel.deliver(file, Store(resolve_uri(spec), spec.experiment))
-            delivered += 1
-        except StoreDown as error:
-            log.warning("tracking: records wait in %s, the store does not answer (%s)", file, error)
-    return delivered
+    except FileNotFoundError:  # another process has just delivered it
+        return False
+    return True

@@ -1,7 +1,8 @@
 """The way of a run's events from the training thread to the store, or to a spool file while the store is down.
 
-`put` only appends to a queue. One background thread per tracker (`Writer`) empties the queues every few seconds. A
-channel that failed writes to `<folder>/spool/<id>.jsonl` (first line: the run itself) and tries now and then to
+`put` only appends to a queue. One background thread per tracker (`Writer`) empties the queues every few seconds; it
+lives only while something is queued, so that a process that waits for others can be forked with no thread. A channel
+that failed writes to `<folder>/spool/<id>.jsonl` (first line: the run itself) and tries now and then to
 deliver that file; `deliver` is the same step for files that earlier processes left.
 """
 
@@ -45,11 +46,17 @@ class Channel:
         self._turn = threading.Lock()
         self._nonfinite: dict[str, str] = {}
         self._warned = False
+        self.notify: Callable[[int], None] = lambda count: None  # told of each event, with the number queued
 
-    def put(self, event: Event) -> int:
-        """Queue an event; the number queued. The only part that runs in the training thread."""
+    @property
+    def waiting(self) -> bool:
+        """Whether something is queued."""
+        return bool(self._pending)
+
+    def put(self, event: Event) -> None:
+        """Queue an event. The only part that runs in the training thread."""
         self._pending.append(event)
-        return len(self._pending)
+        self.notify(len(self._pending))
 
     def flush(self) -> None:
         """Write what is queued to the store, else to the spool file. Never raises; runs in the writer's thread."""
@@ -73,8 +80,11 @@ class Channel:
 
     def close(self, status: str, wake: Callable[[], None]) -> None:
         """Put everything and the run's end into store or spool file; waits for a hanging store at most a minute."""
-        self.put({"kind": "end", "status": status, "time": int(time.time() * 1000)})
-        wake()
+        try:
+            self.put({"kind": "end", "status": status, "time": int(time.time() * 1000)})
+            wake()
+        except RuntimeError:  # no thread can be started any more: the interpreter is going down
+            self.flush()
         if not self.closed.wait(END_SECONDS):
             self._to_spool(self._prepare([*self._in_flight, *self._pending]))  # twice delivered counts once
             self._finish()
@@ -139,27 +149,45 @@ class Channel:
 
 
 class Writer:
-    """The background thread that empties the channels of one tracker every `flush_seconds`."""
+    """Empties the channels of one tracker every `flush_seconds`, in a thread that lives while something is queued."""
 
     def __init__(self, flush_seconds: float) -> None:
         self._seconds = flush_seconds
         self._channels: list[Channel] = []
         self._wake = threading.Event()
+        self._turn = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def add(self, channel: Channel) -> None:
-        """Take care of a channel until it is closed; the thread lives as long as there is one."""
-        self._channels.append(channel)
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._loop, name="rlhf-tracking", daemon=True)
-            self._thread.start()
+        """Take care of a channel until it is closed."""
+        with self._turn:
+            self._channels.append(channel)
+        channel.notify = self._queued
+        if channel.waiting:
+            self._queued(0)
 
     def wake(self) -> None:
         """Flush now rather than at the next turn."""
         self._wake.set()
 
+    def settle(self) -> None:
+        """Flush what is queued and wait until the thread is gone; a store that hangs is waited for at most a minute."""
+        thread = self._thread
+        if thread is not None:
+            self._wake.set()
+            thread.join(END_SECONDS)
+
+    def _queued(self, count: int) -> None:
+        with self._turn:
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._loop, name="rlhf-tracking", daemon=True)
+                thread.start()
+                self._thread = thread
+        if count >= WAKE_AT:
+            self._wake.set()
+
     def _loop(self) -> None:
-        while self._channels:
+        while True:
             self._wake.wait(self._seconds)
             self._wake.clear()
             for channel in list(self._channels):
@@ -168,22 +196,27 @@ class Writer:
                 except Exception as error:  # this thread must outlive whatever a library throws
                     log.exception("tracking: a flush failed: %s", error)
                     channel.spooling = True
-                if channel.closed.is_set():
-                    self._channels.remove(channel)
+            with self._turn:  # what is queued from here on starts a new thread
+                self._channels = [channel for channel in self._channels if not channel.closed.is_set()]
+                if not any(channel.waiting for channel in self._channels):
+                    self._thread = None
+                    return
 
 
 def deliver(spool: Path, store: Store) -> str:
     """Write one spool file to the store, in order and from where an earlier try stopped, then remove it; the run's id.
 
     Raises `StoreDown` when the store fails again, or while another process delivers the same file; the file stays.
+    `FileNotFoundError` when another process has just delivered it.
     """
     from filelock import FileLock, Timeout
 
     try:
         with FileLock(spool.with_suffix(".lock"), timeout=0) as lock:
-            run_id = _deliver(spool, store)
-            Path(lock.lock_file).unlink(missing_ok=True)
-            return run_id
+            try:
+                return _deliver(spool, store)
+            finally:
+                Path(lock.lock_file).unlink(missing_ok=True)
     except Timeout as error:
         raise StoreDown("another process delivers these records now") from error
 
@@ -191,6 +224,10 @@ def deliver(spool: Path, store: Store) -> str:
 def _deliver(spool: Path, store: Store) -> str:
     header, *events = read_spool(spool)
     run_id = header["run_id"]
+    if run_id is not None and store.was_deleted(run_id):  # superseded, or thrown away by hand
+        spool.unlink()
+        discard_files(events)
+        return str(run_id)
     if run_id is None or not store.has_run(run_id):
         run_id = store.create_run(header["name"], header["started"], header["tags"])
         store.apply(run_id, [{"kind": "tags", "values": header["tags"]}])

@@ -35,6 +35,16 @@ class NullTracker:
         """Nothing."""
         return []
 
+    def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Label nothing."""
+
+    def settle(self) -> None:
+        """Nothing waits."""
+
+    def supersede(self, run_ids: Sequence[str]) -> list[str]:
+        """Nothing."""
+        return []
+
     def close_zombies(self) -> list[str]:
         """Nothing."""
         return []

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from hashlib import sha256
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from rlhf.tracking.names import PORTS
 
-SECONDS = 5.0  # for a network address to accept a connection
+SECONDS = 5.0  # for a network address to accept a connection, and for a server to say that it lives
+SILENT_SECONDS = 10.0  # an address that kept us waiting in vain is not asked again for so long
 LOCKED_SECONDS = 20.0  # for a busy SQLite file
 SETUP_SECONDS = 120.0  # for another process to finish setting up the same store
+
+
+_silent: dict[str, tuple[float, str]] = {}  # host:port -> until when it is not asked, and why
 
 
 class StoreDown(Exception):
@@ -37,11 +43,34 @@ def knock(uri: str, database: Path | None) -> None:
             raise StoreDown(f"{database}: {error}") from error
         return
     parts = urlsplit(uri)
-    address = (parts.hostname or "127.0.0.1", parts.port or PORTS[parts.scheme.partition("+")[0]])
+    host, port = parts.hostname or "127.0.0.1", parts.port or PORTS[parts.scheme.partition("+")[0]]
+    place = f"{host}:{port}"
+    silent, problem = _silent.get(place, (0.0, ""))
+    if time.monotonic() < silent:
+        raise StoreDown(problem)
     try:
-        socket.create_connection(address, timeout=SECONDS).close()
-    except OSError as error:
-        raise StoreDown(f"{address[0]}:{address[1]}: {error}") from error
+        if parts.scheme == "http":
+            _ask(f"http://[{host}]:{port}" if ":" in host else f"http://{place}", parts.path)
+        else:
+            socket.create_connection((host, port), timeout=SECONDS).close()
+    except (OSError, HTTPException) as error:
+        problem = f"{place}: {getattr(error, 'reason', None) or error}"
+        if "timed out" in problem:
+            _silent[place] = (time.monotonic() + SILENT_SECONDS, problem)
+        raise StoreDown(problem) from error
+
+
+def _ask(address: str, path: str) -> None:
+    """Ask an MLflow server how it is: one that hangs accepts connections, too. Any answer but a gateway's will do."""
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
+    try:
+        urlopen(f"{address}{path.rstrip('/')}/health", timeout=SECONDS).close()
+    except HTTPError as error:
+        error.close()
+        if error.code >= 502:
+            raise OSError(f"the gateway says {error.code}") from error
 
 
 @contextlib.contextmanager

@@ -30,9 +30,7 @@ LOCAL_ID = "rlhf.local_id"  # the id a run has before the store knows it
 METRICS_PER_CALL, PARAMS_PER_CALL = 1000, 100
 
 log = logging.getLogger("rlhf.tracking")
-_writing = (
-    threading.RLock()
-)  # held around every call into mlflow; a fork waits for it, so no child inherits a half-done call
+_writing = threading.RLock()  # held around every call into mlflow; a fork waits for it and inherits no half-done call
 os.register_at_fork(before=_writing.acquire, after_in_parent=_writing.release, after_in_child=lambda: _after_fork())
 _engines: list[Any] = []
 
@@ -95,18 +93,42 @@ class Store:
             return str(run.info.run_id)
 
     def has_run(self, run_id: str) -> bool:
-        """Whether the store knows the run."""
+        """Whether the store knows the run, deleted or not."""
+        return self._lifecycle(run_id) is not None
+
+    def was_deleted(self, run_id: str) -> bool:
+        """Whether the store knows the run as deleted."""
+        return self._lifecycle(run_id) == "deleted"
+
+    def delete_runs(self, run_ids: Sequence[str]) -> list[str]:
+        """Delete runs by their id, or by the local id they had before the store knew them; which were deleted.
+
+        The store keeps a deleted run and can restore it; it is closed first, so that it doesn't come back as RUNNING.
+        """
+        client = self.connect()
+        deleted: list[str] = []
+        for run_id in run_ids:
+            found = [run_id] if self._lifecycle(run_id) else [run.id for run in self.runs({LOCAL_ID: run_id}, None)]
+            for own_id in found:
+                if not self.was_deleted(own_id):
+                    with self._guard():
+                        if client.get_run(own_id).info.status == "RUNNING":
+                            client.set_terminated(own_id, status="FAILED")
+                        client.delete_run(own_id)
+                    deleted.append(own_id)
+        return deleted
+
+    def _lifecycle(self, run_id: str) -> str | None:
         from mlflow.exceptions import MlflowException
 
         client = self.connect()
         with self._guard():
             try:
-                client.get_run(run_id)
+                return str(client.get_run(run_id).info.lifecycle_stage)
             except MlflowException as error:
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                    return False
+                    return None
                 raise
-            return True
 
     def apply(self, run_id: str, events: Sequence[Event]) -> None:
         """Write events; what the store refuses for good (a param given two values) is dropped with a warning."""
@@ -190,7 +212,7 @@ class Store:
     def _open(self) -> MlflowClient:
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         os.environ["DO_NOT_TRACK"] = "true"
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # we try again ourselves
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException

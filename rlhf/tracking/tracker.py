@@ -44,6 +44,7 @@ class Tracker:
         """A new run, in the store if it answers, else in the spool until it does. `role` is job, stage or summary.
 
         Nested `params` become dotted keys. Code version, command line, packages and hardware are tagged without asking.
+        A run with the same tag `rlhf.local_id`, where the caller gives one, is gone on with.
         """
         local_id = uuid.uuid4().hex
         own = surroundings() | {"role": role, LOCAL_ID: local_id}
@@ -70,6 +71,21 @@ class Tracker:
         self._writer.wake()
         return run
 
+    def settle(self) -> None:
+        """Write what is queued and end our thread, so that this process may be forked; the next record starts it."""
+        self._writer.settle()
+
+    def supersede(self, run_ids: Sequence[str]) -> list[str]:
+        """Delete runs (the UI can restore them) that a new attempt replaces; the ids of those deleted. Never raises.
+
+        A run that never reached the store under its own id is found by the local id that it had.
+        """
+        try:
+            return self.store.delete_runs([run_id for run_id in run_ids if run_id])
+        except StoreDown as error:
+            log.warning("tracking: the runs of earlier attempts are still shown (%s)", error)
+            return []
+
     def run_url(self, run_id: str) -> str:
         """The run's page in the UI."""
         return f"{ui_base(self.uri)}/#/experiments/{self.store.experiment_id or 0}/runs/{run_id}"
@@ -95,6 +111,14 @@ class Tracker:
             return self.store.runs(tags, None)
         except StoreDown as error:
             raise RunFailure(mask_text(self.uri), str(error), "Start the store, or check tracking.uri") from error
+
+    def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Label a run of an earlier job, unless this store does not know it or is down."""
+        try:
+            if self.store.has_run(run_id):
+                self.store.apply(run_id, [{"kind": "tags", "values": dict(tags)}])
+        except StoreDown as error:
+            log.warning("tracking: run %s was not linked (%s)", run_id, error)
 
     def close_zombies(self) -> list[str]:
         """Mark runs FAILED that are RUNNING by their record while their process on this host is gone; their ids."""
@@ -133,8 +157,7 @@ class TrackedRun:
     def metrics(self, values: Mapping[str, float], step: int | None) -> None:
         """Numbers at a training step (None: of the whole run). Queued; NaN and infinity are recorded and tagged."""
         event = {"kind": "metrics", "values": dict(values), "step": int(step or 0), "time": int(time.time() * 1000)}
-        if self._channel.put(event) >= channels.WAKE_AT:
-            self._writer.wake()
+        self._channel.put(event)
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Settings, nested or flat; secrets are masked, long values cut with a note."""

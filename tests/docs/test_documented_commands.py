@@ -91,6 +91,9 @@ ELSEWHERE = {
     "bash scripts/test.sh": ".ci/run",
     "source .venv/bin/activate": "scripts/install.sh",
     "bash scripts/ui.sh": "tests/tracking/test_ui.py",
+    "bash scripts/mlflow_server.sh --local-postgres /var/tmp/rlhf-mlflow": "tests/tracking/test_load.py",
+    "RLHF_DATABASE=postgresql://mlflow:secret@db.example.org/mlflow MLFLOW_AUTH_ADMIN_PASSWORD=... "
+    "bash scripts/mlflow_server.sh --artifacts /data/mlflow --host 0.0.0.0": "tests/tracking/test_load_server.py",
     "accelerate launch --multi_gpu --num_processes 2 -m rlhf method=ppo": "tests/docs/test_processes.py",
     "python scripts/check_ppo_seeds.py multirun/2026-11-21/12-00-00-1a2b": "tests/docs/test_ppo_scripts.py",
     "python scripts/over_optimisation.py multirun/2026-11-21/12-00-00-1a2b": "tests/docs/test_ppo_scripts.py",

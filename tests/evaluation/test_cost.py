@@ -20,6 +20,7 @@ def make_hardware(**changes: object) -> HardwareSpec:
         "usd_per_hour": 3.6,
         "peak_flops": {"fp32": 1e9},
         "watts": 100.0,
+        "memory_gb": None,
         "source": "test",
     }
     return HardwareSpec.model_validate(values | changes)

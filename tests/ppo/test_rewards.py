@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ import torch
 from pydantic import ValidationError
 
 from rlhf.errors import RunFailure, UserError
+from rlhf.fingerprint import file_sizes
 from rlhf.ppo import builtin
 from rlhf.ppo.rewards import Combined, RewardParts, build_rewards, build_scorer, identities
+from tests.bench import run_of
 from tests.ppo.sources import ANSWERS, PARTS, ROWS, SPEC, refusal, spec
 
 
@@ -168,9 +171,12 @@ def test_identities_change_with_the_bytes_behind_a_source(module: str, tmp_path:
         "linear": tmp_path / "rows.csv",
         "function": tmp_path / f"{module}.py",
     }
-    for file in [*files.values(), tmp_path / "judge" / "run.json"]:
+    for file in files.values():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
+    files["stage"].write_text(json.dumps({"architectures": ["GPT2ForSequenceClassification"]}))
+    (tmp_path / "judge" / "run.json").write_text(run_of("method=reward").model_dump_json())
+    result = tmp_path / "judge" / "result.json"
     judge = {"revision": None, "label": None, "reads": "answer", "output": "logit"}
     rows = {"text": "text", "label": "label", "ridge": 1.0, "output": "score"}
     specs = {
@@ -179,11 +185,15 @@ def test_identities_change_with_the_bytes_behind_a_source(module: str, tmp_path:
         "linear": spec("linear", path=str(files["linear"]), **rows),
         "function": spec("function", name=f"{module}:short"),
     }
-    unseen = {"gold": spec("gold"), "own": spec("stage", folder=None), "hub": spec("classifier", path="a/b", **judge)}
+    unseen = {"gold": spec("gold"), "own": spec("stage", folder=None)}
+    result.write_text(json.dumps({"sizes": file_sizes(tmp_path / "judge" / "model")}))
     before = identities(specs | unseen)
     assert before.keys() == specs.keys() and before == identities(specs)
+    hub = [identities({"hub": spec("classifier", path="a/b", **judge | {"revision": mark})}) for mark in ("one", "two")]
+    assert hub[0] != hub[1]
     for name, file in files.items():
         file.write_text(file.read_text() + "\n")
+        result.write_text(json.dumps({"sizes": file_sizes(tmp_path / "judge" / "model")}))
         after = identities(specs)
         assert {other for other in specs if after[other] != before[other]} == {name}
         before = after

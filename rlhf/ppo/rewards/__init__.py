@@ -11,7 +11,7 @@ from rlhf.ppo.rewards.base import RewardParts, Scorer
 from rlhf.ppo.rewards.classifier import classifier_scorer
 from rlhf.ppo.rewards.combine import Combined
 from rlhf.ppo.rewards.function import function_scorer
-from rlhf.ppo.rewards.identity import identities
+from rlhf.ppo.sources.identity import identities
 from rlhf.ppo.rewards.linear import linear_scorer
 from rlhf.ppo.rewards.stage import folder_scorer, model_scorer
 from rlhf.ppo_spec import ClassifierReward, FunctionReward, LinearReward, RewardSourceSpec, StageReward, place

@@ -1,0 +1,79 @@
+"""What a launcher runs for each job of a command line: a callable that travels to other processes by pickle."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from rlhf.errors import RunFailure, UserError, unwritable
+
+WIDTH = 140  # of what is printed into files
+
+
+@dataclass
+class Task:
+    """One job: composed configuration in, outcome out. A failure is recorded and told, and ends no other job."""
+
+    jobs: list[tuple[str, ...]]  # words of each
+    sweep_id: str | None  # None: a single run, whose failure is kept for the caller
+    failures: list[Exception] = field(default_factory=list)
+
+    def __call__(self, config: Any) -> dict[str, Any]:
+        """Run the job that Hydra has composed."""
+        from hydra.core.hydra_config import HydraConfig
+
+        from rlhf.build import build
+        from rlhf.compose import plain
+        from rlhf.job import execute
+        from rlhf.launchers.endings import read_outcome
+
+        tell_warnings_once()
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+        hydra = HydraConfig.get()
+        folder = Path(hydra.runtime.output_dir)
+        if self.sweep_id:
+            from rlhf.sweep import announce
+
+            announce(console, hydra.job.num, self.jobs)
+        try:
+            return execute(build(plain(config)), folder, list(hydra.overrides.task), self.sweep_id, console)
+        except Exception as error:  # one failing job must not end the others; it is recorded and told again at the end
+            self.failures.append(error)
+            if self.sweep_id:
+                say(error)
+            return read_outcome(folder) or {}
+
+
+def tell_warnings_once() -> None:
+    """Print the framework's warnings as lines on stderr; that a store is down is told once, not by each part."""
+    told: set[str] = set()
+
+    def fresh(record: logging.LogRecord) -> bool:
+        cause = str(record.args[0]) if isinstance(record.args, tuple) and record.args else record.getMessage()
+        known = cause in told
+        told.add(cause)
+        return not known
+
+    logger = logging.getLogger("rlhf")
+    if any(getattr(handler, "stream", None) is sys.stderr for handler in logger.handlers):
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("rlhf: %(message)s"))
+    handler.addFilter(fresh)
+    logger.handlers, logger.propagate = [handler], False
+
+
+def say(problem: Exception | str) -> None:
+    """One line on stderr; an unforeseen exception with its type and the hint to see more."""
+    if isinstance(problem, Exception):
+        problem = unwritable(problem) or problem
+    if isinstance(problem, UserError | RunFailure | str):
+        text = str(problem)
+    else:
+        text = f"{type(problem).__name__}: {' '.join(str(problem).split())} (--debug shows where)"
+    print(f"rlhf: {text}", file=sys.stderr)

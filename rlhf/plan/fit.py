@@ -1,0 +1,102 @@
+"""The smallest change that makes a stage fit the device: changes are tried through the same estimate, mildest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rlhf.compose import Words, jobs
+from rlhf.config import PPO, MethodSpec, NoAdapter, Run
+from rlhf.errors import UserError
+
+SHORTEST = 16  # tokens below which texts are not cut
+
+
+@dataclass(frozen=True)
+class Change:
+    """Words to add to the command line, and what the stage then needs."""
+
+    words: tuple[str, ...]
+    effect: str  # on what is learned
+    bytes: int
+
+
+def smallest_change(
+    run: Run,
+    words: Sequence[str],
+    place: str,
+    config_dir: str | None,
+    room: int,
+    estimate: Callable[[Run, str], int],
+) -> Change | None:
+    """Return the mildest change under which the stage at `place` of a job fits into `room` bytes; None if none does.
+
+    `estimate(run, place)` gives the bytes that the changed run's stage needs.
+    """
+    for added, effect in changes(run, _method(run, place), place):
+        changed = replaced(words, added)
+        try:
+            ((_, other),) = jobs(Words(tuple(changed), (), False, config_dir))
+            size = estimate(other, place)
+        except UserError:  # what the door refuses is no remedy
+            continue
+        if size <= room:
+            return Change(tuple(added), effect, size)
+    return None
+
+
+def _method(run: Run, place: str) -> MethodSpec:
+    return {"method": run.method, "upstream.sft": run.upstream.sft, "upstream.reward": run.upstream.reward}[place]
+
+
+def changes(run: Run, method: MethodSpec, place: str) -> Iterator[tuple[list[str], str]]:
+    """Yield words in order of harm: what leaves the result as it is, then fewer trained weights, coarser, shorter."""
+    pieces = list(_smaller_pieces(method, place))
+    recompute = [] if method.trainer.get("gradient_checkpointing") else [f"{place}.trainer.gradient_checkpointing=true"]
+    same = "same result, more time"
+    for piece in pieces:
+        yield piece, same
+    least = pieces[-1] if pieces else []
+    if recompute:
+        for piece in [[], *pieces]:
+            yield [*piece, *recompute], same
+    adapters = ["adapter=lora"] if isinstance(run.adapter, NoAdapter) else []
+    if adapters:
+        yield adapters, "trains an adapter instead of all weights"
+        yield [*adapters, *least, *recompute], "trains an adapter instead of all weights"
+    for kind in ("int8", "nf4"):
+        if run.quantization.name not in ("nf4", kind):
+            yield [*adapters, f"quantization={kind}"], f"an adapter on {kind} weights"
+            yield [*adapters, f"quantization={kind}", *least, *recompute], f"an adapter on {kind} weights"
+    prompt, response = method.max_prompt_tokens // 2, method.max_response_tokens // 2
+    while min(prompt, response) >= SHORTEST:
+        shorter = [f"{place}.max_prompt_tokens={prompt}", f"{place}.max_response_tokens={response}"]
+        yield [*shorter, *least, *recompute], "texts are cut"
+        nf4 = [] if run.quantization.name == "nf4" else ["quantization=nf4"]
+        yield [*adapters, *nf4, *shorter, *least, *recompute], "an adapter on nf4 weights, texts are cut"
+        prompt, response = prompt // 2, response // 2
+
+
+def _smaller_pieces(method: MethodSpec, place: str) -> Iterator[list[str]]:
+    """The same optimizer step in smaller pieces: gradients of more of them are added up."""
+    if isinstance(method, PPO):
+        tokens = method.microbatch_tokens // 2
+        least = method.max_prompt_tokens + method.max_response_tokens
+        while tokens >= least:
+            yield [f"{place}.microbatch_tokens={tokens}"]
+            tokens //= 2
+        return
+    batch = int(method.trainer.get("per_device_train_batch_size", 8))
+    steps = int(method.trainer.get("gradient_accumulation_steps", 1))
+    while batch > 1 and batch % 2 == 0:
+        batch, steps = batch // 2, steps * 2
+        yield [
+            f"{place}.trainer.per_device_train_batch_size={batch}",
+            f"{place}.trainer.gradient_accumulation_steps={steps}",
+        ]
+
+
+def replaced(words: Sequence[str], added: Sequence[str]) -> list[str]:
+    """Return the words of a job with `added` in place of what they said of the same keys."""
+    keys = {word.partition("=")[0] for word in added}
+    return [*(word for word in words if word.partition("=")[0].lstrip("+") not in keys), *added]

@@ -1,0 +1,112 @@
+"""What jobs left on disk, read back: a sweep's folder, a part of one, or the folder of a single run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SWEEPS, RUNS = Path("multirun"), Path("outputs/runs")
+EMPTY: dict[str, Any] = {
+    "name": "", "words": [], "status": "failed", "error": "", "metrics": {}, "rows": [], "curves": {}, "upstream": [],
+    "warnings": [], "stages": [], "judge": "", "trained_on": "",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """One job: its outcome with every field that this module's readers ask for, and its composed configuration."""
+
+    number: int  # as a reader counts, from 1, over all folders of a report
+    folder: Path
+    outcome: Mapping[str, Any]
+    config: Mapping[str, Any]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The words of its command line, by key."""
+        words = (word.lstrip("+").partition("=") for word in self.outcome["words"] if "=" in word)
+        return {key: value for key, _, value in words if not key.startswith("hydra.")}
+
+    @property
+    def finished(self) -> bool:
+        """Whether it came to its end."""
+        return bool(self.outcome["status"] == "finished")
+
+    def value(self, key: str) -> str | None:
+        """A setting as text: as it was given, else as the configuration was composed; None where neither knows it."""
+        if key in self.settings:
+            return self.settings[key]
+        found: Any = self.config
+        for part in key.split("."):
+            found = found.get(part) if isinstance(found, Mapping) else None
+        found = found.get("name") if isinstance(found, Mapping) else found
+        return None if found is None or "${" in str(found) else str(found)
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that a report is made of."""
+
+    folders: tuple[Path, ...]
+    sweeps: tuple[Mapping[str, Any], ...]  # their sweep.json, as far as there is one
+    jobs: tuple[JobRecord, ...]
+
+
+def read_record(folders: Sequence[Path]) -> Record:
+    """Read the jobs below `folders` in order; one that left no result is told as failed, however little is known.
+
+    Raises `FileNotFoundError` with a folder that holds no job.
+    """
+    jobs: list[JobRecord] = []
+    sweeps = []
+    for folder in folders:
+        sweeps.append({"id": folder.name, "words": [], **_json(folder / "sweep.json"), "folder": str(folder)})
+        homes = job_folders(folder)
+        if not homes:
+            raise FileNotFoundError(folder)
+        jobs += [_job(home, len(jobs) + place) for place, home in enumerate(homes, start=1)]
+    return Record(tuple(folders), tuple(sweeps), tuple(jobs))
+
+
+def job_folders(folder: Path) -> list[Path]:
+    """The folder itself where a single run left its result there, else its numbered folders."""
+    if (folder / "result.json").is_file():
+        return [folder]
+    found = folder.iterdir() if folder.is_dir() else []
+    return sorted((home for home in found if home.is_dir() and home.name.isdigit()), key=lambda home: int(home.name))
+
+
+def newest_sweep(home: Path) -> Path | None:
+    """The sweep below `home` that was started last, where there is one."""
+    found = [folder for folder in home.glob("*/*") if job_folders(folder)]
+    return max(found, key=lambda folder: (folder.parent.name, folder.name), default=None)
+
+
+def _job(home: Path, number: int) -> JobRecord:
+    config = _yaml(home / "config" / "config.yaml")
+    outcome = _json(home / "result.json")
+    if not outcome:
+        words = _yaml(home / "config" / "overrides.yaml")
+        method, model = (config.get(part, {}).get("name", "job") for part in ("method", "model"))
+        outcome = {"name": f"{method}-{model}", "words": words if isinstance(words, list) else []}
+        outcome["error"] = "left no result: it is still running, or was killed"
+    return JobRecord(number, home, {**EMPTY, **outcome}, config if isinstance(config, dict) else {})
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not written yet, or torn by a full disk: what else is there is still told
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _yaml(file: Path) -> Any:
+    import yaml
+
+    if not file.is_file():
+        return {}
+    return yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}

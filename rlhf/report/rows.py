@@ -1,0 +1,214 @@
+"""The lines of the report page: groups of jobs over seeds, the controls they are read against, and what is best."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlhf.report.pareto import front
+from rlhf.report.record import JobRecord
+from rlhf.report.seeds import Estimate, Group, clearly_best, estimate, group_jobs
+from rlhf.report.shown import (
+    COLUMNS,
+    GOLD,
+    KL,
+    LOSS,
+    PIPELINE_TIME,
+    PIPELINE_USD,
+    REWARD,
+    REWARD_GAIN,
+    WIN_RATE,
+    Shown,
+)
+
+SEED = "seed"
+AXES_MORE_IS_BETTER = (REWARD, GOLD, WIN_RATE)
+JUDGED = (REWARD, REWARD_GAIN, WIN_RATE)  # not to be compared where another judge scored
+
+
+@dataclass
+class Line:
+    """One line: a policy's group of seeds, or a control that several groups may share."""
+
+    label: str
+    role: str  # policy | failed | interrupted | not started | base | start | sft
+    jobs: tuple[int, ...]  # their numbers
+    params: dict[str, str]
+    cells: dict[str, Estimate] = field(default_factory=dict)  # metric -> estimate
+    each: dict[str, list[float | None]] = field(default_factory=dict)  # metric -> one value per finished job
+    seeds: tuple[str, ...] = ()  # of the finished jobs
+    planned: int = 1  # jobs of the group, finished or not
+    commands: tuple[str, ...] = ()
+    controls: list[int] = field(default_factory=list)  # places of the lines to read it against, the start last
+    best: set[str] = field(default_factory=set)  # metrics in which it is clearly best
+    front: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The whole table: settings that vary, columns that some line has, lines; policies first, best first."""
+
+    params: dict[str, str]  # key -> title
+    columns: tuple[Shown, ...]
+    lines: tuple[Line, ...]
+    front_axes: tuple[Shown, ...]  # cost, reward and KL, as far as all policies have them
+    judges_differ: bool
+
+
+def build_lines(jobs: Sequence[JobRecord]) -> Lines:
+    """Make the table of a report from its jobs."""
+    # 1. groups over seeds, with what they were compared with
+    groups = group_jobs(jobs)
+    params = _titles(groups)
+    policies = [_policy(group, params) for group in groups]
+    controls, of = _controls(groups)
+
+    # 2. one order: finished by reward, then what has no numbers, then controls
+    judges = {_judges(group) for group in groups if group.finished}
+    order = _ranking(policies, len(judges) > 1)
+    lines = [policies[place] for place in order] + controls
+    for line, place in zip(lines, order, strict=False):
+        line.controls = [len(policies) + at for at in of[place]]
+
+    # 3. what is clearly best, and the front
+    columns = tuple(shown for shown in COLUMNS if any(shown.metric.name in line.cells for line in lines))
+    finished = [line for line in lines if line.role == "policy"]
+    methods = {group.jobs[0].outcome["name"].partition("-")[0] for group in groups if group.finished}
+    for shown in columns:
+        if (shown is LOSS and len(methods) > 1) or (shown in JUDGED and len(judges) > 1):
+            continue
+        best = clearly_best([line.cells.get(shown.metric.name) for line in finished], shown.metric.better)
+        if best is not None:
+            finished[best].best.add(shown.metric.name)
+    axes = _front_axes(finished, len(judges) > 1)
+    if axes:
+        points = [[_less_is_better(shown, line) for shown in axes] for line in finished]
+        for line, on_front in zip(finished, front(points), strict=True):
+            line.front = on_front
+    return Lines(params, columns, tuple(lines), axes, len(judges) > 1)
+
+
+def varying(groups: Sequence[Group]) -> list[str]:
+    """Settings in which the groups differ, in the order in which they were given; never the seed."""
+    jobs = [group.jobs[0] for group in groups]
+    keys = dict.fromkeys(key for job in jobs for key in job.settings if key != SEED)
+    return [key for key in keys if len({job.value(key) for job in jobs}) > 1]
+
+
+def _titles(groups: Sequence[Group]) -> dict[str, str]:
+    keys = varying(groups)
+    short = [key.rpartition(".")[2] for key in keys]
+    taken = {shown.title for shown in COLUMNS} | {"run", "seeds"}
+    return {
+        key: name if short.count(name) == 1 and name not in taken else key
+        for key, name in zip(keys, short, strict=True)
+    }
+
+
+def _policy(group: Group, params: Mapping[str, str]) -> Line:
+    first, finished = group.jobs[0], group.finished
+    own = {key: first.value(key) or "" for key in params}
+    role = "policy" if finished else str(first.outcome["status"])
+    line = Line(str(first.outcome["name"]).replace("-", " ", 1), role, tuple(job.number for job in group.jobs), own)
+    line.planned = len(group.jobs)
+    line.commands = tuple(command_of(job) for job in group.jobs)
+    line.seeds = tuple(job.value(SEED) or "" for job in finished)
+    line.note = "; ".join(dict.fromkeys(str(job.outcome["error"]) for job in group.jobs if not job.finished))
+    _measure(line, [job.outcome["metrics"] for job in finished])
+    return line
+
+
+def _measure(line: Line, measured: Sequence[Mapping[str, float]]) -> None:
+    for shown in COLUMNS:
+        name = shown.metric.name
+        if (found := estimate(shown, [dict(metrics) for metrics in measured])) is not None:
+            line.cells[name] = found
+            line.each[name] = [metrics.get(name) for metrics in measured]
+
+
+def command_of(job: JobRecord) -> str:
+    """The command line that runs this one job again."""
+    return shlex.join(["rlhf", *(word for word in job.outcome["words"] if not word.startswith("hydra."))])
+
+
+def _controls(groups: Sequence[Group]) -> tuple[list[Line], list[list[int]]]:
+    """The controls of all groups, each once, and for each group the places of its own."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}  # role and model -> control rows by seed, and their jobs
+    wanted: list[list[tuple[tuple[str, str], frozenset[str]]]] = []
+    for group in groups:
+        own: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+        for job in group.finished:
+            for row in job.outcome["rows"][:-1]:
+                key = (str(row["role"]), str(job.outcome["name"]).partition("-")[2])
+                own.setdefault(key, {})[json.dumps([row["fingerprint"], row["metrics"]], sort_keys=True)] = row
+        wanted.append([(key, frozenset(rows)) for key, rows in own.items()])
+        for key, rows in own.items():
+            found.setdefault(key, []).append({"rows": rows, "jobs": [job.number for job in group.finished]})
+    lines: list[Line] = []
+    places: dict[tuple[tuple[str, str], frozenset[str]], int] = {}
+    for key, sets in found.items():
+        for entry in sorted(sets, key=lambda entry: -len(entry["rows"])):
+            names = frozenset(entry["rows"])
+            covering = [at for (other, more), at in places.items() if other == key and names <= more]
+            if covering:
+                places[(key, names)] = covering[0]
+                lines[covering[0]].jobs = tuple(sorted({*lines[covering[0]].jobs, *entry["jobs"]}))
+                continue
+            places[(key, names)] = len(lines)
+            line = Line(" ".join(key), key[0], tuple(entry["jobs"]), {}, planned=len(names))
+            line.seeds = ("",) * len(names)
+            _measure(line, [_of_a_control(row["metrics"]) for row in entry["rows"].values()])
+            lines.append(line)
+    return lines, [[places[name] for name in names] for names in wanted]
+
+
+def _of_a_control(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name != LOSS.metric.name}  # another objective's units
+
+
+def _judges(group: Group) -> tuple[str, ...]:
+    """Who scored the group's answers: the reward stages that its jobs name, else what they say of their judge."""
+    found = set()
+    for job in group.finished:
+        stages = [str(stage["name"]) for stage in job.outcome["upstream"] if stage.get("method") == "reward"]
+        found |= set(stages) or {str(job.outcome["judge"])}
+    return tuple(sorted(found))
+
+
+def _ranking(policies: Sequence[Line], judges_differ: bool) -> list[int]:
+    ranked = (GOLD, WIN_RATE, REWARD) if judges_differ else (REWARD, GOLD, WIN_RATE)
+    names = [shown.metric.name for shown in ranked] + ["final/accuracy"]
+    key = next((name for name in names if any(name in line.cells for line in policies)), names[0])
+
+    def rank(place: int) -> tuple[int, float, int]:
+        cell = policies[place].cells.get(key)
+        known = cell is not None and math.isfinite(cell.value)
+        state = 0 if policies[place].role == "policy" else 1
+        return (state, -cell.value if cell is not None and known else math.inf, place)
+
+    return sorted(range(len(policies)), key=rank)
+
+
+def _front_axes(finished: Sequence[Line], judges_differ: bool) -> tuple[Shown, ...]:
+    """Cost, reward and KL: of each the first kind that all finished policies have; none where they have no two."""
+    rewards = (GOLD, WIN_RATE) if judges_differ else (REWARD, GOLD, WIN_RATE)
+    chosen = []
+    for kinds in ((PIPELINE_USD, PIPELINE_TIME), rewards, (KL,)):
+        names = [(shown, shown.metric.name) for shown in kinds]
+        full = [
+            shown
+            for shown, name in names
+            if finished and all(name in line.cells and math.isfinite(line.cells[name].value) for line in finished)
+        ]
+        chosen += full[:1]
+    return tuple(chosen) if len(chosen) > 1 else ()
+
+
+def _less_is_better(shown: Shown, line: Line) -> float:
+    value = line.cells[shown.metric.name].value
+    return -value if shown in AXES_MORE_IS_BETTER else value

@@ -1,0 +1,79 @@
+"""`rlhf report`: the comparison of a sweep as a table, a page and a spreadsheet, from what its jobs left on disk."""
+
+from __future__ import annotations
+
+import webbrowser
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from rlhf.errors import UserError
+from rlhf.report.record import RUNS, SWEEPS, Record, job_folders, newest_sweep, read_record
+
+EXAMPLES = """examples
+  rlhf report                                    the newest sweep below multirun
+  rlhf report --open                             and show the page in a browser
+  rlhf report multirun/2026-11-21/15-40-43-711c  a sweep, also while it runs
+  rlhf report FIRST SECOND --output both.html    two sweeps or runs in one comparison
+"""
+
+
+def run(words: list[str]) -> int:
+    """Print the comparison and write its files; returns the exit code."""
+    asked = _parser().parse_args(words)
+    folders = [Path(folder) for folder in asked.folders] or [_newest()]
+    for folder in folders:
+        if not job_folders(folder):
+            raise UserError(str(folder), "holds no job of a sweep or run", _remedy(folder))
+    if len(folders) > 1 and asked.output is None:
+        raise UserError("--output", "several folders have no common place for a report", "Add --output FILE.html")
+    if asked.output is not None and not asked.output.endswith(".html"):
+        raise UserError(asked.output, "is not the name of a page", "End --output in .html")
+
+    from rlhf.report.write import PAGE_NAME, write_pages
+
+    record = read_record(folders)
+    console = Console(highlight=False)
+    _print(record, console)
+    for file in (written := write_pages(record, Path(asked.output or folders[0] / PAGE_NAME))):
+        console.print(f"wrote    {file}", highlight=False, soft_wrap=True)
+    if asked.open:
+        webbrowser.open(written[0].resolve().as_uri())
+    return 0
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        "rlhf report", description=__doc__, epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="*", metavar="FOLDER", help="folders of sweeps or runs; default: newest sweep")
+    parser.add_argument("--open", action="store_true", help="show the page in a browser")
+    parser.add_argument("--output", metavar="FILE", help="the page's name; default: report.html in the folder")
+    return parser
+
+
+def _newest() -> Path:
+    if (found := newest_sweep(SWEEPS)) is None:
+        raise UserError(
+            str(SWEEPS), "holds no sweep", "Run one with `rlhf -m ...`, or name the folder of a sweep or run"
+        )
+    return found
+
+
+def _remedy(folder: Path) -> str:
+    known = [home for top in (SWEEPS, RUNS) if (home := newest_sweep(top))]
+    return f"Name a folder such as {known[0]}" if known else "Name a folder below multirun or outputs/runs"
+
+
+def _print(record: Record, console: Console) -> None:
+    """The comparison as the sweep itself printed it, with its warnings."""
+    from rlhf.report.outcome import notes_of, report_rows
+    from rlhf.report.summary import title_of
+    from rlhf.report.table import comparison_table
+
+    outcomes = [dict(job.outcome) for job in record.jobs]
+    console.print(comparison_table(report_rows(outcomes), title_of(record), console.width))
+    for note in notes_of(outcomes):
+        console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,123 @@
+"""Means over seeds against closed forms, and which jobs count as seeds of one setting."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from left_by_jobs import failed, finished, leave
+
+from rlhf.report.record import read_record
+from rlhf.report.seeds import Estimate, clearly_best, estimate, group_jobs, mean_over_seeds, unclear
+from rlhf.report.shown import COLUMNS, LOSS, REWARD, WIN_RATE
+
+
+def test_two_seeds_have_the_interval_of_the_cauchy_distribution() -> None:
+    """Student's t with 1 degree of freedom is Cauchy's: its 97.5% point is tan(0.475 pi) = 12.7062.
+
+    Of 1 and 3: mean 2, standard deviation sqrt 2, standard error 1, so 2 -+ 12.7062.
+    """
+    over = mean_over_seeds([1.0, 3.0])
+    assert over.mean == 2.0
+    assert over.high - 2 == pytest.approx(math.tan(0.475 * math.pi), rel=1e-12)
+    assert 2 - over.low == pytest.approx(math.tan(0.475 * math.pi), rel=1e-12)
+
+
+def test_three_seeds_have_the_closed_form_of_two_degrees_of_freedom() -> None:
+    """With 2 degrees of freedom the quantile is 2 (p - 1/2) sqrt(2 / (4 p (1 - p))): 4.30265 at 0.975.
+
+    Of 0, 3, 6: mean 3, standard deviation 3, standard error sqrt 3.
+    """
+    p = 0.975
+    quantile = 2 * (p - 0.5) * math.sqrt(2 / (4 * p * (1 - p)))
+    assert quantile == pytest.approx(4.30265, abs=1e-5)
+    assert mean_over_seeds([0.0, 3.0, 6.0]).high == pytest.approx(3 + quantile * math.sqrt(3), rel=1e-9)
+
+
+def test_jobs_that_differ_only_in_seed_are_one_line(tmp_path: Path) -> None:
+    betas = [finished([f"method.beta={beta}", f"seed={seed}"], {}) for beta in (1, 2) for seed in (1, 2, 3)]
+    groups = group_jobs(read_record([leave(tmp_path, betas)]).jobs)
+    assert [[job.number for job in group.jobs] for group in groups] == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_a_repeated_job_is_no_second_seed(tmp_path: Path) -> None:
+    """The newest attempt counts, so that a job that was run twice does not make an interval narrower."""
+    first, again = finished(["seed=1"], {"final/reward": 1.0}), finished(["seed=1"], {"final/reward": 2.0})
+    record = read_record([leave(tmp_path / "a", [first]), leave(tmp_path / "b", [again, finished(["seed=2"], {})])])
+    (group,) = group_jobs(record.jobs)
+    assert [job.number for job in group.jobs] == [2, 3]
+
+
+def test_a_failed_seed_is_left_out_of_the_mean_and_named(tmp_path: Path) -> None:
+    (group,) = group_jobs(read_record([leave(tmp_path, [finished(["seed=1"], {}), failed(["seed=2"], "no")])]).jobs)
+    assert (len(group.jobs), len(group.finished)) == (2, 1)
+
+
+def test_one_seed_brings_the_interval_that_was_measured_in_it() -> None:
+    measured = {"final/win_rate": 0.6, "final/win_rate_low": 0.55, "final/win_rate_high": 0.64, "final/loss": 0.3}
+    assert estimate(WIN_RATE, [measured]) == Estimate(0.6, 0.55, 0.64, 1, "prompts")
+    assert estimate(LOSS, [measured]) == Estimate(0.3, None, None, 1, "")
+    assert estimate(REWARD, [measured]) is None
+
+
+def test_several_seeds_bring_the_noise_between_them_and_not_within() -> None:
+    measured = [
+        {"final/win_rate": value, "final/win_rate_low": 0.0, "final/win_rate_high": 1.0} for value in (1.0, 3.0)
+    ]
+    found = estimate(WIN_RATE, measured)
+    assert found is not None
+    assert (found.value, found.n, found.kind) == (2.0, 2, "seeds")
+    assert found.high == pytest.approx(2 + math.tan(0.475 * math.pi))
+
+
+def test_what_is_not_finite_stays_so() -> None:
+    found = estimate(LOSS, [{"final/loss": 1.0}, {"final/loss": math.nan}])
+    assert found is not None
+    assert math.isnan(found.value) and found.low is None
+
+
+def test_equal_values_have_no_interval() -> None:
+    """An untrained base measured under several seeds is one model: a width of 0 would claim a certainty."""
+    assert estimate(REWARD, [{"final/reward": -1.0}] * 3) == Estimate(-1.0, None, None, 3, "")
+
+
+def test_best_is_marked_only_where_the_interval_excludes_the_next() -> None:
+    far, near, point = (
+        Estimate(2, 1.5, 2.5, 3, "seeds"),
+        Estimate(1, 0.5, 1.6, 3, "seeds"),
+        Estimate(1, None, None, 1, ""),
+    )
+    assert clearly_best([near, far], "higher") is None  # 1.6 > 1.5
+    assert clearly_best([point, far], "higher") == 1
+    assert clearly_best([point, near, None], "lower") is None
+    assert clearly_best([far, point], "lower") is None  # the best has no interval
+    assert clearly_best([far], "higher") is None  # nothing to be better than
+    assert clearly_best([point, far], None) is None  # neither way is better
+    low, high = Estimate(1, 0.9, 1.1, 2, "seeds"), Estimate(2, 1.2, 2.8, 2, "seeds")
+    assert clearly_best([high, low], "lower") == 1
+
+
+def test_a_wide_third_line_can_hide_which_is_best() -> None:
+    """The second best is excluded, a noisier third one is not."""
+    best, second, third = (
+        Estimate(3, 2.5, 3.5, 2, "seeds"),
+        Estimate(2, 1.9, 2.1, 2, "seeds"),
+        Estimate(1, -9, 11, 2, "seeds"),
+    )
+    assert clearly_best([best, second], "higher") == 0
+    assert clearly_best([best, second, third], "higher") is None
+
+
+def test_unclear_is_asked_of_comparisons_only() -> None:
+    assert unclear(WIN_RATE, Estimate(0.51, 0.49, 0.53, 1, "prompts"))
+    assert not unclear(WIN_RATE, Estimate(0.6, 0.55, 0.64, 1, "prompts"))
+    assert not unclear(WIN_RATE, Estimate(0.5, None, None, 1, ""))
+    assert not unclear(REWARD, Estimate(0.5, 0.0, 1.0, 2, "seeds"))
+
+
+def test_every_column_is_a_metric_that_the_docs_explain() -> None:
+    from rlhf.evaluation.metrics import ALL_METRICS
+
+    assert all(shown.metric in ALL_METRICS for shown in COLUMNS)
+    assert len({shown.title for shown in COLUMNS}) == len(COLUMNS)
