@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 
 from rlhf.errors import UserError
 from rlhf.fingerprint import digest, digest_files
 from rlhf.ppo.sources.functions import find_function, find_module
+from rlhf.ppo.sources.imports import source_files
 from rlhf.ppo_spec import ClassifierReward, FunctionReward, LinearReward, RewardSourceSpec, StageReward, place
 
 
 def identities(specs: Mapping[str, RewardSourceSpec]) -> dict[str, str]:
     """Return a hash per source that has local files behind it (a model, rows, a module of functions).
 
-    What a module imports in turn is not looked at, nor is a model on the hub: name its `revision`. Raises `UserError`
-    for a folder, file or module that is not there.
+    With a module of functions go the user's own modules that it imports. A model on the hub is not looked at: name its
+    `revision`. Raises `UserError` for a folder, file or module that is not there.
     """
     found = {}
     for name, spec in specs.items():
@@ -43,6 +43,5 @@ def _files(name: str, spec: RewardSourceSpec) -> list[Path]:
         return [path]
     if isinstance(spec, FunctionReward):
         find_function(name, spec)  # so that a wrong name is told before the stages below PPO are trained
-        source = inspect.getsourcefile(find_module(name, spec))
-        return [Path(source)] if source else []
+        return list(source_files(find_module(name, spec)).values())
     return []
