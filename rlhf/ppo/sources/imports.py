@@ -11,8 +11,6 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-import rlhf
-
 INSTALLED = {"site-packages", "dist-packages"}
 
 
@@ -88,5 +86,5 @@ def _own(file: Path) -> bool:
 @cache
 def _homes() -> tuple[Path, ...]:
     """Where Python and this framework keep their modules."""
-    python = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
-    return tuple(Path(home).resolve() for home in (*python, Path(rlhf.__file__).parent))
+    python = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")]
+    return (*python, Path(__file__).resolve().parents[2])
