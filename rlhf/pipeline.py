@@ -26,7 +26,7 @@ from rlhf.evaluation.cost import CostMeter, pipeline_costs, priced
 from rlhf.fingerprint import base_identity, digest, digest_files, file_sizes, stage_fingerprint
 from rlhf.models.codec import Codec
 from rlhf.models.load import BASE, Source, load_tokenizer, resolve_base
-from rlhf.ppo.rewards import identities
+from rlhf.ppo.rewards import identities, try_functions
 from rlhf.stages import dpo, ppo, reward, sft
 from rlhf.stages.context import Device, StageContext, StageFunction, as_json
 from rlhf.tracking import NullRun, NullTracker, TrackedRun, Tracker
@@ -120,7 +120,9 @@ class Job:
 
     def build(self, method: MethodSpec, *, upstream: bool) -> Finished:
         """Return the finished stage of `method`: reused, resumed or trained now (and its upstream stages before it)."""
-        named = identities(method.reward_sources)  # first: what is not there is told before anything is trained
+        named = identities(method.reward_sources)  # first: what is wrong there is told before anything is trained
+        if named:
+            try_functions(method.reward_sources, self.corpus(method.data_shape).train)
         origin = self._origin(method)
         teachers = [*([origin.judge.fingerprint] if origin.judge else []), *(named[name] for name in sorted(named))]
         upstream_of_it = digest([origin.fingerprint, *teachers])
