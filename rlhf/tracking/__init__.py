@@ -21,6 +21,7 @@ from rlhf.tracking import channel
 from rlhf.tracking.names import resolve_uri
 from rlhf.tracking.null import NullRun, NullTracker
 from rlhf.tracking.store import RunInfo, Store, StoreDown
+from rlhf.tracking.surroundings import process_gone
 from rlhf.tracking.tracker import TrackedRun, Tracker
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def deliver_spool(spec: TrackingSpec, folder: Path) -> int:
         try:
             channel.deliver(file, Store(resolve_uri(spec), spec.experiment))
             delivered += 1
+            if process_gone(lines[0]["tags"]):  # or it may be about to write there
+                channel.remove_empty(file.parent)
         except StoreDown as error:
             log.warning("tracking: records wait in %s, the store does not answer (%s)", file, error)
     return delivered
