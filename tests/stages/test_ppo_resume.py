@@ -145,7 +145,7 @@ def counting(prompts, answers):
 
 
 def test_the_scale_of_rewards_is_sampled_at_the_start_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is scored: two batches for the scale, the table at step 1, three steps and the test set; then the rest."""
+    """What is scored: two batches for the scale, three steps and a table, both held-out sets; then what was left."""
     (tmp_path / "counting_rewards.py").write_text(COUNTING)
     monkeypatch.syspath_prepend(tmp_path)
     counted = "+method.rewards.counted={kind: function, weight: 0.0, name: 'counting_rewards:counting'}"
@@ -153,9 +153,9 @@ def test_the_scale_of_rewards_is_sampled_at_the_start_alone(tmp_path: Path, monk
     run = stage_run("ppo", "tiny_gpt2", *more, steps=3)
     train(run, tmp_path / "whole")
     calls = importlib.import_module("counting_rewards").calls
-    assert calls == [4, 4, 4, 2, 4, 4, 4]  # batches of 4 prompts; 2 in the table
+    assert calls == [4, 4, 4, 2, 4, 4, 4, 4]  # batches of 4 prompts; 2 in the table
     interrupted(run, tmp_path / "cut", 2)
     calls.clear()
     train(run, tmp_path / "cut")
-    assert calls == [4, 4]
+    assert calls == [4, 4, 4]
     assert same(weights_of(tmp_path / "cut/model"), weights_of(tmp_path / "whole/model"))
