@@ -129,7 +129,7 @@ def test_a_run_returns_to_the_store_by_itself_when_it_answers_again(
     assert not (tmp_path / "run" / "spool").exists()
 
 
-def test_a_finished_run_leaves_no_empty_folders_and_a_living_one_keeps_its_own(tmp_path: Path) -> None:
+def test_finished_runs_leave_no_empty_folders(tmp_path: Path) -> None:
     """Files wait in the spool on their way to the store; the folders go when the last run of the tracker ends."""
     spec = make_spec(f"sqlite:///{tmp_path}/mlflow.db")
     tracking.prepare_store(spec)
