@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from rlhf import __version__, ranks
 from rlhf.errors import RunFailure, UserError, unwritable
@@ -98,7 +97,9 @@ def train(words: list[str]) -> int:
         overrides = list(hydra.overrides.task)
         sweep_id = os.environ.get(SWEEP_VARIABLE)
         if sweep_id:
-            console.rule(Text(f"job {hydra.job.num + 1} of {len(checked)}: {' '.join(overrides)}"), style="dim")
+            from rlhf.sweep import announce
+
+            announce(console, hydra.job.num, [words for words, _ in checked])
         try:
             execute(build(plain(config)), Path(hydra.runtime.output_dir), overrides, sweep_id, console)
         except Exception as error:  # one failing job must not end the others; it is recorded and told again at the end

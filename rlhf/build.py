@@ -67,11 +67,13 @@ def _explain(item: Any, values: Mapping[str, Any]) -> str:
     near = did_you_mean(str(item["input"]), _literals(item))
     near = near if near.startswith("Did") else ""  # pydantic's message lists them all
     problem = item["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    if item["type"] == "value_error" and ". " in problem:  # it says what to write instead
+        return f"{path}: {problem}."
     if not problem.startswith(f"{item['input']} "):  # it names the value itself
         problem += f", got {item['input']!r}"
     place = path.removesuffix(".[key]")
     key = path.partition("[")[0] if place == path else path.rsplit(".", 2)[0]  # items and keys are set as a whole
-    return f"{place}: {problem}. Write another value: {key}=VALUE. {near}".strip()
+    return f"{place}: {problem}. {near or f'Write another value: {key}=VALUE.'}"
 
 
 def _literals(item: Any) -> list[str]:
@@ -239,8 +241,8 @@ def _source_clashes(run: Run) -> Iterator[str]:
         )
     elif not pairs and run.method.uses_reward_stage:
         yield (
-            f"method.rewards: a reward model needs pairs and {dataset.name} holds demonstrations. Name a finished "
-            "reward stage (method.rewards.judge.folder=FOLDER) or another kind of reward."
+            f"method.rewards: a reward model needs pairs and {dataset.name} holds demonstrations. Give reward "
+            "source `judge` a finished stage (method.rewards.judge.folder=FOLDER), or use another kind of reward."
         )
 
 

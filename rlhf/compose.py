@@ -48,6 +48,17 @@ class Words:
     config_dir: str | None
 
 
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """Mark a refusal as one that every process of the job raises: all of them read the same words."""
+    try:
+        yield
+    except UserError as error:
+        error.shared = True
+        raise
+
+
+@_told_once()
 def parse_words(words: Sequence[str]) -> Words:
     """Split `words` into overrides and flags (`--config-dir DIR` and its like keep their value).
 
@@ -84,6 +95,7 @@ def replaced(word: str) -> list[str]:
     return [f"~{own.group(1)}", f"+{word}"] if own else [word]
 
 
+@_told_once()
 def with_experiment_sweep(words: Words) -> Words:
     """Put what an experiment sweeps over (`hydra.sweeper.params` in its YAML) before a sweep's own words.
 
@@ -99,6 +111,7 @@ def with_experiment_sweep(words: Words) -> Words:
     return replace(words, overrides=(*added, *words.overrides, "hydra.sweeper.params=null"))
 
 
+@_told_once()
 def jobs(words: Words) -> list[tuple[tuple[str, ...], Run]]:
     """Compose and check every job of the command line; returns (overrides, run) per job, in the sweeper's order.
 
@@ -107,6 +120,7 @@ def jobs(words: Words) -> list[tuple[tuple[str, ...], Run]]:
     return [(overrides, build(plain(config))) for overrides, config in composed(words)]
 
 
+@_told_once()
 def composed(words: Words) -> list[tuple[tuple[str, ...], DictConfig]]:
     """Compose every job of the command line without checking its values, as `--cfg` prints it."""
     with initialized(words) as composer:
@@ -220,7 +234,7 @@ class Composer:
             if word in names:
                 return UserError(key, "the YAML does not set it, so it is to be added", f"Write ++{key}=VALUE")
         if parents[-1:] == ["rewards"]:
-            known = f"there is no such source; known are {', '.join(names)}"
+            known = f"there is no such reward source; known are {', '.join(names)}"
             return UserError(key, known, f"To add one, write +{key}=")
         return UserError(key, "unknown key", did_you_mean(word, names) if names else "See `rlhf --cfg job`")
 

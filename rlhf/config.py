@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, P
 
 from rlhf.model_spec import Int8Quantization, LoraAdapter, ModelSpec, Nf4Quantization, NoAdapter, NoQuantization
 from rlhf.ppo_spec import CriticSpec, GuardSpec, KLSpec, RewardSourceSpec, SampleTableSpec
-from rlhf.spec import Share, Spec
+from rlhf.spec import Share, Spec, WeightsFolder
 
 
 class SplitSpec(Spec):
@@ -77,7 +77,7 @@ class Method(Spec):
     trains_policy: ClassVar[bool] = True
     data_shape: ClassVar[Literal["demonstration", "preference"]]
 
-    starts_from: str  # base | sft | a folder
+    starts_from: WeightsFolder  # base | sft | a folder with a model, or of a stage
     max_prompt_tokens: PositiveInt
     max_response_tokens: PositiveInt
     trainer: dict[str, Any]

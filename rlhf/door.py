@@ -51,14 +51,11 @@ def check_start(place: str, method: MethodSpec, adapter: str) -> None:
         return
     folder = Path(method.starts_from)
     here = f"{place}.starts_from={folder}"
-    weights = folder / "model" if (folder / "run.json").exists() else folder
-    if not any((weights / name).exists() for name in ("config.json", "adapter_config.json")):
+    if not any((folder / name).exists() for name in ("config.json", "adapter_config.json")):
         raise UserError(here, "is not base, sft or a folder with a model", "Give base, sft or such a folder")
-    scorer = is_scorer(weights, here)
+    scorer = is_scorer(folder, here)
     if method.trains_policy and scorer:
         raise UserError(here, "it holds a reward model, not a policy", "Give base, sft or the folder of a policy")
-    if weights != folder:
-        raise UserError(here, "it is the folder of a stage, whose weights are in model", f"Give {weights}")
     if adapter == "none" and (folder / "adapter_config.json").exists():
         raise UserError(here, "it holds an adapter", "Add adapter=lora")
 

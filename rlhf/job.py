@@ -20,12 +20,12 @@ from rlhf.config import Run
 from rlhf.errors import RunFailure, UserError, unwritable
 from rlhf.pipeline import Finished, Job
 from rlhf.report.learning import StageCurves, draw_job
-from rlhf.report.outcome import report_rows
+from rlhf.report.outcome import facts_of, report_rows
 from rlhf.report.table import comparison_table
 from rlhf.stages.device import choose_device, limit_threads
 from rlhf.stages.evaluate import Evaluator, Row
 from rlhf.tracking import NullRun, NullTracker, deliver_spool, open_tracker
-from rlhf.verdict import kl_target, loss_baseline, loss_unit, notes_before, warnings_of
+from rlhf.verdict import judged_by, kl_target, loss_baseline, loss_unit, notes_before, trained_on, warnings_of
 
 SPOOL_HOMES = ("outputs/runs", "multirun")  # where earlier runs may have had to keep their records
 
@@ -59,6 +59,7 @@ def execute(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, 
     tracked = tracker.start_run(name, role="job", tags=tags, params=run.model_dump())
     tracked.text("config.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False, allow_unicode=True))
     outcome: dict[str, Any] = {"name": name, "words": list(words), "run_id": tracked.id, "started": time.time()}
+    outcome |= {"trained_on": trained_on(run.method), "judge": judged_by(run)}
     for note in notes_before(run.method):
         console.print(f"[yellow]note[/] {note}", highlight=False, soft_wrap=True)
     try:
@@ -99,7 +100,7 @@ def _follow(run: Run) -> dict[str, Any]:
 def _show(outcome: dict[str, Any], folder: Path, tracked: Any, tracker: Any, console: Console) -> None:
     """Print what came out of a single run: the comparison with its controls, warnings, where to look."""
     console.print()
-    console.print(comparison_table(report_rows([outcome]), outcome["name"], console.width))
+    console.print(comparison_table(report_rows([outcome]), outcome["name"], console.width, facts_of([outcome])))
     for warning in outcome["warnings"]:
         console.print(f"[yellow]note[/]     {warning}", highlight=False)
     console.print(f"model    {outcome['stage']}/model", highlight=False, soft_wrap=True)
@@ -113,9 +114,10 @@ def _record(job: Job, finished: Finished, rows: list[Row], judge: Finished | Non
     """Send summary metrics, samples and plots of a finished job to the tracker."""
     tracked = job.tracked
     metrics = dict(rows[-1].metrics if rows else finished.result["metrics"] | job.pipeline_cost(finished))
-    warnings = warnings_of(finished.method, metrics)
+    warnings = warnings_of(finished.method, metrics, finished.result["curves"])
     if judge is not None:
-        warnings += [f"judge: {warning}" for warning in warnings_of(judge.method, judge.result["metrics"])]
+        of_judge = warnings_of(judge.method, judge.result["metrics"], judge.result["curves"])
+        warnings += [f"judge: {warning}" for warning in of_judge]
     tracked.metrics(metrics, None)
     tracked.tags({"stage_folder": str(finished.folder.resolve()), "fingerprint": finished.fingerprint})
     if warnings:

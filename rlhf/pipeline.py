@@ -26,6 +26,7 @@ from rlhf.fingerprint import file_sizes
 from rlhf.lineage import Lineage, Link
 from rlhf.models.codec import Codec
 from rlhf.models.load import BASE, Source, load_tokenizer, resolve_base
+from rlhf.ppo.rewards import try_functions
 from rlhf.stages import dpo, ppo, reward, sft
 from rlhf.stages.context import Device, StageContext, StageFunction, as_json
 from rlhf.stages.start import Finished, Origin, starting_weights
@@ -86,7 +87,10 @@ class Job:
 
     def build(self, method: MethodSpec, *, upstream: bool) -> Finished:
         """Return the finished stage of `method`: reused, resumed or trained now (and its upstream stages before it)."""
-        return self._build(self.lineage.of(method), upstream)
+        link = self.lineage.of(method)  # first: a reward source that is not there is told before anything is trained
+        if method.reward_sources:
+            try_functions(method.reward_sources, self.corpus(method.data_shape).train)
+        return self._build(link, upstream)
 
     def _build(self, link: Link, upstream: bool) -> Finished:
         if link.fingerprint not in self._built:

@@ -50,6 +50,12 @@ def ppo_clashes(run: Run, method: PPO) -> Iterator[str]:
             yield f"{place}.weight: it is 0, so nothing is rewarded. Give it another weight: {place}.weight=1."
         for key in ("folder", "path"):
             folder = getattr(source, key, None)
-            local = key == "folder" or source.kind == "linear" or str(folder).startswith(("/", "./", "../", "~"))
+            local = key == "folder" or source.kind == "linear" or is_path(str(folder))
             if folder is not None and local and not Path(folder).expanduser().exists():
                 yield f"{place}.{key}: there is no {folder}. Give one that exists."
+
+
+def is_path(value: str) -> bool:
+    """Whether a value that may be a folder or a hub id (OWNER/NAME) can be no hub id."""
+    first, _, rest = value.partition("/")
+    return value.startswith((".", "/", "~")) or "\\" in value or "/" in rest or bool(rest and Path(first).is_dir())

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from rlhf.spec import Share, Spec
+from rlhf.spec import Share, Spec, StageFolder
 
 
 def _refuse_k3(value: Any) -> Any:
@@ -44,7 +44,7 @@ class StageReward(Spec):
 
     kind: Literal["stage"]
     weight: FiniteFloat
-    folder: str | None
+    folder: StageFolder | None
 
 
 class GoldReward(Spec):

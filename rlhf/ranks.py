@@ -90,7 +90,10 @@ def end_together(code: int) -> None:
 
 
 def _connect() -> None:
-    """Open the process group as the trainers do; `accelerate launch --cpu` says by itself that it is gloo's."""
+    """Open the process group as the trainers do: gloo's where there is no GPU or it is not to be used, else nccl's."""
+    import torch
     from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
 
-    PartialState(timeout=PATIENCE)
+    on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available()
+    PartialState(cpu=on_cpu, timeout=PATIENCE)

@@ -1,14 +1,19 @@
-"""What a reader must be told beside the numbers: nothing learned, an equal baseline, a gain that is noise."""
+"""What a reader must be told beside the numbers: what taught a run, an equal baseline, a gain that is noise."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from rlhf.config import DPO, PPO, SFT, MethodSpec, Reward
+from rlhf.config import DPO, PPO, SFT, MethodSpec, Reward, Run
 
 LN2 = math.log(2)
 FAR_OFF = 0.3  # share of the target by which a KL may end beside it, unmentioned
+SAME = 1e-6  # standard deviation of a step's scores, as a share of their size, below which they are all the same
+KINDS = {"stage": "reward stage", "gold": "gold reward", "linear": "linear model"}  # others are called by their name
+JUDGES = {"gold": "the gold reward (evaluation.judge=gold)", "reward": "the reward stage (evaluation.judge=reward)"}
+
+Curves = Mapping[str, Sequence[Sequence[float]]]  # metric, such as train/loss -> (training step, value) in order
 
 
 def no_learning_loss(method: MethodSpec) -> float | None:
@@ -34,6 +39,22 @@ def loss_unit(method: MethodSpec) -> str:
 def kl_target(method: MethodSpec) -> dict[str, float]:
     """The KL that the method steers to, by the name that a plot gives it; empty where it steers to none."""
     return {"KL target": method.kl.target} if isinstance(method, PPO) and method.kl.target is not None else {}
+
+
+def trained_on(method: MethodSpec) -> str:
+    """The weighted sum of reward sources that teaches the method: each by name, kind and weight; empty without any."""
+    parts = []
+    for name, source in method.reward_sources.items():
+        kind = KINDS.get(source.kind, source.kind)
+        if source.kind == "stage" and source.folder is not None:
+            kind += f" {source.folder}"
+        parts.append(f"{name} ({kind}) x {source.weight}")
+    return " + ".join(parts)
+
+
+def judged_by(run: Run) -> str:
+    """Whose scores of a policy's answers are called its reward; empty where nobody judges."""
+    return JUDGES.get(run.evaluation.judge, "") if run.method.trains_policy else ""
 
 
 def notes_before(method: MethodSpec) -> list[str]:
@@ -65,9 +86,11 @@ def _target_at_end(method: PPO) -> float | None:
     return method.kl.target * min(1.0, responses / method.kl.ramp if method.kl.ramp else 1.0)
 
 
-def _kl_beside_target(method: MethodSpec, metrics: Mapping[str, float]) -> str | None:
+def _kl_beside_target(method: MethodSpec, metrics: Mapping[str, float], curves: Curves) -> str | None:
     """Say that PPO's KL ended far from where it was steered to, and which knob moves it there."""
     target, ended = _target_at_end(method) if isinstance(method, PPO) else None, metrics.get("final/kl")
+    if target is not None and (steered := curves.get("train/kl/target")):
+        target = steered[-1][1]  # rollbacks lower it
     if target is None or ended is None or abs(ended / target - 1) <= FAR_OFF:
         return None
     off = f"the KL ended at {ended:.2f} nats per response, {abs(ended / target - 1):.0%} "
@@ -76,9 +99,23 @@ def _kl_beside_target(method: MethodSpec, metrics: Mapping[str, float]) -> str |
     return f"{off}below its target of {target:.2g}: lower method.kl.coefficient or raise method.trainer.max_steps"
 
 
-def warnings_of(method: MethodSpec, metrics: Mapping[str, float]) -> list[str]:
+def _same_scores(curves: Curves) -> str | None:
+    """Say that no answer was scored above another, at each step of PPO or at half of them: nothing is learned there."""
+    means = {step: mean for step, mean in curves.get("train/reward/score", ())}
+    spreads = curves.get("train/reward/score_std", ())
+    flat = [step for step, spread in spreads if spread <= SAME * max(1.0, abs(means[step]))]
+    if not flat or 2 * len(flat) < len(spreads):
+        return None
+    when = "every training step" if len(flat) == len(spreads) else f"{len(flat)} of {len(spreads)} training steps"
+    return (
+        f"at {when} the reward gave all answers the same score (mean {means[flat[-1]]:.4g}, standard deviation 0), "
+        "from which nothing can be learned: see what the sources of method.rewards say of single answers"
+    )
+
+
+def warnings_of(method: MethodSpec, metrics: Mapping[str, float], curves: Curves) -> list[str]:
     """Return one sentence per finding; an empty list says that none of them applies."""
-    found = []
+    found = [same] if (same := _same_scores(curves)) else []
     margin, error = metrics.get("final/margin"), metrics.get("final/margin_se")
     if margin is not None and error is not None and margin <= error:
         found.append(
@@ -102,7 +139,7 @@ def warnings_of(method: MethodSpec, metrics: Mapping[str, float]) -> list[str]:
     sick = metrics.get("final/symptom_steps", 0.0)
     if sick:
         found.append(f"the guard saw symptoms of collapse at {sick:.0f} training steps: see the tags collapse.*")
-    if beside := _kl_beside_target(method, metrics):
+    if beside := _kl_beside_target(method, metrics, curves):
         found.append(beside)
     share = metrics.get("final/eos_share")
     if method.trains_policy and share is not None and share < 0.5:

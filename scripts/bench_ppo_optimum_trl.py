@@ -99,7 +99,7 @@ def trained(asked: dict[str, Any]) -> tuple[Found, Found]:
             num_sample_generations=0,
             learning_rate=asked["learning_rate"],
             kl_coef=BETA,
-            kl_estimator="k1",
+            kl_estimator=asked["estimator"],
             lam=1.0,
             temperature=1.0,
             stop_token=None,

@@ -4,8 +4,9 @@ rlhf -m experiment=toy_ppo_seeds model=tiny_gpt2
 python scripts/check_ppo_seeds.py multirun/DATE/TIME-ID ...
 
 A run went well when its gain in gold reward over its start has a 95% interval above 0, the collapse guard saw no
-symptom at any step, and the KL of its answers to the test prompts is within 30% of method.kl.target. The guard is run
-again here over the recorded curves, with the settings of the run, so a run that was set not to warn cannot hide one.
+symptom at any step, and the KL of its answers to the test prompts is within 30% of what it was steered to at the last
+step: method.kl.target, unless the ramp or rollbacks kept it lower. The guard is run again here over the recorded
+curves, with the settings of the run, so a run that was set not to warn cannot hide one.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Seed:
     low: float  # of its 95% interval
     high: float
     kl: float  # nats per response, exact per token, on sampled answers to the test prompts
-    target: float | None
+    target: float | None  # that the last step was steered to
     coefficient: float  # of the KL, at the last step
     entropy: float  # of the last step / of the first
     distinct_2: float  # of the answers to the test prompts / of the start's
@@ -87,7 +88,7 @@ def read(job: Path) -> Seed:
         low=metrics["final/reward_gold_difference_low"],
         high=metrics["final/reward_gold_difference_high"],
         kl=metrics["final/kl"],
-        target=run.method.kl.target,
+        target=curves["train/kl/target"][-1][1] if "train/kl/target" in curves else run.method.kl.target,
         coefficient=curves["train/kl/coefficient"][-1][1],
         entropy=entropy[-1] / entropy[0],
         distinct_2=metrics["final/distinct_2"] / start["final/distinct_2"],
@@ -117,11 +118,18 @@ def rollbacks(metrics: dict[str, float]) -> Iterator[str]:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Print the table and what is wrong; exit with 1 unless every run went well."""
+    """Print the table and what is wrong; exit with 1 unless every run went well, with 2 where there is none."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="folders of sweeps (each JOB/result.json is read)")
-    found = sorted(file.parent for folder in parser.parse_args(words).folders for file in folder.glob("*/result.json"))
-    seeds, wrong = [], [] if found else ["no job left a result.json"]
+    folders = parser.parse_args(words).folders
+    for folder in folders:
+        if not any(folder.glob("*/result.json")):
+            problem = "holds no JOB/result.json of a finished sweep" if folder.is_dir() else "there is no such folder"
+            print(f"check_ppo_seeds: {folder}: {problem}. Give folders such as multirun/DATE/TIME-ID", file=sys.stderr)
+            sys.exit(2)
+    found = sorted(file.parent for folder in folders for file in folder.glob("*/result.json"))
+    seeds: list[Seed] = []
+    wrong: list[str] = []
     for job in found:
         try:
             seeds.append(read(job))

@@ -125,7 +125,7 @@ def test_warnings_about_the_judge_are_told_in_the_job_that_it_judges(place: Plac
     """A reward model of two steps is not clearly better than its baselines."""
     assert reward["warnings"] != []
     judged = place.job("method=dpo", "evaluation.judge=reward")
-    own = warnings_of(run_of("method=dpo").method, judged["metrics"])
+    own = warnings_of(run_of("method=dpo").method, judged["metrics"], judged["curves"])
     assert judged["warnings"] == [*own, *(f"judge: {warning}" for warning in reward["warnings"])]
     assert place.tracked(judged).data.tags["warnings"] == " | ".join(judged["warnings"])
     assert not [warning for warning in dpo["warnings"] if warning.startswith("judge: ")]  # judged by the gold reward

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rlhf.verdict import notes_before, warnings_of
+from rlhf.ppo_spec import StageReward
+from rlhf.verdict import judged_by, notes_before, trained_on, warnings_of
 from tests.bench import run_of
 
 GOOD = {
@@ -31,8 +32,8 @@ def dpo():
 
 
 def test_nothing_is_said_of_good_numbers_or_of_none(dpo) -> None:
-    assert warnings_of(dpo, GOOD) == []
-    assert warnings_of(dpo, {}) == []
+    assert warnings_of(dpo, GOOD, {}) == []
+    assert warnings_of(dpo, {}, {}) == []
 
 
 @pytest.mark.parametrize(
@@ -51,31 +52,31 @@ def test_nothing_is_said_of_good_numbers_or_of_none(dpo) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_one_bad_number_gives_its_warning_alone(change: dict[str, float], words: str, dpo) -> None:
-    [warning] = warnings_of(dpo, GOOD | change)
+    [warning] = warnings_of(dpo, GOOD | change, {})
     assert words in warning
 
 
 def test_a_gold_judge_is_not_told_twice(dpo) -> None:
     ends = {f"final/{kind}_difference_low": -0.1 for kind in ("reward", "reward_gold")}
-    [warning] = warnings_of(dpo, GOOD | ends | {"final/reward_difference": 1.0})
+    [warning] = warnings_of(dpo, GOOD | ends | {"final/reward_difference": 1.0}, {})
     assert "gold reward" in warning
 
 
 def test_a_missing_difference_equals_nothing(dpo) -> None:
     """A gold gain of exactly 0 does not silence the judge, whose own mean is not there."""
     judged = {"final/reward_difference_low": -0.1, "final/reward_difference_high": 0.1}
-    [warning] = warnings_of(dpo, judged | {"final/reward_gold_difference": 0.0})
+    [warning] = warnings_of(dpo, judged | {"final/reward_gold_difference": 0.0}, {})
     assert "gain in judge reward is within its noise" in warning
 
 
 def test_a_reward_model_writes_no_answers() -> None:
     method = run_of("method=reward").method
-    assert warnings_of(method, GOOD | {"final/eos_share": 0.0}) == []
+    assert warnings_of(method, GOOD | {"final/eos_share": 0.0}, {}) == []
 
 
 def test_all_findings_are_told() -> None:
     bad = GOOD | {"final/margin": 0.0, "final/eos_share": 0.1, "final/accuracy_low": 0.5}
-    assert len(warnings_of(run_of("method=dpo").method, bad)) == 4
+    assert len(warnings_of(run_of("method=dpo").method, bad, {})) == 4
 
 
 @pytest.mark.parametrize(
@@ -90,12 +91,12 @@ def test_all_findings_are_told() -> None:
 def test_a_kl_that_ends_far_from_its_target_names_the_knob(kl: float, words: str | None) -> None:
     """Of a target of 2 nats, 30% are 0.6."""
     method = run_of("method=ppo", "method.kl.target=2").method
-    found = warnings_of(method, GOOD | {"final/kl": kl})
+    found = warnings_of(method, GOOD | {"final/kl": kl}, {})
     assert [words in warning for warning in found] == ([] if words is None else [True])
     half = run_of("method=ppo", "method.kl.target=4", "method.kl.ramp=7680").method  # 3840 responses: half of the ramp
-    assert len(warnings_of(half, GOOD | {"final/kl": kl})) == len(found)
+    assert len(warnings_of(half, GOOD | {"final/kl": kl}, {})) == len(found)
     for other in (run_of("method=ppo", "method.kl.target=null").method, run_of("method=dpo").method):
-        assert warnings_of(other, GOOD | {"final/kl": kl}) == []
+        assert warnings_of(other, GOOD | {"final/kl": kl}, {}) == []
 
 
 def test_a_horizon_longer_than_the_run_is_told_before_it() -> None:
@@ -115,3 +116,56 @@ def test_a_ramp_longer_than_the_run_is_told_before_it() -> None:
     assert "method.kl.ramp=320 is longer than the run, which samples 160 responses" in note
     assert "steered to 1.5 at its end, not to method.kl.target=3" in note
     assert notes_before(run_of(*run, "method.kl.ramp=160", "method.kl.horizon=160").method) == []
+
+
+def test_a_kl_is_held_against_the_target_that_rollbacks_left() -> None:
+    """Of a target of 2 two rollbacks by 2 leave 0.5: a KL of 0.55 is there, one of 1.9 is 280% above it."""
+    method = run_of("method=ppo", "method.kl.target=2").method
+    curves = {"train/kl/target": [[1, 2.0], [2, 1.0], [3, 0.5]]}
+    assert warnings_of(method, GOOD | {"final/kl": 0.55}, curves) == []
+    [warning] = warnings_of(method, GOOD | {"final/kl": 1.9}, curves)
+    assert "KL ended at 1.90 nats per response, 280% above its target of 0.5" in warning
+    fixed = run_of("method=ppo", "method.kl.target=null").method
+    assert warnings_of(fixed, GOOD | {"final/kl": 1.9}, {}) == []
+
+
+def flat(*spreads: float) -> dict[str, list[list[float]]]:
+    """Curves of steps whose scores have the mean 3 and these standard deviations."""
+    return {
+        "train/reward/score": [[step, 3.0] for step, _ in enumerate(spreads, start=1)],
+        "train/reward/score_std": [[step, spread] for step, spread in enumerate(spreads, start=1)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("spreads", "when"),
+    [
+        ((0.0, 0.0), "every training step"),
+        ((2e-6, 1e-9), "every training step"),  # rounding of equal scores of size 3
+        ((0.0, 0.5), "1 of 2 training steps"),
+        ((0.0, 0.5, 0.4), None),
+        ((0.1, 4e-6), None),
+        ((), None),
+    ],
+)
+def test_a_reward_that_tells_no_answers_apart_is_named(spreads: tuple[float, ...], when: str | None) -> None:
+    method = run_of("method=ppo", "method.kl.target=null").method
+    found = warnings_of(method, GOOD, flat(*spreads))
+    told = f"at {when} the reward gave all answers the same score (mean 3, standard deviation 0)"
+    assert [warning.startswith(told) and "method.rewards" in warning for warning in found] == ([True] if when else [])
+
+
+def test_what_a_run_is_trained_on_names_each_source_with_kind_and_weight() -> None:
+    short = '+method.rewards.short={kind: function, weight: 0.02, name: "rlhf.ppo.builtin:length_penalty"}'
+    assert trained_on(run_of("method=ppo", short).method) == "judge (reward stage) x 1.0 + short (function) x 0.02"
+    gold = run_of("method=ppo", "method.rewards={gold: {kind: gold, weight: 1}}").method
+    other = StageReward(kind="stage", weight=-0.5, folder="outputs/stages/r")
+    two = gold.model_copy(update={"rewards": gold.reward_sources | {"other": other}})
+    assert trained_on(two) == "gold (gold reward) x 1.0 + other (reward stage outputs/stages/r) x -0.5"
+    assert trained_on(run_of("method=dpo").method) == ""
+
+
+def test_the_judge_of_a_policy_is_named() -> None:
+    said = [judged_by(run_of("method=ppo", f"evaluation.judge={judge}")) for judge in ("gold", "reward", "none")]
+    assert said == ["the gold reward (evaluation.judge=gold)", "the reward stage (evaluation.judge=reward)", ""]
+    assert judged_by(run_of("method=reward")) == ""

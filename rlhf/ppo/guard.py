@@ -60,7 +60,7 @@ DIVERSITY = (
         "distinct_2",
         names.RESPONSE_DISTINCT_2.name,
         "min_distinct_2",
-        f"responses repeat themselves or one another, the judge is exploited; {LOUDER_KL} or {SMALLER_STEPS}",
+        f"responses repeat themselves or one another, the reward is exploited; {LOUDER_KL} or {SMALLER_STEPS}",
     ),
 )
 ENDING = Fall(
@@ -161,7 +161,7 @@ class CollapseGuard(nn.Module):
             yield Symptom(
                 "kl_per_token",
                 f"{names.KL_K1_PER_TOKEN.name} is {value:.3g} nats, above method.guard.max_kl_per_token="
-                f"{spec.max_kl_per_token:g}: the policy has left the reference's language, where no judge was trained; "
+                f"{spec.max_kl_per_token:g}: the policy has left the reference's language, where rewards mislead; "
                 f"{LOUDER_KL}",
             )
         value = level[names.KL_K1.name]

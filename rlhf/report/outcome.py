@@ -1,12 +1,18 @@
-"""From what jobs left behind (`result.json`) to lines of the comparison table."""
+"""From what jobs left behind (`result.json`) to lines of the comparison table, and to what is said below it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rlhf.report.table import ReportRow
+from rlhf.report.cells import ReportRow
+from rlhf.report.words import given, own_words
+
+CLOCKS = ("seconds", "per_second")  # in names of curves that no two runs share
+# groups of the configuration that say how a stage is measured and recorded, not how it is trained
+BESIDE_TRAINING = ("evaluation", "hardware", "tracking", "reuse")
 
 
 def report_rows(outcomes: Sequence[dict[str, Any]]) -> list[ReportRow]:
@@ -14,29 +20,78 @@ def report_rows(outcomes: Sequence[dict[str, Any]]) -> list[ReportRow]:
     rows: list[ReportRow] = []
     seen: set[str] = set()
     for outcome in outcomes:
-        settings = dict(word.lstrip("+").split("=", 1) for word in outcome["words"] if "=" in word)
+        settings = dict(word.lstrip("+").split("=", 1) for word in given(outcome["words"]) if "=" in word)
+        judge, trained_on = outcome["judge"], outcome["trained_on"]
         if outcome["status"] != "finished":
-            rows.append(ReportRow(outcome["name"], outcome["status"], settings, {}, outcome["error"]))
+            error = outcome["error"]
+            rows.append(ReportRow(outcome["name"], outcome["status"], settings, {}, error, judge, trained_on))
             continue
         model = outcome["name"].split("-", 1)[1]
         for control in outcome["rows"][:-1]:
             key = json.dumps([control["fingerprint"], control["metrics"]], sort_keys=True)
             if key not in seen:
                 seen.add(key)
-                rows.append(ReportRow(f"{control['role']} {model}", control["role"], {}, control["metrics"], ""))
-        rows.append(ReportRow(outcome["name"].replace("-", " ", 1), "policy", settings, outcome["metrics"], ""))
+                name, role = f"{control['role']} {model}", control["role"]
+                rows.append(ReportRow(name, role, {}, control["metrics"], "", judge, ""))
+        name = outcome["name"].replace("-", " ", 1)
+        rows.append(ReportRow(name, "policy", settings, outcome["metrics"], "", judge, trained_on))
     return rows
+
+
+def facts_of(outcomes: Sequence[dict[str, Any]]) -> list[str]:
+    """Say what the jobs were trained on, and whose scores their column `reward` holds; once where it is the same."""
+    facts = []
+    for key, words in (("trained_on", "trained on: {}"), ("judge", "column reward: scores of {}")):
+        found = _numbered((number, [outcome[key]]) for number, outcome in enumerate(outcomes, start=1) if outcome[key])
+        for value, jobs in found.items():
+            about = "" if len(jobs) == len(outcomes) else f"{_jobs(jobs)}, "
+            facts.append(about + words.format(value))
+    return facts
 
 
 def notes_of(outcomes: Sequence[dict[str, Any]]) -> list[str]:
     """Each warning once, with the jobs that it is about: those that share a judge share its warnings."""
-    about: dict[str, list[int]] = {}
-    for number, outcome in enumerate(outcomes, start=1):
-        for warning in outcome.get("warnings", []):
-            about.setdefault(warning, []).append(number)
+    about = _numbered((number, outcome.get("warnings", [])) for number, outcome in enumerate(outcomes, start=1))
     return [
-        f"jobs {', '.join(map(str, jobs))}: {warning}"
-        if len(jobs) > 1
-        else f"job {jobs[0]}, {outcomes[jobs[0] - 1]['name']}: {warning}"
+        f"{_jobs(jobs)}: {warning}" if len(jobs) > 1 else f"{_jobs(jobs)}, {outcomes[jobs[0] - 1]['name']}: {warning}"
         for warning, jobs in about.items()
     ]
+
+
+def without_effect(outcomes: Sequence[dict[str, Any]]) -> list[str]:
+    """Name jobs that were to be trained in different ways and were trained alike: one stage, or the same curves."""
+    alike: dict[str, list[int]] = {}
+    for place, outcome in enumerate(outcomes):
+        if outcome["status"] == "finished" and (trained := _timeless(outcome["curves"])):
+            alike.setdefault(json.dumps(trained, sort_keys=True), []).append(place)
+    notes = []
+    for places in alike.values():
+        own = own_words([outcomes[place]["words"] for place in places])
+        swept = [[word for word in words if not _beside_training(word)] for words in own]
+        if len(places) > 1 and any(swept):
+            stages = sorted({outcomes[place]["stage"].rpartition("/")[2] for place in places})
+            told = "; ".join(shlex.join(words) or "without" for words in swept)
+            end = f"end in one stage, {stages[0]}" if len(stages) == 1 else "were trained alike, step for step"
+            notes.append(f"{_jobs([place + 1 for place in places])} {end}: what was swept changed nothing ({told})")
+    return notes
+
+
+def _timeless(curves: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: points for name, points in curves.items() if not any(clock in name for clock in CLOCKS)}
+
+
+def _beside_training(word: str) -> bool:
+    return word.lstrip("+").partition("=")[0].partition(".")[0] in BESIDE_TRAINING
+
+
+def _numbered(told: Iterable[tuple[int, Sequence[str]]]) -> dict[str, list[int]]:
+    """Each sentence with the numbers of the jobs that it is told of."""
+    about: dict[str, list[int]] = {}
+    for number, sentences in told:
+        for sentence in sentences:
+            about.setdefault(sentence, []).append(number)
+    return about
+
+
+def _jobs(numbers: Sequence[int]) -> str:
+    return f"job {numbers[0]}" if len(numbers) == 1 else f"jobs {', '.join(map(str, numbers))}"

@@ -10,6 +10,7 @@ from peft import PeftModel
 from rich.console import Console
 from transformers import TrainingArguments
 
+from rlhf import ranks
 from rlhf.config import PPO
 from rlhf.evaluation import metrics as names
 from rlhf.evaluation.policy import distinct_prompts
@@ -25,7 +26,7 @@ from rlhf.ppo.rollout import TRAINING, Rollouts, Share
 from rlhf.ppo.shared_judge import add_judge, on_same_base, shared_scorer
 from rlhf.ppo.trainer import PPOTrainer
 from rlhf.stages.context import StageContext, StageResult
-from rlhf.stages.training import finish, fit, trainer_arguments
+from rlhf.stages.training import finish, fit, newest_whole_checkpoint, trainer_arguments
 from rlhf.stages.watch import Watch
 
 LEAST_SPREAD = 1e-6  # standard deviation of scores below which they are all the same
@@ -34,6 +35,11 @@ BEFORE = -1  # the step whose samples the normalisation of rewards is taken from
 
 def run(context: StageContext) -> StageResult:
     """Train against the frozen start as reference and leave the policy in `folder/model`."""
+    return complete(context, assemble(context))
+
+
+def assemble(context: StageContext) -> PPOTrainer:
+    """Load all that the stage needs, ready to train; nothing is sampled yet."""
     job, codec, method = context.run, context.codec, context.method
     assert isinstance(method, PPO)
     roles, judge = load_roles(context, shared=method.critic.kind == "shared")
@@ -66,19 +72,26 @@ def run(context: StageContext) -> StageResult:
         autocast=partial(torch.autocast, context.device.kind, torch.bfloat16, arguments.bf16),
     )
     tell_repeats(method, len(rollouts.rows), context.console)
-    watch = Watch(context, learner, method)
     held_out = distinct_prompts(context.corpus.validation, job.evaluation)
-    trainer = PPOTrainer(learner, arguments, rollouts, held_out, method, watch)
-    normalize(learner, rollouts, method, context.console)
+    return PPOTrainer(learner, arguments, rollouts, held_out, method, Watch(context, learner, method))
+
+
+def complete(context: StageContext, trainer: PPOTrainer) -> StageResult:
+    """Train, from the newest checkpoint where there is one, measure on the test set, and save."""
+    learner, method = trainer.learner, trainer.method
+    checkpoints = context.folder / "checkpoints"
+    if not ranks.agreed(newest_whole_checkpoint(checkpoints) is not None if ranks.first() else None):
+        normalize(learner, trainer.rollouts, method, context.console)  # a checkpoint holds what was found at the start
     history = fit(trainer, context)
-    final = trainer.evaluate(distinct_prompts(context.corpus.test, job.evaluation), metric_key_prefix="final")
+    held_out = distinct_prompts(context.corpus.test, context.run.evaluation)
+    final = trainer.evaluate(held_out, metric_key_prefix="final")
     # with k2 the KL is charged in the loss, not in the reward
     charged = final["final_reward/non_score"] if method.kl.estimator == "k2" else 0.0
     trainable, total = trainable_parameters(learner)
     context.meter.add_tokens(round(float(learner.progress.tokens)))
     context.meter.add_flops(round(float(learner.progress.flops)))
     context.meter.add_seconds(history.seconds_before)
-    save_model(roles.policy, codec.tokenizer, context.folder / "model")
+    save_model(learner.roles.policy, context.codec.tokenizer, context.folder / "model")
     finish(context)
     metrics = {
         names.COST_TRAINABLE_PARAMETERS.name: float(trainable),
@@ -123,9 +136,9 @@ def reward(context: StageContext, method: PPO, judge: Scorer | None) -> Combined
     """The weighted sum of the method's reward sources; `judge` scores in place of a reward model loaded by itself."""
     folder = context.judge
 
-    def stage() -> Scorer:
+    def stage(name: str) -> Scorer:
         assert folder is not None, "the pipeline builds the reward stage of a method that uses one"
-        return judge or folder_scorer("judge", folder, parts, trusted=True)
+        return judge or folder_scorer(name, folder, parts, trusted=True)
 
     parts = RewardParts(
         gold=context.corpus.gold,

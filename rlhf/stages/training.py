@@ -18,6 +18,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from rlhf import ranks
 from rlhf.errors import RunFailure, UserError
+from rlhf.evaluation import ppo_metrics
 from rlhf.fingerprint import file_sizes
 from rlhf.models.adapter import full_precision
 from rlhf.stages.context import StageContext
@@ -25,6 +26,7 @@ from rlhf.stages.progress import Bar, Lines
 from rlhf.suggest import did_you_mean
 
 LEARNED = 1e-3  # nats: a loss this small has zero gradients for a good reason
+SAME_SCORES = 1e-6  # standard deviation, as a share of their size
 WHOLE = "whole.json"  # written into a checkpoint after everything else: without it the checkpoint is half-written
 SKIPPED_LOGS = ("epoch", "total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second")
 
@@ -102,8 +104,18 @@ class Guard(TrainerCallback):
                 raise RunFailure(
                     f"{self.method} step {state.global_step}",
                     "the gradient is exactly zero, nothing is being learned",
-                    "Check adapter.targets and gradient_checkpointing, and that the loss is not saturated",
+                    remedy(
+                        logs, "Check adapter.targets and gradient_checkpointing, and that the loss is not saturated"
+                    ),
                 )
+
+
+def remedy(logs: Mapping[str, float], otherwise: str) -> str:
+    """Return what to check where a step moved nothing: PPO's rewards if its answers were all scored alike."""
+    score, spread = logs.get(ppo_metrics.REWARD_SCORE.name), logs.get(ppo_metrics.REWARD_SCORE_STD.name)
+    if score is None or spread is None or spread > SAME_SCORES * max(1.0, abs(score)):
+        return otherwise
+    return f"Check the sources of method.rewards: all answers were scored {score:.4g} (standard deviation 0)"
 
 
 class Recorder(TrainerCallback):
@@ -230,9 +242,9 @@ def fit(trainer: Trainer, context: StageContext) -> History:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         past_warmup = trainer.state.global_step > trainer.args.get_warmup_steps(trainer.state.max_steps)
         if past_warmup and checkpoint is None and before == _sums(trainer.model):
-            raise RunFailure(
-                context.method.name, "no trainable weight has moved", "Check adapter.targets and the learning rate"
-            )
+            last = {name.removeprefix("train/"): points[-1][1] for name, points in recorder.curves.items()}
+            check = remedy(last, "Check adapter.targets and the learning rate")
+            raise RunFailure(context.method.name, "no trainable weight has moved", check)
     except torch.cuda.OutOfMemoryError as error:
         raise RunFailure(
             f"{context.method.name} on {context.device.kind}",

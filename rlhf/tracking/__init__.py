@@ -21,6 +21,7 @@ from rlhf.tracking import channel
 from rlhf.tracking.names import resolve_uri
 from rlhf.tracking.null import NullRun, NullTracker
 from rlhf.tracking.store import RunInfo, Store, StoreDown
+from rlhf.tracking.surroundings import process_gone
 from rlhf.tracking.tracker import TrackedRun, Tracker
 
 if TYPE_CHECKING:
@@ -70,8 +71,11 @@ def deliver_spool(spec: TrackingSpec, folder: Path) -> int:
     delivered = 0
     for file in whole:
         try:
+            header = channel.read_spool(file)[0]
             channel.deliver(file, store)
             delivered += 1
+            if process_gone(header["tags"]):  # or it may be about to write there
+                channel.remove_empty(file.parent)
         except FileNotFoundError:  # another job that starts now was quicker
             continue
         except StoreDown as error:

@@ -145,6 +145,7 @@ class Channel:
     def _finish(self) -> None:
         if self.spool.exists() and not self.closed.is_set():
             log.warning("tracking: the records of run '%s' wait in %s for the store", self.header["name"], self.spool)
+        remove_empty(self.spool.parent)
         self.closed.set()
 
 
@@ -266,6 +267,13 @@ def discard_files(events: Sequence[Event]) -> None:
             file.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 file.parent.rmdir()
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a spool's folder once nothing waits in it: where a run ends, and nobody is about to write there."""
+    for empty in (folder / "files", folder):
+        with contextlib.suppress(OSError):
+            empty.rmdir()
 
 
 def append_failed_end(spool: Path) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
-from commandline import Here, refused_without
+from commandline import Here, command, refused_without
 
 from rlhf.compose import jobs, parse_words
+from rlhf.ppo_clashes import is_path
 
 HH = "dataset=hh_rlhf evaluation.judge=reward"
 
@@ -18,11 +22,11 @@ HH = "dataset=hh_rlhf evaluation.judge=reward"
     [
         (
             "method.kl.estimator=k3",
-            (
-                "method.kl.estimator: k3 is a monitor, not an objective",
-                "Use k1 (in the reward) or k2 (as a loss). Write",
-            ),
+            ("method.kl.estimator: k3 is a monitor, not an objective", "Use k1 (in the reward) or k2 (as a loss)"),
         ),
+        ("method.kl.estimator=K1", ("method.kl.estimator: should be 'k1' or 'k2', got 'K1'. Did you mean `k1`?",)),
+        ("method.kl.estimator=kl", ("got 'kl'. Did you mean `k1`?",)),
+        ("method.critic.kind=Shared", ("method.critic.kind: should be 'shared' or", "Did you mean `shared`?")),
         ("precision=fp16", ("precision: fp16 overflows in PPO's probability ratios", "Use precision=bf16")),
         ("++method.trainer.num_train_epochs=1", ("num_train_epochs: is set by method.trainer.max_steps and",)),
         ("++method.trainer.per_device_train_batch_size=4", ("is set by method.prompts_per_step. Set it there.",)),
@@ -38,14 +42,20 @@ HH = "dataset=hh_rlhf evaluation.judge=reward"
         ),
         ("method.rewards={g:{kind:godl,weight:1.0}}", ("method.rewards.g.kind: there is no 'godl'", "mean `gold`?")),
         ("method.rewards.judge.folder=nowhere", ("method.rewards.judge.folder: there is no nowhere",)),
-        ("method.rewards.juge.weight=2", ("method.rewards.juge: there is no such source; known are judge",)),
+        ("method.rewards.juge.weight=2", ("method.rewards.juge: there is no such reward source; known are judge",)),
         ("method.rewards.judge.weight=0", ("method.rewards.judge.weight: it is 0, so nothing is rewarded",)),
         (
             "method.rewards={}",
             ("method.rewards: it is empty, so nothing is rewarded", "Name a source: method.rewards="),
         ),
         ("~method.rewards.judge", ("method.rewards: it is empty",)),
-        ("dataset=bitext evaluation.judge=none", ("method.rewards: a reward model needs pairs and bitext holds",)),
+        (
+            "dataset=bitext evaluation.judge=none",
+            (
+                "method.rewards: a reward model needs pairs and bitext holds",
+                "Give reward source `judge` a finished stage",
+            ),
+        ),
         (
             "+method.rewards.f={kind:function,weight:1.0,name:short}",
             ("rewards.f.name: not of the form module:function",),
@@ -67,6 +77,11 @@ def test_a_mistake_about_ppo_is_refused_before_anything_is_made(
 ) -> None:
     here("method=ppo", *words.split(), folder=tmp_path).refused(2, *parts)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_with_a_remedy_of_its_own_gets_no_other(here: Here, tmp_path: Path) -> None:
+    line = here("method=ppo", "method.kl.estimator=k3", folder=tmp_path).refused(2)
+    assert line.endswith("Use k1 (in the reward) or k2 (as a loss).")
 
 
 def test_rewards_given_as_one_mapping_replace_those_of_the_yaml() -> None:
@@ -127,7 +142,11 @@ def given(tmp_path: Path) -> Path:
         ("{kind: stage, weight: 1.0, folder: untold}", ("adapter_config.json does not say", "(KeyError: 'task_type')")),
         ("{kind: stage, weight: 1.0, folder: list_run}", ("is not as this version writes it (TypeError)",)),
         (JUDGE.replace("PATH", "list/model"), ("own.path: list/model could not be loaded (AttributeError",)),
-        (JUDGE.replace("PATH", "nowhere/at_all"), ("own.path: nowhere/at_all could not be loaded", "Check the path")),
+        (
+            JUDGE.replace("PATH", "nowhere/at_all"),
+            ("own.path: nowhere/at_all is neither a folder here nor reachable on the hub", "Check the path"),
+        ),
+        (JUDGE.replace("PATH", "empty/at_all"), ("own.path: there is no empty/at_all. Give one that exists",)),
         (JUDGE.replace("PATH", "empty"), ("own.path: empty could not be loaded (FileNotFoundError",)),
         (JUDGE.replace("PATH", "policy"), ("policy is the folder of a stage", "kind: stage with folder: policy")),
         (JUDGE.replace("PATH", "language_model"), ("language_model is a language model (GPT2LMHeadModel)",)),
@@ -149,11 +168,10 @@ def test_a_source_that_does_not_fit_is_told_before_anything_is_made(
     ("start", "parts"),
     [
         ("empty", ("method.starts_from=empty: is not base, sft or a folder with a model",)),
-        ("old", ("method.starts_from=old: it holds a reward model, not a policy", "the folder of a policy")),
+        ("old", ("method.starts_from=old/model: it holds a reward model, not a policy", "the folder of a policy")),
         ("old/model", ("it holds a reward model, not a policy",)),
-        ("policy", ("it is the folder of a stage, whose weights are in model", "Give policy/model.")),
         ("adapter/model", ("it holds an adapter", "Add adapter=lora")),
-        ("torn", ("method.starts_from=torn: torn/model/config.json does not say", "(JSONDecodeError")),
+        ("torn", ("method.starts_from=torn/model: torn/model/config.json does not say", "(JSONDecodeError")),
         ("list/model", ("list/model/config.json does not say what kind of model it is (AttributeError",)),
         ("untold/model", ("adapter_config.json does not say what kind of model it is (KeyError: 'task_type')",)),
     ],
@@ -164,6 +182,58 @@ def test_a_folder_to_start_from_is_looked_at_before_anything_is_made(
     before = set(given.iterdir())
     here("method=ppo", f"method.starts_from={start}", folder=given).refused(2, *parts)
     assert set(given.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ("./judge", True),
+        ("/judge", True),
+        ("~/judge", True),
+        ("here\\judge", True),
+        ("a/b/c", True),
+        ("here/judge", True),
+        ("owner/name", False),
+        ("name", False),
+        ("here", False),
+    ],
+)
+def test_what_can_only_be_a_path_is_not_asked_of_the_hub(
+    value: str, path: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert is_path(value) is path
+
+
+def test_the_hub_is_asked_once(tmp_path: Path) -> None:
+    """A hub that hangs up on everyone; left to itself, huggingface_hub tries it seven times in half a minute."""
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as hub:
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    caller, _ = hub.accept()
+                    asked.append(caller.recv(4096))
+                    caller.close()
+
+        Thread(target=hang_up, daemon=True).start()
+        words = ("method=ppo", f"method.rewards={{own: {JUDGE.replace('PATH', 'owner/name')}}}")
+        network = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}"}
+        network |= {name: "" for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")} | {"no_proxy": "*"}
+        done = command(*words, folder=tmp_path, HF_HOME=str(tmp_path / "cache"), **network)
+        done.refused(2, "own.path: owner/name is neither a folder here nor reachable on the hub")
+    assert sum(b"/owner/name/resolve/main/config.json" in request for request in asked) == 1
+
+
+def test_a_stage_is_named_by_its_folder_or_by_that_of_its_weights(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(given)
+    spelled = [("policy", "old/model"), ("policy/model", "old"), ("policy/", "old/model/")]
+    words = [(f"method.starts_from={start}", f"method.rewards.judge.folder={judge}") for start, judge in spelled]
+    runs = [jobs(parse_words(["method=ppo", *both]))[0][1] for both in words]
+    assert runs[0] == runs[1] == runs[2]  # so that they are one stage in the store
+    assert runs[0].method.starts_from == "policy/model" and runs[0].method.reward_sources["judge"].folder == "old"
 
 
 def test_rewards_are_refused_without_importing_torch(given: Path) -> None:

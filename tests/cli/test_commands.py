@@ -139,6 +139,7 @@ def test_ctrl_c_in_a_sweep_tells_what_was_interrupted_and_what_never_started(tmp
     states = [line.partition(" seed=")[0] for line in out.splitlines() if " seed=" in line]
     assert states[-3:] == ["interrupted method=sft", "not started method=sft", "not started method=sft"]
     assert "failed" not in out and "KeyboardInterrupt" not in out
+    assert "files    multirun" in out and "plots " not in out and not list(tmp_path.rglob("*.png"))
     assert {run.data.tags["role"]: run.info.status for run in tracked(tmp_path)} == {
         "summary": "KILLED",
         "job": "KILLED",

@@ -46,6 +46,7 @@ def seed_result(**changed: float) -> dict[str, Any]:
 
     levels = {metric.name: 1.0 for metric in PPO_METRICS} | {"response/repetition": 0.0, "policy/clip_fraction": 0.1}
     levels["policy/log_ratio_size"] = 0.0
+    levels["kl/target"] = 2.0
     curves = {f"train/{name}": [[step, value] for step in range(1, STEPS + 1)] for name, value in levels.items()}
     if (distinct := changed.pop("distinct_2_at_the_end", None)) is not None:
         for point in curves["train/response/distinct_2"][-2:]:
@@ -92,13 +93,38 @@ def test_one_seed_that_went_wrong_fails_all(
     assert ("distinct_2 at step 12" in said) == (fault == "collapsed")
 
 
-def test_a_failed_job_and_an_empty_folder_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    check = script("check_ppo_seeds")
-    with pytest.raises(SystemExit, match=r"no job left a result\.json"):
-        check.main([str(tmp_path)])
+def test_a_failed_job_fails(tmp_path: Path) -> None:
     leave_job(tmp_path / "0", {"status": "failed", "error": "the disk is full"})
     with pytest.raises(SystemExit, match="0 failed: the disk is full"):
-        check.main([str(tmp_path)])
+        script("check_ppo_seeds").main([str(tmp_path)])
+
+
+def test_a_folder_that_is_missing_or_empty_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leave_job(tmp_path / "whole" / "0", seed_result(), "seed=1")
+    (tmp_path / "empty").mkdir()
+    for name, problem in (("empty", "holds no JOB/result.json"), ("missing", "there is no such folder")):
+        with pytest.raises(SystemExit) as ending:
+            script("check_ppo_seeds").main([str(tmp_path / "whole"), str(tmp_path / name)])
+        out, err = capsys.readouterr()
+        assert (ending.value.code, out) == (2, "")
+        (line,) = err.splitlines()
+        assert line.startswith(f"check_ppo_seeds: {tmp_path / name}: {problem}") and "multirun/DATE/TIME-ID" in line
+
+
+def test_a_kl_is_held_against_the_target_that_the_last_step_had(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two rollbacks by 2 leave 0.5 of a target of 2: a KL of 0.6 is within 30% of it, one of 1.8 is not."""
+    for job, kl in enumerate((0.6, 1.8)):
+        result = seed_result(**{"final/kl": kl, "final/rollbacks": 2.0})
+        result["curves"]["train/kl/target"] = [[step, 2.0 if step < 5 else 0.5] for step in range(1, STEPS + 1)]
+        leave_job(tmp_path / str(job), result, f"seed={job}")
+    with pytest.raises(SystemExit) as ending:
+        script("check_ppo_seeds").main([str(tmp_path)])
+    assert ending.value.code == "tiny_gpt2, seed 0: collapsed\ntiny_gpt2, seed 1: collapsed, KL off its target"
+    assert "| 0.60 / 0.5 |" in capsys.readouterr().out
 
 
 def test_the_law_is_found_again_and_peaks_where_its_slope_is_0() -> None:

@@ -90,3 +90,21 @@ def test_prompts_that_two_processes_cannot_share_are_refused_at_the_door(tmp_pat
     line = ended_together(launched(tmp_path, "method.prompts_per_step=9"), tmp_path, 2)
     assert "9 prompts in 1 minibatches cannot be shared by 2 processes" in line and "Use a multiple of 2." in line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("word", "told"), [("method.betta=2", "unknown key"), ("method.kl.estimator=K1", "Did you mean `k1`?")]
+)
+def test_a_word_that_cannot_be_composed_is_told_once(word: str, told: str, tmp_path: Path) -> None:
+    assert told in ended_together(launched(tmp_path, word), tmp_path, 2)
+
+
+@pytest.mark.slow
+def test_the_first_process_decides_before_any_trainer_has_connected_them(tmp_path: Path) -> None:
+    """A stage that is in the store already is reused by both: the second one's own look would not find it."""
+    words = (*QUICK, "method.rewards={gold: {kind: gold, weight: 1.0}}")
+    assert launched(tmp_path, *words).returncode == 0
+    again = launched(tmp_path, *words)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert again.stdout.count("reused ppo-") == 1 and "ppo on tiny_gpt2" not in again.stdout

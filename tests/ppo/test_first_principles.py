@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 import rlhf.models.states as states
+from rlhf.errors import RunFailure
 from rlhf.models.sample import sample_ids
 from rlhf.ppo.actor_critic import ActorCritic, Predictions
 from rlhf.ppo.checks import check_generation, check_start
@@ -138,6 +141,11 @@ def test_the_policy_is_its_own_reference_at_the_start(name: str, kind: str) -> N
     learner = learner_of(name, asked, lora=kind != "full", from_adapter=trained)
     found = collected(learner, asked)
     check_start(found, lambda values: values)
+    apart = found.logp_old.clone()
+    apart[0, 0] -= 1.1e-4
+    with pytest.raises(RunFailure, match="is 0.00011 nats before any training") as caught:
+        check_start(replace(found, logp_reference=apart), lambda values: values)
+    assert not caught.value.resumable  # the same command would only find the same
     torch.testing.assert_close(found.logp_old, found.logp_reference, atol=1e-5, rtol=0)
     if trained:
         with torch.no_grad(), learner.roles.policy.disable_adapter():

@@ -146,13 +146,13 @@ def test_a_policy_is_no_judge(stages, tmp_path: Path) -> None:
 def test_without_a_folder_the_stage_upstream_judges() -> None:
     loaded = []
 
-    def upstream() -> Any:
-        loaded.append(1)
+    def upstream(name: str) -> Any:
+        loaded.append(name)
         return lambda rows, answers: [2.0] * len(answers)
 
     parts = RewardParts(None, upstream, "cpu", torch.float32, 3)
-    assert build_scorer("judge", spec("stage", folder=None), parts)(ROWS, ANSWERS) == [2.0] * 6
-    assert loaded == [1]
+    assert build_scorer("own", spec("stage", folder=None), parts)(ROWS, ANSWERS) == [2.0] * 6
+    assert loaded == ["own"]  # where what is wrong with it is to be told
 
 
 def test_codec_and_tokenizer_are_the_stages_own(stages) -> None:

@@ -155,5 +155,6 @@ def test_a_mean_ratio_of_1_does_not_hide_ratios_that_are_not(tmp_path: Path) -> 
     assert trainer_of(learner_of("tiny_gpt2", method()), method(), tmp_path).exact
     check_first_pass({"policy/ratio": 1.0, "kl/k3_old_to_new": 1e-9}, True, 3)
     k3 = (math.log(1 / 0.5) + math.log(1 / 1.5)) / 2  # mean of ratio - 1 - log(ratio), with ratios 0.5 and 1.5
-    with pytest.raises(RunFailure, match="ppo step 3: .*1.0000 on average"):
+    with pytest.raises(RunFailure, match="ppo step 3: .*1.0000 on average") as caught:
         check_first_pass({"policy/ratio": 1.0, "kl/k3_old_to_new": k3}, True, 3)
+    assert caught.value.resumable

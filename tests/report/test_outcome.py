@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlhf.report.outcome import notes_of, report_rows
-from rlhf.report.table import comparison_cells
+from rlhf.report.cells import comparison_cells
+from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
 
 
 def finished(gold: float, fingerprint: str = "aa") -> dict[str, Any]:
     base = {"name": "base", "role": "base", "fingerprint": fingerprint, "metrics": {"final/reward_gold": gold}}
     own = {"name": "dpo-x", "role": "policy", "fingerprint": "own", "metrics": {}}
-    return {"name": "dpo-tiny_gpt2", "words": [], "status": "finished", "metrics": {}, "rows": [base, own]}
+    said = {"judge": "", "trained_on": "", "curves": {}, "stage": "stages/own"}
+    return said | {"name": "dpo-tiny_gpt2", "words": [], "status": "finished", "metrics": {}, "rows": [base, own]}
 
 
 def controls(*outcomes: dict[str, Any]) -> list[float]:
@@ -38,8 +39,58 @@ def test_what_jobs_share_is_told_once_with_their_numbers() -> None:
 
 
 def test_a_job_that_did_not_finish_is_shown_as_what_it_is() -> None:
-    left = {"name": "sft-x", "words": [], "metrics": {}, "rows": []}
+    left = {"name": "sft-x", "words": [], "metrics": {}, "rows": [], "judge": "", "trained_on": ""}
     states = ["failed", "interrupted", "not started"]
     rows = report_rows([left | {"status": state, "error": state} for state in states])
     assert [row.role for row in rows] == states
     assert [line[0].text for line in comparison_cells(rows).lines] == [f"sft-x ({state})" for state in states]
+
+
+JUDGE, GOLD = "judge (reward stage) x 1.0", "the gold reward (evaluation.judge=gold)"
+
+
+def test_what_taught_the_jobs_and_who_judged_them_is_said_once_where_it_is_the_same() -> None:
+    ppo = finished(0.5) | {"trained_on": JUDGE, "judge": GOLD}
+    both = [f"trained on: {JUDGE}", f"column reward: scores of {GOLD}"]
+    assert facts_of([ppo]) == facts_of([ppo, ppo]) == both
+    assert facts_of([ppo | {"judge": ""}]) == both[:1]
+    assert facts_of([finished(0.5)]) == []
+
+
+def test_what_taught_some_jobs_names_them() -> None:
+    dpo, ppo = finished(0.5) | {"judge": GOLD}, finished(0.5) | {"judge": GOLD, "trained_on": JUDGE}
+    other = ppo | {"trained_on": "gold (gold reward) x 1.0"}
+    assert facts_of([dpo, ppo, other, ppo]) == [
+        f"jobs 2, 4, trained on: {JUDGE}",
+        "job 3, trained on: gold (gold reward) x 1.0",
+        f"column reward: scores of {GOLD}",
+    ]
+
+
+def test_rows_hold_what_taught_them_and_controls_only_who_judged_them() -> None:
+    rows = report_rows([finished(0.5) | {"trained_on": JUDGE, "judge": GOLD}])
+    assert [(row.role, row.judge, row.trained_on) for row in rows] == [("base", GOLD, ""), ("policy", GOLD, JUDGE)]
+
+
+def trained(loss: float, stage: str, *words: str, seconds: float = 1.0) -> dict[str, Any]:
+    curves = {"train/loss": [[1, loss]], "train/seconds/update": [[1, seconds]]}
+    return finished(0.5) | {"curves": curves, "stage": f"outputs/stages/{stage}", "words": ["method=ppo", *words]}
+
+
+def test_a_swept_setting_without_effect_is_told_of_one_stage_and_of_stages_trained_alike() -> None:
+    first, third = trained(0.5, "ppo-x-aa", "seed=1"), trained(0.7, "ppo-x-cc", "seed=3")
+    one = trained(0.5, "ppo-x-aa", "seed=2")
+    assert without_effect([first, third, one]) == [
+        "jobs 1, 3 end in one stage, ppo-x-aa: what was swept changed nothing (seed=1; seed=2)"
+    ]
+    alike = trained(0.5, "ppo-x-bb", "seed=2", seconds=3.0)
+    assert without_effect([first, alike]) == [
+        "jobs 1, 2 were trained alike, step for step: what was swept changed nothing (seed=1; seed=2)"
+    ]
+
+
+def test_a_swept_setting_of_the_evaluation_is_not_to_change_the_stage() -> None:
+    jobs = [trained(0.5, "ppo-x-aa", f"evaluation.temperature={value}") for value in (0.5, 1.0)]
+    assert without_effect(jobs) == []
+    assert without_effect([finished(0.5), finished(0.5)]) == []  # nothing was logged
+    assert without_effect([jobs[0] | {"status": "failed"}, trained(0.5, "ppo-x-aa", "seed=2")]) == []

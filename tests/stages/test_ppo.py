@@ -16,8 +16,8 @@ from rlhf.config import Run
 from rlhf.evaluation.ppo_metrics import PPO_METRICS, REWARD_SOURCE, reward_source
 from rlhf.models.load import Source, load_policy
 from rlhf.models.sample import sample_ids
-from rlhf.ppo.actor_critic import ActorCritic
 from rlhf.stages import ppo
+from rlhf.stages.context import StageContext, StageResult
 from tests.bench import (
     POLICIES,
     codec_of,
@@ -40,10 +40,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Seen:
-    """The learner of a stage that ran, and its weights as they were loaded."""
+    """A stage that was assembled: its learner, and the weights as they were loaded."""
 
-    learner: ActorCritic
-    before: dict[str, torch.Tensor]
+    def __init__(self, context: StageContext) -> None:
+        self.context = context
+        self.trainer = ppo.assemble(context)
+        self.learner = self.trainer.learner
+        self.before = {name: weight.data.clone() for name, weight in self.learner.named_parameters()}
+
+    def train(self) -> StageResult:
+        return ppo.complete(self.context, self.trainer)
 
     def moved(self) -> tuple[list[str], list[str]]:
         """Names of weights that train and of weights that do not, each only where they should not be as they are."""
@@ -51,20 +57,6 @@ class Seen:
         trained = {name for name, _ in self.learner.trained()}
         still = [name for name in trained if same_as_before[name]]
         return still, [name for name in self.before.keys() - trained if not same_as_before[name]]
-
-
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
-    found = Seen()
-
-    class Watched(ActorCritic):
-        def __init__(self, *given: Any, **named: Any) -> None:
-            super().__init__(*given, **named)
-            found.learner = self
-            found.before = {name: weight.data.clone() for name, weight in self.named_parameters()}
-
-    monkeypatch.setattr(ppo, "ActorCritic", Watched)
-    return found
 
 
 def loaded(run: Run, saved: Path) -> Any:
@@ -81,23 +73,24 @@ def answers(policy: Any, run: Run) -> list[list[int]]:
     return sample_ids(policy, codec, prompts, luck, temperature=1.0, batch_size=len(prompts)).ids
 
 
-def check_stage(run: Run, folder: Path, seen: Seen) -> dict[str, torch.Tensor]:
-    """Train, check what moved, and that the saved policy answers as the trained one; returns the saved weights."""
-    result = train(run, folder)
+def check_stage(run: Run, folder: Path) -> Seen:
+    """Train, check what moved, and that the saved policy answers as the trained one."""
+    seen = Seen(context_of(run, folder))
+    result = seen.train()
     assert all(math.isfinite(value) for points in result.curves.values() for _, value in points)
     assert [step for step, _ in result.curves["train/loss"]] == list(range(1, run.method.trainer["max_steps"] + 1))
     assert seen.moved() == ([], [])
     assert answers(loaded(run, folder / "model"), run) == answers(seen.learner.roles.policy, run)
-    return weights_of(folder / "model")
+    return seen
 
 
 @pytest.mark.parametrize("critic", ["shared", "separate"])
 @pytest.mark.parametrize("model", POLICIES)
 def test_full_training_moves_policy_and_critic_and_leaves_the_reference(
-    model: str, critic: str, tmp_path: Path, seen: Seen
+    model: str, critic: str, tmp_path: Path
 ) -> None:
-    run = stage_run("ppo", model, f"method.critic.kind={critic}", steps=2)
-    saved = check_stage(run, tmp_path, seen)
+    seen = check_stage(stage_run("ppo", model, f"method.critic.kind={critic}", steps=2), tmp_path)
+    saved = weights_of(tmp_path / "model")
     prefixes = {name.split(".")[1] for name in seen.before if name.startswith("roles.")}
     assert prefixes == {"policy", "reference"} | ({"critic"} if critic == "separate" else set())
     assert not [name for name in saved if name.startswith(("roles", "value_head", "critic"))]
@@ -114,14 +107,14 @@ LORA_SLOW += [("tiny_mt5", "shared", "int8"), ("tiny_mt5", "separate", "nf4")]
     [*LORA, *(pytest.param(*case, marks=pytest.mark.slow) for case in LORA_SLOW)],
 )
 def test_adapters_train_on_one_frozen_base_and_only_the_policy_is_saved(
-    model: str, critic: str, quantization: str, tmp_path: Path, seen: Seen
+    model: str, critic: str, quantization: str, tmp_path: Path
 ) -> None:
     if quantization != "none":
         pytest.importorskip("bitsandbytes")
     words = ("adapter=lora", f"quantization={quantization}", f"method.critic.kind={critic}")
-    saved = check_stage(stage_run("ppo", model, *words, steps=3), tmp_path, seen)
+    seen = check_stage(stage_run("ppo", model, *words, steps=3), tmp_path)
     assert seen.learner.roles.reference is None and seen.learner.roles.critic is None  # one base serves all
-    assert_only_the_policy(saved, tmp_path / "model")
+    assert_only_the_policy(weights_of(tmp_path / "model"), tmp_path / "model")
 
 
 def assert_only_the_policy(saved: dict[str, torch.Tensor], folder: Path) -> None:
@@ -132,14 +125,15 @@ def assert_only_the_policy(saved: dict[str, torch.Tensor], folder: Path) -> None
 
 
 @pytest.mark.parametrize("model", ["tiny_gpt2", "tiny_mt5"])
-def test_a_start_from_an_adapter_is_the_reference_and_stays_so(model: str, tmp_path: Path, seen: Seen) -> None:
+def test_a_start_from_an_adapter_is_the_reference_and_stays_so(model: str, tmp_path: Path) -> None:
     """KL is 0 at step 0 against the SFT adapter, not the bare base; of three adapters one is saved."""
     sft = stage_run("sft", model, "adapter=lora", "++method.trainer.warmup_steps=0", steps=4)
     train(sft, tmp_path / "sft")
     base = source_of(sft)
     start = Source(base.base, tmp_path / "sft/model", base.kind)
     run = stage_run("ppo", model, "adapter=lora", "method.critic.kind=separate", steps=3)
-    result = train(run, tmp_path / "ppo", None, start)
+    seen = Seen(context_of(run, tmp_path / "ppo", None, start))
+    result = seen.train()
     assert set(seen.learner.roles.policy.peft_config) == {"default", "reference", "critic"}
     assert abs(curve(result, "train/kl/k1_policy_to_reference")[0]) < 1e-4
     assert curve(result, "train/kl/k3_policy_to_reference")[-1] > 0

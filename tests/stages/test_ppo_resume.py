@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -133,3 +134,28 @@ def test_a_stage_that_goes_on_tells_its_tracker_the_curves_from_the_first_step(t
     sent = Sent()
     STAGES["ppo"](replace(context_of(run, tmp_path), tracked=sent))
     assert sent.steps["train/reward/score"] == sent.steps["train/kl/coefficient"] == [1, 2, 3]
+
+
+COUNTING = """
+calls = []
+def counting(prompts, answers):
+    calls.append(len(answers))
+    return [0.0] * len(answers)
+"""
+
+
+def test_the_scale_of_rewards_is_sampled_at_the_start_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is scored: two batches for the scale, three steps and a table, both held-out sets; then what was left."""
+    (tmp_path / "counting_rewards.py").write_text(COUNTING)
+    monkeypatch.syspath_prepend(tmp_path)
+    counted = "+method.rewards.counted={kind: function, weight: 0.0, name: 'counting_rewards:counting'}"
+    more = ("++method.trainer.save_steps=1", "method.normalize_rewards=8", counted)
+    run = stage_run("ppo", "tiny_gpt2", *more, steps=3)
+    train(run, tmp_path / "whole")
+    calls = importlib.import_module("counting_rewards").calls
+    assert calls == [4, 4, 4, 2, 4, 4, 4, 4]  # batches of 4 prompts; 2 in the table
+    interrupted(run, tmp_path / "cut", 2)
+    calls.clear()
+    train(run, tmp_path / "cut")
+    assert calls == [4, 4, 4]
+    assert same(weights_of(tmp_path / "cut/model"), weights_of(tmp_path / "whole/model"))

@@ -126,6 +126,23 @@ def test_a_run_returns_to_the_store_by_itself_when_it_answers_again(
     run.end("FINISHED")
     assert [info.id for info in tracker.find({})] == [run.id] != [local]
     assert points(tracker, run.id, "loss") == [(1, 1.0), (2, 0.5)]
+    assert not (tmp_path / "run" / "spool").exists()
+
+
+def test_finished_runs_leave_no_empty_folders(tmp_path: Path) -> None:
+    """Files wait in the spool on their way to the store; the folders go when the last run of the tracker ends."""
+    spec = make_spec(f"sqlite:///{tmp_path}/mlflow.db")
+    tracking.prepare_store(spec)
+    tracker = open_real(spec, tmp_path / "run")
+    kept = tmp_path / "plot.png"
+    kept.write_bytes(b"png")
+    job = tracker.start_run("job", role="job", tags={}, params={})
+    stage = tracker.start_run("stage", role="stage", tags={}, params={})
+    for run in (stage, job):
+        run.figure(kept)
+        run.end("FINISHED")
+    assert len(list((tmp_path / "mlruns").rglob("plot.png"))) == 2
+    assert not (tmp_path / "run" / "spool").exists()
 
 
 def test_a_delivery_cut_short_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,6 +194,7 @@ def test_the_spool_of_a_killed_process_is_delivered_as_failed_and_of_a_living_on
     assert tracking.deliver_spool(up, tmp_path) == 1
     (info,) = open_real(up, tmp_path).find({})
     assert (info.name, info.status, info.metrics) == ("dead", "FAILED", {"loss": 2.0})
+    assert list((tmp_path / "dead").iterdir()) == [], "an empty spool does not stay"
     living.end("FINISHED")
     assert tracking.deliver_spool(up, tmp_path) == 1
 

@@ -11,9 +11,10 @@ from rlhf.ppo.rewards.base import RewardParts, Scorer
 from rlhf.ppo.rewards.classifier import classifier_scorer
 from rlhf.ppo.rewards.combine import Combined
 from rlhf.ppo.rewards.function import function_scorer
-from rlhf.ppo.sources.identity import identities
 from rlhf.ppo.rewards.linear import linear_scorer
 from rlhf.ppo.rewards.stage import folder_scorer, model_scorer
+from rlhf.ppo.rewards.trial import try_functions
+from rlhf.ppo.sources.identity import identities
 from rlhf.ppo_spec import ClassifierReward, FunctionReward, LinearReward, RewardSourceSpec, StageReward, place
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "build_scorer",
     "identities",
     "model_scorer",
+    "try_functions",
 ]
 
 
@@ -44,7 +46,7 @@ def build_scorer(name: str, spec: RewardSourceSpec, parts: RewardParts) -> Score
         if spec.folder is not None:
             return folder_scorer(name, Path(spec.folder).expanduser(), parts)
         assert parts.stage is not None, "a source of kind stage without a folder has a reward stage upstream"
-        return parts.stage()
+        return parts.stage(name)
     return _gold_scorer(name, parts)
 
 

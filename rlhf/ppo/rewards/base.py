@@ -22,7 +22,7 @@ class RewardParts:
     """What a job hands to its reward sources."""
 
     gold: Callable[[Row, str], float] | None  # the data set's known true reward
-    stage: Callable[[], Scorer] | None  # loads the reward model that was trained upstream
+    stage: Callable[[str], Scorer] | None  # loads the reward model that was trained upstream, for the source named
     device: str  # cpu | cuda
     dtype: torch.dtype  # of the judges' weights
     batch_size: int  # answers that a judge reads at once

@@ -53,7 +53,7 @@ def _running(name: str) -> Iterator[None]:
     except (UserError, RunFailure):
         raise
     except torch.OutOfMemoryError as error:
-        remedy = f"Lower evaluation.batch_size, the answers that a judge reads at once, and {GO_ON}"
+        remedy = f"Lower evaluation.batch_size, the answers that are read at once, and {GO_ON}"
         raise RunFailure(place(name), str(error).splitlines()[0].rstrip("."), remedy, resumable=True) from error
     except Exception as error:
         raise RunFailure(place(name), one_line(error), GO_ON, resumable=True) from error

@@ -12,6 +12,7 @@ from rlhf.ppo_spec import ClassifierReward, place
 from rlhf.suggest import did_you_mean
 
 NOT_FOUND = "Check the path, or the id and the network"
+QUICK = 5.0  # seconds in which the hub answers, or counts as out of reach
 NOT_A_CLASSIFIER = "Name a model that was trained to classify, or train one with method=reward"
 NO_SAFETENSORS = "Name a revision that has safetensors weights (refs/pr/NUMBER), or convert a copy"
 LANGUAGE_MODELS = ("LMHeadModel", "ForCausalLM", "ForConditionalGeneration", "ForMaskedLM")
@@ -24,6 +25,9 @@ def check_classifier(name: str, spec: ClassifierReward) -> None:
     try:
         config = json.loads((folder / "config.json" if folder.is_dir() else _downloaded(spec)).read_text("utf-8"))
         named, labels = [str(kind) for kind in config.get("architectures") or []], _labels(config)
+    except _OutOfReach as error:
+        problem = f"{spec.path} is neither a folder here nor reachable on the hub ({error})"
+        raise UserError(here, problem, NOT_FOUND) from error
     except (OSError, ValueError, AttributeError, TypeError) as error:  # it may hold anything
         problem = f"{spec.path} could not be loaded ({one_line(error)})"
         raise UserError(here, problem, NOT_FOUND) from error
@@ -62,11 +66,27 @@ def label_number(name: str, spec: ClassifierReward, labels: Mapping[str, Any], c
     raise UserError(place(name, "label"), problem, did_you_mean(alike[0] if alike else spec.label, names))
 
 
-def _downloaded(spec: ClassifierReward) -> Path:
-    """The hub's `config.json`, from the cache where it is there."""
-    from huggingface_hub import hf_hub_download
+class _OutOfReach(Exception):
+    """The hub did not answer or has no such file, and the cache has none either."""
 
-    return Path(hf_hub_download(spec.path, "config.json", revision=spec.revision))
+
+def _downloaded(spec: ClassifierReward) -> Path:
+    """The hub's `config.json`, from the cache where the hub is out of reach.
+
+    The hub is asked once: `hf_hub_download` alone would ask six times, with pauses of 23 seconds in all.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    problem: Exception | None = None
+    try:
+        get_hf_file_metadata(hf_hub_url(spec.path, "config.json", revision=spec.revision), timeout=QUICK)
+    except Exception as error:  # of several libraries: refused, unknown, offline, no valid id
+        problem = error
+    try:
+        found = hf_hub_download(spec.path, "config.json", revision=spec.revision, local_files_only=problem is not None)
+    except (OSError, ValueError) as error:
+        raise _OutOfReach(one_line(problem or error)) from error
+    return Path(found)
 
 
 def _labels(config: Mapping[str, Any]) -> dict[str, int]:

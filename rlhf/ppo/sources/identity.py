@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,15 @@ from rlhf.errors import UserError
 from rlhf.fingerprint import base_identity, digest, digest_files, hub_commit
 from rlhf.ppo.sources.folder import read_judge
 from rlhf.ppo.sources.functions import find_function, find_module
+from rlhf.ppo.sources.imports import source_files
 from rlhf.ppo_spec import ClassifierReward, FunctionReward, LinearReward, RewardSourceSpec, StageReward, place
 
 
 def identities(specs: Mapping[str, RewardSourceSpec]) -> dict[str, str]:
     """Return a hash per source that has files behind it (a model, rows, a module of functions), wherever they lie.
 
-    What a module imports in turn is not looked at; of a model on the hub the commit is taken. Raises `UserError` for a
-    folder, file or module that is not there.
+    With a module of functions go the user's own modules that it imports; of a model on the hub the commit is taken.
+    Raises `UserError` for a folder, file or module that is not there.
     """
     found = {}
     for name, spec in specs.items():
@@ -42,8 +42,7 @@ def _identity(name: str, spec: RewardSourceSpec) -> Any:
         return digest_files(path)
     if isinstance(spec, FunctionReward):
         find_function(name, spec)  # so that a wrong name is told before the stages below PPO are trained
-        source = inspect.getsourcefile(find_module(name, spec))
-        return digest_files(Path(source)) if source else None
+        return [digest_files(file) for file in source_files(find_module(name, spec)).values()]
     return None
 
 
