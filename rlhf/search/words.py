@@ -8,6 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, RangeSweep
 from hydra.errors import HydraException
+from pydantic import ValidationError
 
 from rlhf.errors import UserError
 from rlhf.search.spec import CategoricalParam, FloatParam, IntParam, ParamSpec
@@ -52,14 +53,18 @@ def _param(override: Any) -> ParamSpec:
         return _number(word, whole, min(values), max(values), log, None if log else abs(sweep.step))
     assert isinstance(sweep, ChoiceSweep)
     choices = [getattr(choice, "text", choice) for choice in override.sweep_iterator()]
-    return CategoricalParam(type="categorical", choices=choices)
+    return _made(word, CategoricalParam, {"type": "categorical", "choices": choices})
 
 
 def _number(word: str, whole: bool, low: float, high: float, log: bool, step: float | None) -> ParamSpec:
+    if whole:
+        values = {"type": "int", "low": int(low), "high": int(high), "log": log, "step": int(step or 1)}
+        return _made(word, IntParam, values)
+    return _made(word, FloatParam, {"type": "float", "low": float(low), "high": float(high), "log": log, "step": step})
+
+
+def _made(word: str, kind: type[FloatParam | IntParam | CategoricalParam], values: dict[str, Any]) -> ParamSpec:
     try:
-        if whole:
-            return IntParam(type="int", low=int(low), high=int(high), log=log, step=int(step or 1))
-        return FloatParam(type="float", low=float(low), high=float(high), log=log, step=step)
-    except ValueError as error:
-        problem = str(error).splitlines()[2].strip().removeprefix("Value error, ").partition(" [")[0]
-        raise UserError(word, problem, "Write other bounds") from None
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise UserError(word, error.errors()[0]["msg"].removeprefix("Value error, "), "Write other values") from None
