@@ -22,6 +22,7 @@ from rlhf.pipeline import Finished, Job
 from rlhf.report.learning import StageCurves, draw_job
 from rlhf.report.outcome import facts_of, report_rows
 from rlhf.report.table import comparison_table
+from rlhf.search.watcher import Pruned, watcher_of_this_job
 from rlhf.stages.device import choose_device, limit_threads
 from rlhf.stages.evaluate import Evaluator, Row
 from rlhf.tracking import NullRun, NullTracker, deliver_spool, open_tracker
@@ -63,7 +64,7 @@ def execute(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, 
     for note in notes_before(run.method):
         console.print(f"[yellow]note[/] {note}", highlight=False, soft_wrap=True)
     try:
-        job = Job(run, choose_device(run), tracker, tracked, console)
+        job = Job(run, choose_device(run), tracker, tracked, console, watcher_of_this_job())
         finished = job.build(run.method, upstream=False)
         evaluator = Evaluator(job) if run.method.trains_policy else None
         rows = evaluator.rows(finished) if evaluator else []
@@ -72,13 +73,13 @@ def execute(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, 
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt)
         code = 130 if stopped else getattr(unwritable(error) or error, "exit_code", 1)
-        status = "interrupted" if stopped else "failed"
+        status = "pruned" if isinstance(error, Pruned) else "interrupted" if stopped else "failed"
         outcome |= {"status": status, "error": _one_line(error), "exit_code": code}
         with suppress(OSError):  # where the disk is full, the error itself is what must be told
             _write(folder, outcome)
         tracked.tags({"error": outcome["error"]})
         tracked.text("traceback.txt", traceback.format_exc())
-        tracked.end("KILLED" if stopped else "FAILED")
+        tracked.end("FAILED" if status == "failed" else "KILLED")
         raise
     tracked.end("FINISHED")
     outcome |= {"status": "finished", "run_id": tracked.id}  # a spooled run learns its real id when it ends

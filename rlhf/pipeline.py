@@ -28,7 +28,7 @@ from rlhf.models.codec import Codec
 from rlhf.models.load import BASE, Source, load_tokenizer, resolve_base
 from rlhf.ppo.rewards import try_functions
 from rlhf.stages import dpo, ppo, reward, sft
-from rlhf.stages.context import Device, StageContext, StageFunction, as_json
+from rlhf.stages.context import Device, StageContext, StageFunction, Watching, as_json
 from rlhf.stages.start import Finished, Origin, starting_weights
 from rlhf.store import PARTIAL, PLAN, RESULT, file_sums, hold, read_json, write_json
 from rlhf.tracking import NullRun, NullTracker, TrackedRun, Tracker
@@ -45,6 +45,7 @@ class Job:
     tracker: Tracker | NullTracker
     tracked: TrackedRun | NullRun
     console: Console
+    watching: Watching | None = None  # the training of its own stage, not of those upstream
 
     def __post_init__(self) -> None:
         self.store = Path(self.run.store)
@@ -169,6 +170,7 @@ class Job:
                 codec=codec,
                 device=self.device,
                 folder=work,
+                watching=None if upstream else self.watching,
                 references=link.references if self.run.reuses(method.name) else None,
                 tracked=tracked,
                 meter=meter,

@@ -111,6 +111,7 @@ def context_of(
         meter=CostMeter(run.hardware, device.kind, device.precision),
         console=QUIET,
         judge=judge,
+        watching=None,
         references=None,
     )
 

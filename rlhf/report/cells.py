@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from rlhf.evaluation import metrics as names
 
-Role = Literal["base", "start", "sft", "policy", "failed", "interrupted", "not started"]
+Role = Literal["base", "start", "sft", "policy", "failed", "pruned", "interrupted", "not started"]
 INTERVALS_SHOWN = ("win rate", "gold gain", "accuracy")
 UNCLEAR = "bright_black"  # style of a difference that may be none
 CONTROLS = ("base", "start", "sft")  # rows that every other one is read against
-UNFINISHED = ("failed", "interrupted", "not started")  # rows without numbers
+UNFINISHED = ("failed", "pruned", "interrupted", "not started")  # rows without numbers
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ PERCENT = 100  # a job's progress, so that trials of different lengths are compa
 class Pruned(RunFailure):
     """The study says that this trial will not come out well: its job ends, and it is no failure."""
 
+    exit_code = 0
+
 
 class Watcher:
     """Takes the named numbers of a job's own stage. It is made in the job's process, so it opens the study itself."""

@@ -30,6 +30,9 @@ class Device:
     trained_dtype: torch.dtype  # of weights that are: always float32, mixed precision autocasts them
 
 
+Watching = Callable[[int, int, Mapping[str, float]], None]  # step, of how many, the numbers logged there by name
+
+
 @dataclass(frozen=True)
 class StageContext:
     """Everything one stage may look at; it writes below `folder` and to `tracked` only."""
@@ -45,6 +48,7 @@ class StageContext:
     meter: CostMeter
     console: Console
     judge: Path | None  # folder of the finished reward stage, for a method that learns from one
+    watching: Watching | None  # told of all that is logged; ends the stage by raising
     references: Path | None  # folder of log-probabilities under the frozen start; None: they are not kept
 
     def load(self, loader: Callable[..., Any], source: Source | None = None) -> Any:

@@ -155,6 +155,8 @@ class Recorder(TrainerCallback):
         for name, value in named.items():
             self.curves.setdefault(name, []).append((state.global_step, value))
         self.context.tracked.metrics(named, state.global_step)
+        if self.context.watching is not None:
+            self.context.watching(state.global_step, state.max_steps, named)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Close the curves."""
