@@ -1,6 +1,6 @@
 """The store of finished work: what lies in it, whether it is whole, and how it is taken out.
 
-- `<method>-<model>-<fingerprint>/`: a stage with `model/`, `result.json`, `run.json`, and `used`, touched at each reuse;
+- `<method>-<model>-<fingerprint>/`: a stage with `model/`, `result.json`, `run.json` and `used`, touched by each use;
 - `<...>.partial/`: one that is being trained or was interrupted;
 - `references/<fingerprint>/`: log-probabilities of preference pairs under a frozen start;
 - `evaluations/*.json`: answers sampled from a policy, with their scores;

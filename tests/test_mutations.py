@@ -68,7 +68,12 @@ BY_HAND = {
 }  # fmt: skip
 
 
-NUMBERS = {"dataset.limit", "hardware.usd_per_hour", "hardware.watts", "hardware.memory_gb"}  # null may be a number there
+NUMBERS = {
+    "dataset.limit",
+    "hardware.usd_per_hour",
+    "hardware.watts",
+    "hardware.memory_gb",
+}  # null may be a number there
 
 
 @cache
@@ -94,7 +99,14 @@ VARIANTS: dict[str, Callable[[], tuple[str, ...]]] = {
     "toy": lambda: ("method=dpo", *JUDGED, "dataset.rows=60"),
     "ppo": lambda: ("method=ppo", "dataset.rows=60", "hardware=t4"),
     "nf4": lambda: ("method=dpo", *JUDGED, "model=tiny_llama", "adapter=lora", "quantization=nf4", "dataset.rows=60"),
-    "int8": lambda: ("method=ppo", "model=tiny_llama", "adapter=lora", "quantization=int8", "dataset.rows=60", "hardware=h100"),
+    "int8": lambda: (
+        "method=ppo",
+        "model=tiny_llama",
+        "adapter=lora",
+        "quantization=int8",
+        "dataset.rows=60",
+        "hardware=h100",
+    ),
     "file": lambda: (
         "method=dpo",
         *JUDGED,
@@ -134,7 +146,8 @@ def other(key: str, value: Any) -> Any:
         "dataset.format": None, "dataset.languages": ["en", "es"] if value == ["en"] else ["en"],
         "method.kl.estimator": "k2", "method.critic.kind": "separate", "method.guard.on_collapse": "stop",
         "model.family": "encoder" if value != "encoder" else "causal", "model.init": "random",
-        "quantization.compute_dtype": "float16", "precision": "bf16", "hardware.device": "cpu" if value == "cuda" else "cuda",
+        "quantization.compute_dtype": "float16", "precision": "bf16",
+        "hardware.device": "cpu" if value == "cuda" else "cuda",
         "tracking.name": "mlflow", "reuse": ["sft"], "method.loss_type": ["hinge"], "adapter.targets": ["q_proj"],
         "dataset.path": table_file().replace("pairs", "copy"), "dataset.columns": {**value, "prompt": "bad"}
         if key == "dataset.columns" else None, "method.trainer.lr_scheduler_type": "constant",
