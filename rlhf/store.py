@@ -15,6 +15,7 @@ import os
 import shutil
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,7 @@ def entries(store: Path) -> list[Entry]:
             Entry("evaluation", path, name[-12:], "", name[:-13], "complete", stat.st_mtime, stat.st_atime, ())
         )
     for path in _folders(store / "models"):
-        name, _, mark = path.name.rpartition("-")
+        name, _, mark = (*path.name.rsplit("-", 2), "", "")[:3]
         made = path.stat().st_mtime
         state: State = "complete" if (path / "config.json").exists() else "damaged"
         found.append(Entry("model", path, mark, "", name, state, made, _used(path, made), ()))
@@ -173,20 +174,23 @@ def _used(path: Path, made: float) -> float:
     return max(made, mark.stat().st_mtime) if mark.exists() else made
 
 
-def needed_by(found: Sequence[Entry]) -> dict[str, int]:
-    """Return how many other stages of the store were trained on each fingerprint, directly or not."""
-    needs = {entry.fingerprint: set(entry.needs) for entry in found if entry.kind == "stage"}
-    counts = dict.fromkeys(needs, 0)
-    for fingerprint in needs:
-        waiting, seen = list(needs[fingerprint]), set()
-        while waiting:
-            below = waiting.pop()
-            if below not in seen:
-                seen.add(below)
-                waiting += needs.get(below, ())
-        for below in seen & counts.keys():
-            counts[below] += 1
-    return counts
+def trained_on(stages: Sequence[Entry], found: Sequence[Entry]) -> set[str]:
+    """Return the fingerprints of all that these stages were trained on, directly or not."""
+    needs = {entry.fingerprint: entry.needs for entry in found if entry.kind == "stage"}
+    seen: set[str] = set()
+    waiting = [fingerprint for stage in stages for fingerprint in stage.needs]
+    while waiting:
+        fingerprint = waiting.pop()
+        if fingerprint not in seen:
+            seen.add(fingerprint)
+            waiting += needs.get(fingerprint, ())
+    return seen
+
+
+def needed_by(found: Sequence[Entry]) -> Counter[str]:
+    """Return how many stages of the store were trained on each fingerprint, directly or not."""
+    stages = [entry for entry in found if entry.kind == "stage"]
+    return Counter(fingerprint for stage in stages for fingerprint in trained_on([stage], found))
 
 
 def damage(entry: Entry) -> list[str]:
