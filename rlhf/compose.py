@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -154,6 +155,23 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in values.items() if key not in ("hydra", "search")}  # no part of a run
 
 
+def changed(config: DictConfig, values: Mapping[str, Any]) -> DictConfig:
+    """Return a copy with the keys set as `KEY=VALUE` words would have set them; `+KEY` adds one."""
+    copy = deepcopy(config)
+    for key, value in values.items():
+        OmegaConf.update(copy, key.lstrip("+"), value, merge=True, force_add=key.startswith("+"))
+    return copy
+
+
+def search_settings(config: DictConfig) -> Mapping[str, Any] | None:
+    """Return what a composed configuration says about a search, as plain values; None where it asks for none."""
+    if "search" not in config or config.search is None:
+        return None
+    settings = OmegaConf.to_container(config.search, resolve=True)
+    assert isinstance(settings, dict)
+    return {str(key): value for key, value in settings.items()}
+
+
 def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
     """Multiply out `key=a,b` words as Hydra's basic sweeper does, the last key varying fastest.
 
@@ -167,6 +185,8 @@ def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
             (parsed,) = parser.parse_overrides([word])
         except HydraException:
             raise _not_an_override(word) from None
+        if parsed.is_interval_sweep():
+            raise UserError(word, "only a search draws from an interval", "Add search=custom, or give values: KEY=1,2")
         if parsed.is_sweep_override():
             if parsed.key_or_group in swept:
                 raise UserError(word, "its values are swept over already", "Give all of them in one word")

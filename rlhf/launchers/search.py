@@ -12,6 +12,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from rlhf.launchers import HOME, register
 from rlhf.search.check import Search
 from rlhf.search.drive import Drive
 
@@ -24,6 +25,7 @@ _handed: list[Drive] = []  # the search that this process runs: Hydra makes the 
 class SearchSettings:
     """What Hydra may set: `params` are those of Hydra's own sweeper, read before and null by now."""
 
+    _target_: str = f"{HOME}.SearchSweeper"
     params: Any = None
 
 
@@ -87,6 +89,4 @@ def words_of(search: Search, words: Sequence[str]) -> list[str]:
 
 def register_search() -> None:
     """Make `hydra/sweeper=search` known to Hydra."""
-    from rlhf.launchers import register
-
     register(SearchSweeper, "hydra/sweeper", "search", SearchSettings)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from rlhf.build import build
-from rlhf.compose import Words, initialized, plain
+from rlhf.compose import Words, changed, initialized, plain, search_settings
 from rlhf.config import Run
 from rlhf.errors import UserError
 from rlhf.fingerprint import digest
@@ -38,7 +35,7 @@ class Search:
     fixed: tuple[str, ...]
     words: Words
     runs: list[tuple[tuple[str, ...], Run]] = field(default_factory=list)  # those that were built for the check
-    _composed: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)
+    _composed: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -68,12 +65,8 @@ class Search:
             with initialized(self.words) as composer:
                 rest = [word for word in self.space.words(params) if word not in words]
                 self._composed[words] = composer.compose([*words, *rest])
-        config = deepcopy(self._composed[words])
-        for key in self.space.params:
-            if key not in groups:
-                value = self.space.chosen(key, params[key])
-                OmegaConf.update(config, key.lstrip("+"), value, merge=True, force_add=key.startswith("+"))
-        return build(plain(config))
+        values = {key: self.space.chosen(key, params[key]) for key in self.space.params if key not in groups}
+        return build(plain(changed(self._composed[words], values)))
 
 
 def find_search(words: Words) -> Search | None:
@@ -89,9 +82,7 @@ def find_search(words: Words) -> Search | None:
     with initialized(words) as composer:
         fixed, swept = parted(words.overrides)
         config = composer.compose(fixed)
-        values = OmegaConf.to_container(config, resolve=False).get("search")  # type: ignore[union-attr]
-        if values is not None:
-            values = OmegaConf.to_container(config.search, resolve=True)
+        values = search_settings(config)
     if values is None:
         if asked:
             raise UserError(asked[0], "no search is chosen", "Add search=NAME: `rlhf --help` lists them")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from rlhf.errors import RunFailure, UserError
 from rlhf.search.check import Search
 from rlhf.search.engine import Engine, Outcome, Setting
 from rlhf.search.record import FILE, lines, record, shown
+from rlhf.search.space import Value
 from rlhf.search.spec import ObjectiveSpec
 from rlhf.search.study import FOLDER, JOB, live, open_study, storage_url
 from rlhf.search.watcher import words_for
@@ -39,11 +40,12 @@ def folder_of(search: Search, home: Path) -> Path | None:
 
 
 class Drive:
-    """A search that is under way in a sweep's folder. `jobs` holds words and run of each job, by its number."""
+    """A search that is under way in a sweep's folder. `jobs` holds words and run of each job, `words` only those."""
 
     def __init__(self, search: Search, folder: Path, console: Console) -> None:
         self.search, self.folder, self.console = search, folder.resolve(), console
         self.jobs: list[tuple[tuple[str, ...], Run]] = []
+        self.words: list[tuple[str, ...]] = []
         self.running: dict[int, Setting] = {}
         self.lock = FileLock(self.folder / LOCK)
 
@@ -63,7 +65,7 @@ class Drive:
         here = [trial for trial in self.engine.trials if trial.user_attrs.get(FOLDER) == str(self.folder)]
         for trial in sorted(here, key=lambda trial: trial.user_attrs[JOB]):
             if trial.user_attrs[JOB] == len(self.jobs):  # attempts at one job are one job
-                self.jobs.append((self.search.overrides(trial.params), self.search.run_of(trial.params)))
+                self._add(trial.params)
         self._tell(again)
         record(self.engine, self.search, self.folder, "running", None)
 
@@ -74,16 +76,16 @@ class Drive:
 
     def next(self) -> tuple[int, list[str]] | None:
         """Return number and words of the next job; None where none is to be begun now."""
-        if self.over or len(self.running) >= self.search.spec.jobs or (setting := self.engine.ask()) is None:
+        if len(self.running) >= self.search.spec.jobs or self.over or (setting := self.engine.ask()) is None:
             return None
         trial = live(self.engine.study, self.engine.trials[setting.number])
         own = trial.user_attrs.get(FOLDER) == str(self.folder) and setting.job is not None
         job = setting.job if own and setting.job is not None else len(self.jobs)
         trial.set_user_attr(FOLDER, str(self.folder))
         trial.set_user_attr(JOB, job)
-        words = self.search.overrides(setting.params)
         if job == len(self.jobs):
-            self.jobs.append((words, self.search.run_of(setting.params)))
+            self._add(setting.params)
+        words = self.words[job]
         (self.folder / str(job) / RESULT).unlink(missing_ok=True)  # of an attempt that was interrupted
         self.running[job] = setting
         watched = self.search.spec.pruner.name != "none"
@@ -125,6 +127,11 @@ class Drive:
         if self.over:
             last = [trial["reason"] for trial in found["trials"] if trial["status"] == "failed"][-1]
             raise RunFailure(f"search {self.search.study}", f"{message}; the last one: {last}", "Mend it and run again")
+
+    def _add(self, params: Mapping[str, Value]) -> None:
+        words = self.search.overrides(params)
+        self.words.append(words)
+        self.jobs.append((words, self.search.run_of(params)))
 
     def _tell(self, again: Sequence[int]) -> None:
         spec, there = self.search.spec, len(self.engine.counted)

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from rlhf.search.plugins import make_sampler
 from rlhf.search.space import Space, Value, alike
 from rlhf.search.spec import SearchSpec
-from rlhf.search.study import INTERRUPTED, JOB, OWNER, REASON, SECONDS, TWIN, counts, is_dead, live, signature
+from rlhf.search.study import FOLDER, INTERRUPTED, JOB, OWNER, REASON, SECONDS, TWIN, counts, is_dead, live, signature
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -96,7 +96,8 @@ class Engine:
             live(self.study, trial).set_user_attr(INTERRUPTED, True)
             self.study.tell(trial.number, state=TrialState.FAIL)
             if trial.params.keys() == self.distributions.keys():
-                attributes = {RETRY: trial.number, **{k: trial.user_attrs[k] for k in (JOB,) if k in trial.user_attrs}}
+                kept = {name: trial.user_attrs[name] for name in (JOB, FOLDER) if name in trial.user_attrs}
+                attributes = {RETRY: trial.number, **kept}
                 self.study.enqueue_trial(trial.params, user_attrs=attributes)
                 again.append(trial.number)
         self._settle()

@@ -49,9 +49,10 @@ def sampler(name: str, **settings: Any) -> dict[str, Any]:
     return {"name": name, "settings": {name: settings} if settings else {}}
 
 
-def engine_of(spec: SearchSpec, file: Path) -> Engine:
-    study = open_study(spec, f"sqlite:///{file}", "closed", {"space": "same"})
-    return Engine(study, spec, Space(spec.params), private=True)
+def engine_of(spec: SearchSpec, file: Path, *, private: bool = True) -> Engine:
+    """A study per `file`, all in one database: making one costs a second."""
+    study = open_study(spec, f"sqlite:///{file.parent.parent / 'studies.db'}", str(file), {"space": "same"})
+    return Engine(study, spec, Space(spec.params), private=private)
 
 
 def finish(engine: Engine, setting: Setting, objective: Objective) -> None:
@@ -172,8 +173,7 @@ def test_trials_of_a_living_process_are_left_alone(tmp_path: Path) -> None:
     first = engine_of(spec, tmp_path / "s.db")
     begun = first.ask()
     assert begun is not None
-    study = open_study(spec, f"sqlite:///{tmp_path / 's.db'}", "closed", {"space": "same"})
-    second = Engine(study, spec, Space(spec.params), private=False)
+    second = engine_of(spec, tmp_path / "s.db", private=False)
     assert second.recover(lambda trial: None) == []
     assert second.trials[begun.number].state == TrialState.RUNNING
     other = second.ask()
