@@ -23,9 +23,8 @@ def render(summary: Mapping[str, Any]) -> str:
     style = (PAGE / "style.css").read_text(encoding="utf-8")
     parts = [file.read_text(encoding="utf-8") for file in sorted(PAGE.glob("*.js"))]
     script = "(() => {\n'use strict';\n" + "\n".join(parts) + "})();\n"
-    policy = (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
-    )
+    allowed = f"style-src {_hash(style)}; script-src {_hash(script)}"
+    policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'

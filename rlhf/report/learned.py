@@ -17,12 +17,12 @@ FIRST = (  # shown without being asked for, as far as they were logged, in this 
 )  # fmt: skip
 SHOWN_FIRST = 4
 TITLES = {
-    "loss": "loss", "rewards/margins": "implicit reward: chosen minus rejected",
-    "rewards/chosen": "implicit reward, chosen", "rewards/rejected": "implicit reward, rejected",
-    "rewards/accuracies": "pairs in the right order", "accuracy": "pairs in the right order", "margin": "score: chosen minus rejected", "reward/score": "judge's score",
-    "reward/gold": "gold score", "kl/k1_policy_to_reference": "KL to the reference", "policy/entropy": "entropy",
-    "kl/coefficient": "KL coefficient", "response/tokens": "response length", "grad_norm": "gradient norm",
-    "learning_rate": "learning rate",
+    "rewards/margins": "implicit reward: chosen minus rejected", "rewards/chosen": "implicit reward, chosen",
+    "rewards/rejected": "implicit reward, rejected", "rewards/accuracies": "pairs in the right order",
+    "accuracy": "pairs in the right order", "margin": "score: chosen minus rejected",
+    "reward/score": "judge's score", "reward/gold": "gold score", "kl/k1_policy_to_reference": "KL to the reference",
+    "policy/entropy": "entropy", "kl/coefficient": "KL coefficient", "response/tokens": "response length",
+    "grad_norm": "gradient norm", "learning_rate": "learning rate",
 }  # fmt: skip
 UNITS = {
     "rewards/margins": "beta x nats per response", "rewards/chosen": "beta x nats per response",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlhf.report.words import given
+
 SWEEPS, RUNS = Path("multirun"), Path("outputs/runs")
 EMPTY: dict[str, Any] = {
     "name": "", "words": [], "status": "failed", "error": "", "metrics": {}, "rows": [], "curves": {}, "upstream": [],
@@ -27,8 +29,8 @@ class JobRecord:
     @property
     def settings(self) -> dict[str, str]:
         """The words of its command line, by key."""
-        words = (word.lstrip("+").partition("=") for word in self.outcome["words"] if "=" in word)
-        return {key: value for key, _, value in words if not key.startswith("hydra.")}
+        words = (word.lstrip("+").partition("=") for word in given(self.outcome["words"]) if "=" in word)
+        return {key: value for key, _, value in words}
 
     @property
     def finished(self) -> bool:

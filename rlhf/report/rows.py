@@ -24,6 +24,7 @@ from rlhf.report.shown import (
     WIN_RATE,
     Shown,
 )
+from rlhf.report.words import given
 
 SEED = "seed"
 AXES_MORE_IS_BETTER = (REWARD, GOLD, WIN_RATE)
@@ -133,7 +134,7 @@ def _measure(line: Line, measured: Sequence[Mapping[str, float]]) -> None:
 
 def command_of(job: JobRecord) -> str:
     """The command line that runs this one job again."""
-    return shlex.join(["rlhf", *(word for word in job.outcome["words"] if not word.startswith("hydra."))])
+    return shlex.join(["rlhf", *given(job.outcome["words"])])
 
 
 def _controls(groups: Sequence[Group]) -> tuple[list[Line], list[list[int]]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rlhf.evaluation import metrics as names
-from rlhf.report.table import duration, memory
+from rlhf.report.cells import duration, memory
 
 
 @dataclass(frozen=True)

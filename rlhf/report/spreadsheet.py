@@ -126,7 +126,6 @@ def _dress(sheet: Worksheet) -> None:
         cell.font, cell.alignment = Font(bold=True), Alignment(wrap_text=True, vertical="top")
     sheet.freeze_panes = "B2"
     for place, column in enumerate(sheet.columns, start=1):
-        wide = max(
-            len(f"{cell.value:.4g}" if isinstance(cell.value, float) else str(cell.value or "")) for cell in column
-        )
+        texts = [f"{cell.value:.4g}" if isinstance(cell.value, float) else str(cell.value or "") for cell in column]
+        wide = max(map(len, texts))
         sheet.column_dimensions[get_column_letter(place)].width = min(WIDEST, max(9, wide + 2))

@@ -9,12 +9,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlhf.report.cells import duration
 from rlhf.report.learned import curves_of, samples_of
 from rlhf.report.record import JobRecord, Record
 from rlhf.report.rows import AXES_MORE_IS_BETTER, Line, Lines, build_lines, command_of
 from rlhf.report.seeds import ends, unclear
 from rlhf.report.shown import KL, Shown, usd
-from rlhf.report.table import duration
 
 KINDS = {  # what a warning holds -> what it is about
     "judge:": "judge",

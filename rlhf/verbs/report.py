@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import webbrowser
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
@@ -35,7 +36,7 @@ def run(words: list[str]) -> int:
     from rlhf.report.write import PAGE_NAME, write_pages
 
     record = read_record(folders)
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     _print(record, console)
     for file in (written := write_pages(record, Path(asked.output or folders[0] / PAGE_NAME))):
         console.print(f"wrote    {file}", highlight=False, soft_wrap=True)
@@ -56,9 +57,7 @@ def _parser() -> ArgumentParser:
 
 def _newest() -> Path:
     if (found := newest_sweep(SWEEPS)) is None:
-        raise UserError(
-            str(SWEEPS), "holds no sweep", "Run one with `rlhf -m ...`, or name the folder of a sweep or run"
-        )
+        raise UserError(str(SWEEPS), "holds no sweep", "Run `rlhf -m ...`, or name the folder of a sweep or run")
     return found
 
 
