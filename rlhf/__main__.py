@@ -6,7 +6,6 @@ rlhf -m method=dpo model=tiny_gpt2,tiny_mt5 method.beta=0.05,0.2
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -18,10 +17,13 @@ from rich.console import Console
 
 from rlhf import __version__, ranks
 from rlhf.errors import RunFailure, UserError, unwritable
+from rlhf.launchers import check_launcher, register_launchers
+from rlhf.launchers.task import Task, say, tell_warnings_once
 from rlhf.suggest import did_you_mean
 
 INFORMATION = {"--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--resolve", "-sc"}
 SWEEP_VARIABLE = "RLHF_SWEEP_ID"  # tells jobs, in whatever process they run, which sweep they belong to
+LAUNCHER, BASIC = "hydra/launcher=", "basic"
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
 
@@ -31,19 +33,22 @@ def main() -> None:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        sys.exit(VERBS[_verb(words)](words))
+        verb = _verb(words)
+        if verb in COMPOSING:
+            register_launchers()
+        sys.exit(VERBS[verb](words))
     except Exception as error:
         if debug:
             raise
         shared = isinstance(error, UserError | RunFailure) and error.shared
         if ranks.first() or not shared:
-            _say(error)
+            say(error)
         code = getattr(unwritable(error) or error, "exit_code", 1)
         if shared:
             ranks.end_together(code)
         sys.exit(code)
     except KeyboardInterrupt:
-        _say("interrupted: run the same command again and it goes on from the last checkpoint")
+        say("interrupted: run the same command again and it goes on from the last checkpoint")
         sys.exit(130)
 
 
@@ -58,9 +63,9 @@ def _verb(words: list[str]) -> str:
     return "train"
 
 
-def train(words: list[str]) -> int:
-    """Compose and check every job, then run them; returns the exit code."""
-    from rlhf.compose import composed, jobs, parse_words, replaced, with_experiment_sweep
+def train(words: list[str], resumed: Path | None = None) -> int:
+    """Compose and check every job, then run them, in the folder of the sweep `resumed` if given; the exit code."""
+    from rlhf.compose import composed, hydra_settings, jobs, parse_words, replaced, with_experiment_sweep
 
     parsed = with_experiment_sweep(parse_words(words))
     words = [*parsed.flags, *(part for word in parsed.overrides for part in replaced(word))]  # as argparse wants it
@@ -76,45 +81,50 @@ def train(words: list[str]) -> int:
         raise UserError("-m", "a sweep runs its jobs one by one", "Under accelerate launch, start one job per command")
     if not ranks.first():
         words += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # only the first process leaves files
-    checked = jobs(parsed)
+    search = _search_of(parsed)
+    checked = search.runs if search else jobs(parsed)
+    words += _words_of(search, words) if search else []
+    launcher = next((word for word in reversed(words) if word.startswith(LAUNCHER)), LAUNCHER + BASIC)
+    if parsed.multirun and launcher != LAUNCHER + BASIC:
+        check_launcher(hydra_settings(parsed).launcher)
     _pass_the_door([run for _, run in checked])
     _environment()
-    _tell_warnings_once()
+    tell_warnings_once()
     from rlhf.tracking import prepare_store
 
     with console.status("loading torch, transformers and trl"):
         prepare_store(checked[0][1].tracking)
-        from rlhf.job import execute
-    failures: list[Exception] = []
+        if not parsed.multirun or launcher == LAUNCHER + BASIC:  # all others load them in processes of their own
+            import rlhf.job  # noqa: F401
+    if search:
+        from rlhf.searched import run_search
 
-    def task(config: Any) -> None:
-        from hydra.core.hydra_config import HydraConfig
-
-        from rlhf.build import build
-        from rlhf.compose import plain
-
-        hydra = HydraConfig.get()
-        overrides = list(hydra.overrides.task)
-        sweep_id = os.environ.get(SWEEP_VARIABLE)
-        if sweep_id:
-            from rlhf.sweep import announce
-
-            announce(console, hydra.job.num, [words for words, _ in checked])
-        try:
-            execute(build(plain(config)), Path(hydra.runtime.output_dir), overrides, sweep_id, console)
-        except Exception as error:  # one failing job must not end the others; it is recorded and told again at the end
-            failures.append(error)
-            if sweep_id:
-                _say(error)
-
+        return run_search(search, words, console, resumed, _hydra)
+    task = Task([own for own, _ in checked], None)
     if not parsed.multirun:
-        return _single(words, task, failures)
+        return _single(words, task)
     from rlhf.sweep import Sweep
 
-    with Sweep(checked, words, console) as sweep:
-        os.environ[SWEEP_VARIABLE] = sweep.id
+    with Sweep(checked, words, console, resumed) as sweep:
+        os.environ[SWEEP_VARIABLE] = task.sweep_id = sweep.id
         _hydra([*words, f"hydra.sweep.dir={sweep.folder}"], task)
     return sweep.exit_code
+
+
+def _search_of(parsed: Any) -> Any:
+    """Return the search that a command line asks for; None, and nothing imported, where it says nothing of one."""
+    if not any(word.lstrip("+").startswith(("search=", "search.", "experiment=")) for word in parsed.overrides):
+        return None
+    from rlhf.search.check import find_search
+
+    return find_search(parsed)
+
+
+def _words_of(search: Any, words: list[str]) -> list[str]:
+    """Return what Hydra is told besides, so that the search draws the jobs."""
+    from rlhf.launchers.search import words_of
+
+    return words_of(search, words)
 
 
 def _pass_the_door(runs: list[Any]) -> None:
@@ -127,11 +137,11 @@ def _pass_the_door(runs: list[Any]) -> None:
         raise
 
 
-def _single(words: list[str], task: Any, failures: list[Exception]) -> int:
+def _single(words: list[str], task: Task) -> int:
     os.environ.pop(SWEEP_VARIABLE, None)
     _hydra(words, task)
-    if failures:
-        raise failures[0]
+    if task.failures:
+        raise task.failures[0]
     return 0
 
 
@@ -159,34 +169,6 @@ def _environment() -> None:
         os.environ.setdefault(name, value)
 
 
-def _tell_warnings_once() -> None:
-    """Print the framework's warnings as lines on stderr; that a store is down is told once, not by each part."""
-    told: set[str] = set()
-
-    def fresh(record: logging.LogRecord) -> bool:
-        cause = str(record.args[0]) if isinstance(record.args, tuple) and record.args else record.getMessage()
-        known = cause in told
-        told.add(cause)
-        return not known
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("rlhf: %(message)s"))
-    handler.addFilter(fresh)
-    logger = logging.getLogger("rlhf")
-    logger.handlers, logger.propagate = [handler], False
-
-
-def _say(problem: Exception | str) -> None:
-    """One line on stderr; an unforeseen exception with its type and the hint to see more."""
-    if isinstance(problem, Exception):
-        problem = unwritable(problem) or problem
-    if isinstance(problem, UserError | RunFailure | str):
-        text = str(problem)
-    else:
-        text = f"{type(problem).__name__}: {' '.join(str(problem).split())} (--debug shows where)"
-    print(f"rlhf: {text}", file=sys.stderr)
-
-
 def _verb_of_its_own(name: str) -> Callable[[list[str]], int]:
     """Return the verb in `rlhf/verbs/<name>.py`, imported when it is called."""
 
@@ -197,6 +179,7 @@ def _verb_of_its_own(name: str) -> Callable[[list[str]], int]:
     return call
 
 
+COMPOSING = ("train", "plan", "resume")  # verbs whose words may choose a launcher
 OWN_VERBS = ("plan", "cache", "report", "resume")
 VERBS: dict[str, Callable[[list[str]], int]] = {"train": train} | {name: _verb_of_its_own(name) for name in OWN_VERBS}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 import uuid
@@ -16,6 +15,8 @@ from rich.markup import escape
 from rich.text import Text
 
 from rlhf.config import Run
+from rlhf.errors import UserError
+from rlhf.launchers.endings import read_outcome
 from rlhf.report.cells import UNFINISHED
 from rlhf.report.learning import IMPLICIT_UNIT, StageCurves, draw_sweep_stages
 from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
@@ -23,6 +24,18 @@ from rlhf.report.plots import Panel, plot_curves
 from rlhf.report.table import comparison_table, to_csv, to_markdown
 from rlhf.report.words import given, own_words
 from rlhf.tracking import open_tracker
+from rlhf.tracking.store import LOCAL_ID
+from rlhf.unfinished import (
+    ROOT,
+    Record,
+    claim,
+    composed_digest,
+    finished_jobs,
+    fresh_record,
+    last_attempt,
+    read,
+    same_sweep,
+)
 from rlhf.verdict import judged_by, loss_baseline, loss_unit, trained_on
 
 LEGEND = "Gains, KL and win rates are over the model a run started from; italics: the 95% interval holds no difference."
@@ -40,22 +53,54 @@ PANELS = {  # curve of a job -> title of the panel that shows it, and its unit (
 class Sweep:
     """Opens the summary run, waits for the jobs to leave their `result.json`, then reports."""
 
-    def __init__(self, jobs: Sequence[tuple[tuple[str, ...], Run]], words: Sequence[str], console: Console) -> None:
-        self.jobs, self.words, self.console = jobs, words, console
-        self.id = uuid.uuid4().hex[:12]
-        self.folder = Path("multirun") / time.strftime("%Y-%m-%d") / f"{time.strftime('%H-%M-%S')}-{self.id[:4]}"
-        self.exit_code = 0
-        run = jobs[0][1]
+    goes_on = True  # whether going on with it runs the jobs that did not finish
+
+    def __init__(
+        self,
+        jobs: Sequence[tuple[tuple[str, ...], Run]],
+        words: Sequence[str],
+        console: Console,
+        resumed: Path | None = None,
+    ) -> None:
+        """Begin a sweep, or go on with `resumed`, or with the newest of the same command if it is unfinished."""
+        found = resumed or same_sweep(words, composed_digest(jobs))
+        record = read(found) if found else None
+        if record is not None and record.jobs != len(jobs):
+            raise UserError(str(found), f"had {record.jobs} jobs and has {len(jobs)} now", "Start it as a new sweep")
+        self._begin(jobs, console, record or fresh_record(uuid.uuid4().hex[:12], words, jobs), found, jobs[0][1])
+
+    def _begin(
+        self,
+        jobs: Sequence[tuple[tuple[str, ...], Run]],
+        console: Console,
+        record: Record,
+        found: Path | None,  # the folder of one that is gone on with
+        run: Run,
+    ) -> None:
+        """Take the folder for this process and open the summary run."""
+        self.jobs, self.console, self.record, self.resumed = jobs, console, record, found is not None
+        self.exit_code, self.id = 0, record.id
+        name = f"{time.strftime('%H-%M-%S')}-{self.id[:4]}"
+        self.folder = found or ROOT / time.strftime("%Y-%m-%d") / name
+        self.lock = claim(self.folder)
+        if self.lock is None:
+            raise UserError(str(self.folder), "another process runs this sweep", "Wait for it, or end it first")
         self.tracker = open_tracker(run.tracking, self.folder)
         self.summary = self.tracker.start_run(
             f"sweep-{run.method.name}",
             role="summary",
-            tags={"sweep_id": self.id, "command": shlex.join(["rlhf", *words])},
-            params={"jobs": len(jobs)},
+            tags={LOCAL_ID: f"sweep-{self.id}", "sweep_id": self.id, "command": shlex.join(["rlhf", *record.words])},
+            params={"jobs": record.jobs},
         )
+        self.record.summary_run = self.summary.id
+        self.record.write(self.folder)
 
     def __enter__(self) -> Sweep:
-        self.console.print(f"sweep [bold]{self.id}[/]: {len(self.jobs)} jobs -> {self.folder}", highlight=False)
+        told = f"sweep [bold]{self.id}[/]: {len(self.jobs)} jobs -> {self.folder}"
+        if self.resumed:
+            done = finished_jobs(self.folder, len(self.jobs))
+            told = f"sweep [bold]{self.id}[/] goes on: {done} of {len(self.jobs)} jobs have finished -> {self.folder}"
+        self.console.print(told, highlight=False)
         return self
 
     def __exit__(
@@ -64,39 +109,57 @@ class Sweep:
         outcomes = self._outcomes()
         failed = [outcome for outcome in outcomes if outcome["status"] == "failed"]
         self.exit_code = 1 if failed else 0
+        self._close_runs(outcomes)
         self._report(outcomes)
-        for outcome in outcomes:
-            words, status = escape(shlex.join(given(outcome["words"]))), outcome["status"]
-            if status in UNFINISHED:
-                told = f"{words}: {escape(outcome['error'])}" if outcome in failed else words
-                colour = "red" if outcome in failed else "yellow"
-                self.console.print(f"[{colour}]{status}[/] {told}", highlight=False, soft_wrap=True)
+        missing = self._tell_unfinished(outcomes)
+        if missing and self.goes_on:
+            told = f"go on    rlhf resume {self.id}  # runs what is missing: {missing} of {len(outcomes)} jobs"
+            self.console.print(told, highlight=False, soft_wrap=True)
         stopped = isinstance(error, KeyboardInterrupt)
         self.summary.end("KILLED" if stopped else "FAILED" if failed or error else "FINISHED")
+        assert self.lock is not None
+        self.lock.release()
+
+    def _tell_unfinished(self, outcomes: list[dict[str, Any]]) -> int:
+        """Print what did not come to its end, with the reason of what failed; returns how many."""
+        unfinished = [outcome for outcome in outcomes if outcome["status"] in UNFINISHED]
+        for outcome in unfinished:
+            words, status = escape(shlex.join(given(outcome["words"]))), outcome["status"]
+            failed = status == "failed"
+            told = f"{words}: {escape(outcome['error'])}" if failed else words
+            colour = "red" if failed else "yellow"
+            self.console.print(f"[{colour}]{status}[/] {told}", highlight=False, soft_wrap=True)
+        return len(unfinished)
+
+    def _close_runs(self, outcomes: list[dict[str, Any]]) -> None:
+        """Close the tracked runs of jobs that were killed, with the reason; their machine may be another one."""
+        self.tracker.close_zombies()
+        for number, outcome in enumerate(outcomes):
+            last = last_attempt(self.folder / str(number))
+            if outcome["status"] == "failed" and "run_id" not in outcome and last:
+                tags = {LOCAL_ID: last, "sweep_id": self.id, "error": outcome["error"]}
+                run = self.tracker.start_run(outcome["name"], role="job", tags=tags, params={})
+                run.end("FAILED")
+                outcome["run_id"] = run.id
 
     def _outcomes(self) -> list[dict[str, Any]]:
         """Read what each job left; one that left nothing was killed, or never started where it has no folder either."""
         outcomes = []
         for number, (overrides, run) in enumerate(self.jobs):
-            file = self.folder / str(number) / "result.json"
-            if file.exists():
-                outcomes.append(json.loads(file.read_text(encoding="utf-8")))
-                continue
-            name = f"{run.method.name}-{run.model.name}"
-            started = file.parent.exists()
-            outcomes.append(
-                {
-                    "name": name,
-                    "words": list(overrides),
-                    "status": "failed" if started else "not started",
-                    "error": "left no result, it was killed" if started else "not started",
-                    "exit_code": 1,
-                    "rows": [],
-                    "metrics": {},
-                    "trained_on": trained_on(run.method),
-                    "judge": judged_by(run),
-                }
-            )
+            folder = self.folder / str(number)
+            started = folder.exists()
+            known = {
+                "name": f"{run.method.name}-{run.model.name}",
+                "words": list(overrides),
+                "status": "failed" if started else "not started",
+                "error": "left no result, it was killed" if started else "not started",
+                "exit_code": 1,
+                "rows": [],
+                "metrics": {},
+                "trained_on": trained_on(run.method),
+                "judge": judged_by(run),
+            }
+            outcomes.append(known | (read_outcome(folder) or {}))
         return outcomes
 
     def _report(self, outcomes: list[dict[str, Any]]) -> None:

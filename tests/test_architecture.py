@@ -59,16 +59,20 @@ ALLOWED: dict[str, set[str] | None] = {
         "store",
     },
     "lineage": BASICS | {"fingerprint", "ppo"},
+    "unfinished": {"config", "errors", "fingerprint"},
     "verbs": None,
     "search": BASICS | {"build", "compose", "evaluation", "fingerprint"},
     "launchers": None,
     "plan": None,
     "job": None,
     "sweep": None,
+    "searched": None,
     "__main__": None,
     "__init__": set(),
 }
-ABOVE = {"job", "sweep", "__main__"}  # nobody below imports these
+ABOVE = {"job", "sweep", "searched", "launchers", "verbs", "__main__"}  # nobody below imports these
+HYDRA_PLUGINS = {f"rlhf/launchers/{name}.py" for name in ("__init__", "jobs", "local", "on_slurm", "on_ray", "search")}
+IN_A_JOB = {"rlhf/launchers/forked.py", "rlhf/launchers/task.py"}
 
 
 @cache
@@ -132,8 +136,8 @@ def test_mathematics_needs_torch_alone(name: str) -> None:
 @pytest.mark.parametrize(
     ("library", "homes"),
     [
-        ("hydra", {"rlhf/__main__.py", "rlhf/compose.py"}),
-        ("omegaconf", {"rlhf/compose.py"}),
+        ("hydra", {"rlhf/__main__.py", "rlhf/compose.py", "rlhf/search/words.py", *HYDRA_PLUGINS, *IN_A_JOB}),
+        ("omegaconf", {"rlhf/compose.py", *HYDRA_PLUGINS} - {"rlhf/launchers/__init__.py"}),
         ("mlflow", {"rlhf/tracking/store.py"}),
         ("gradio", set()),
     ],
