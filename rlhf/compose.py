@@ -129,6 +129,14 @@ def composed(words: Words) -> list[tuple[tuple[str, ...], DictConfig]]:
         return [(overrides, composer.compose(overrides)) for overrides in expanded]
 
 
+def hydra_settings(words: Words) -> DictConfig:
+    """Compose Hydra's own settings for a command line, those of its first job in a sweep."""
+    with initialized(words) as composer:
+        first = expand(words.overrides)[0] if words.multirun else words.overrides
+        settings: DictConfig = composer.compose(first, hydra_config=True).hydra
+        return settings
+
+
 @contextmanager
 def initialized(words: Words) -> Iterator[Composer]:
     """Hydra set up for `conf/` and the command line's own `--config-dir`."""
@@ -237,7 +245,7 @@ class Composer:
             return UserError(place, "it has several values", f"Add -m for a sweep over them{as_list}")
         if "Multiple values for" in text or "force-add of config groups" in text:
             return UserError(place, "the group has an option already", f"Write {place.lstrip('+')} without the `+`")
-        problem = text.strip().splitlines()[0].rstrip(".")
+        problem = text.strip().removeprefix(f"Error merging override {place}").strip().splitlines()[0].rstrip(".")
         return UserError(place, problem, "See `rlhf --help` for groups and `rlhf --cfg job` for keys")
 
     def _unknown(self, key: str, text: str, overrides: Sequence[str]) -> UserError:
@@ -248,7 +256,7 @@ class Composer:
             key = full.group(1)
         *parents, word = key.split(".")
         node = self._node(parents, overrides)
-        names = [str(name) for name in node]
+        names = [str(name) for name in node if not str(name).startswith("_")]
         if parents[-1:] == ["trainer"] and (method := self._node(parents[:-1], overrides).get("name")):
             names = sorted(trainer_fields(method).keys() - OWNED.keys())
             if word in names:
@@ -263,7 +271,8 @@ class Composer:
         groups = [word for word in overrides if re.match(r"^[\w/]+=", word)]
         for choices in (groups, []):
             with suppress(HydraException, OmegaConfBaseException):
-                config = compose("config", overrides=[*self.search, *choices])
+                whole = path[:1] == ["hydra"]
+                config = compose("config", overrides=[*self.search, *choices], return_hydra_config=whole)
                 node = OmegaConf.select(config, ".".join(path)) if path else config
                 return node if isinstance(node, DictConfig) else OmegaConf.create()
         return OmegaConf.create()

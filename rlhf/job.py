@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 import traceback
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ from rich.console import Console
 
 from rlhf import ranks
 from rlhf.config import Run
+from rlhf.data import load_corpus
+from rlhf.disk import locked
 from rlhf.errors import RunFailure, UserError, unwritable
+from rlhf.launchers.endings import read_outcome, write_outcome
+from rlhf.kept import for_report
+from rlhf.lineage import Lineage
 from rlhf.pipeline import Finished, Job
 from rlhf.report.learning import StageCurves, draw_job
 from rlhf.report.outcome import facts_of, report_rows
@@ -26,6 +32,8 @@ from rlhf.search.watcher import Pruned, watcher_of_this_job
 from rlhf.stages.device import choose_device, limit_threads
 from rlhf.stages.evaluate import Evaluator, Row
 from rlhf.tracking import NullRun, NullTracker, deliver_spool, open_tracker
+from rlhf.tracking.store import LOCAL_ID
+from rlhf.unfinished import begin_attempt, job_digest
 from rlhf.verdict import judged_by, kl_target, loss_baseline, loss_unit, notes_before, trained_on, warnings_of
 
 SPOOL_HOMES = ("outputs/runs", "multirun")  # where earlier runs may have had to keep their records
@@ -51,13 +59,50 @@ def execute(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, 
     if not ranks.first():
         return _follow(run)
     folder.mkdir(parents=True, exist_ok=True)
+    if sweep_id is None:
+        return _attempt(run, folder, words, None, console)
+    with locked(folder / "job.lock"):  # an earlier attempt may still run on another machine
+        if before := _finished_before(run, folder):
+            console.print(f"[green]finished[/] before, in {folder}", highlight=False, soft_wrap=True)
+            return before
+        (folder / "result.json").unlink(missing_ok=True)  # whoever finds one later finds this attempt's
+        return _attempt(run, folder, words, sweep_id, console)
+
+
+def _finished_before(run: Run, folder: Path) -> dict[str, Any] | None:
+    """Return what the job left in `folder` if it finished there and would come out the same now."""
+    outcome = read_outcome(folder)
+    if outcome is None or outcome["status"] != "finished":
+        return None
+    device = choose_device(run)
+    corpora = cache(lambda shape: load_corpus(run.dataset, shape).fingerprint)
+    stages = Lineage(run, device.kind, device.precision, corpora).stages()
+    return outcome if outcome.get("job") == job_digest(run, [stage.fingerprint for stage in stages]) else None
+
+
+def _begin(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, tracker: Any) -> Any:
+    """Open the job's tracked run; in a sweep those of earlier attempts go, with their unfinished stages."""
+    tags = {"command": shlex.join(["rlhf", *words]), LOCAL_ID: uuid.uuid4().hex}
+    earlier: list[str] = []
+    if sweep_id:
+        tags["sweep_id"] = sweep_id
+        earlier = begin_attempt(folder, tags[LOCAL_ID])
+    name = f"{run.method.name}-{run.model.name}"
+    tracked = tracker.start_run(name, role="job", tags=tags, params=run.model_dump())
+    for replaced in tracker.supersede(earlier):
+        with suppress(RunFailure):  # where the store does not answer
+            built = tracker.find({"built_for": replaced})
+            tracker.supersede([stage.id for stage in built if stage.status != "FINISHED"])
+    return tracked
+
+
+def _attempt(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, console: Console) -> dict[str, Any]:
     for home in SPOOL_HOMES:
         deliver_spool(run.tracking, Path(home))
     tracker = open_tracker(run.tracking, folder)
     tracker.close_zombies()
+    tracked = _begin(run, folder, words, sweep_id, tracker)
     name = f"{run.method.name}-{run.model.name}"
-    tags = {"command": shlex.join(["rlhf", *words])} | ({"sweep_id": sweep_id} if sweep_id else {})
-    tracked = tracker.start_run(name, role="job", tags=tags, params=run.model_dump())
     tracked.text("config.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False, allow_unicode=True))
     outcome: dict[str, Any] = {"name": name, "words": list(words), "run_id": tracked.id, "started": time.time()}
     outcome |= {"trained_on": trained_on(run.method), "judge": judged_by(run)}
@@ -76,14 +121,15 @@ def execute(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, 
         status = "pruned" if isinstance(error, Pruned) else "interrupted" if stopped else "failed"
         outcome |= {"status": status, "error": _one_line(error), "exit_code": code}
         with suppress(OSError):  # where the disk is full, the error itself is what must be told
-            _write(folder, outcome)
+            write_outcome(folder, outcome | {"seconds": time.time() - outcome["started"]})
         tracked.tags({"error": outcome["error"]})
         tracked.text("traceback.txt", traceback.format_exc())
         tracked.end("FAILED" if status == "failed" else "KILLED")
         raise
     tracked.end("FINISHED")
     outcome |= {"status": "finished", "run_id": tracked.id}  # a spooled run learns its real id when it ends
-    _write(folder, outcome)
+    outcome["seconds"] = time.time() - outcome["started"]
+    write_outcome(folder, outcome)
     if sweep_id is None:
         _show(outcome, folder, tracked, tracker, console)
     return outcome
@@ -126,14 +172,19 @@ def _record(job: Job, finished: Finished, rows: list[Row], judge: Finished | Non
     if rows:
         columns, table = sample_table(rows, job.run.evaluation.table_rows)
         tracked.table("samples", columns, table)
-    upstream = [_curves(stage) for stage in upstream_of(finished, judge)]
+    stages = upstream_of(finished, judge)
+    upstream = [_curves(stage) for stage in stages]
     for figure in draw_job([*upstream, _curves(finished)], folder / "plots"):
         tracked.figure(figure)
     return {
         "metrics": metrics,
         "warnings": warnings,
         "reused": finished.reused,
+        "fingerprint": finished.fingerprint,
+        "job": job_digest(job.run, [stage.fingerprint for stage in job.lineage.stages()]),
+        "stages": [_saved(stage) for stage in (*stages, finished)],
         "stage": str(finished.folder),
+        **for_report(job, finished.method, rows),
         "curves": finished.result["curves"],
         "upstream": [asdict(stage) for stage in upstream],
         "rows": [
@@ -171,6 +222,19 @@ def upstream_of(finished: Finished, judge: Finished | None) -> list[Finished]:
     return list(found.values())
 
 
+def _saved(stage: Finished) -> dict[str, Any]:
+    """What a stage took when it was trained, which is what reusing it saves."""
+    metrics = stage.result["metrics"]
+    return {
+        "name": stage.name,
+        "fingerprint": stage.fingerprint,
+        "reused": stage.reused,
+        "seconds": metrics.get("cost/seconds"),
+        "usd": metrics.get("cost/usd"),
+        "run_id": stage.result.get("run_id"),
+    }
+
+
 def _curves(stage: Finished) -> StageCurves:
     method = stage.method
     return StageCurves(
@@ -186,9 +250,3 @@ def _one_line(error: BaseException) -> str:
         return "interrupted"
     text = " ".join(str(error).split()) or "no message"
     return f"{type(error).__name__}: {text}"
-
-
-def _write(folder: Path, outcome: dict[str, Any]) -> None:
-    file = folder / "result.json"
-    file.with_suffix(".new").write_text(json.dumps(outcome), encoding="utf-8")
-    file.with_suffix(".new").replace(file)

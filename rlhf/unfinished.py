@@ -139,6 +139,12 @@ def begin_attempt(folder: Path, run_id: str) -> list[str]:
     return earlier
 
 
+def last_attempt(folder: Path) -> str | None:
+    """Return the tracked run of the newest attempt at a job, by its local id."""
+    file = folder / ATTEMPTS
+    return file.read_text(encoding="utf-8").split()[-1] if file.exists() else None
+
+
 def fresh_record(sweep_id: str, words: Sequence[str], jobs: Sequence[tuple[Sequence[str], Run]]) -> Record:
     """Begin the record of a new sweep."""
     return Record(sweep_id, list(words), time.time(), "", len(jobs), composed_digest(jobs))

@@ -64,6 +64,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "search": BASICS | {"build", "compose", "evaluation", "fingerprint"},
     "launchers": None,
     "plan": None,
+    "kept": None,
     "job": None,
     "sweep": None,
     "searched": None,

@@ -50,6 +50,13 @@ def write_outcome(folder: Path, outcome: dict[str, Any]) -> None:
     file.with_suffix(".new").replace(file)
 
 
+def forget_failure(folder: Path) -> None:
+    """Remove the outcome of an attempt that did not finish, so that it is not taken for that of the next one."""
+    outcome = read_outcome(folder)
+    if outcome is not None and outcome["status"] != "finished":
+        (folder / "result.json").unlink()
+
+
 def lost(name: str, words: Sequence[str], error: str, code: int = 1) -> dict[str, Any]:
     """The outcome of a job that could not write its own."""
     own = [word for word in words if not word.startswith("hydra.")]

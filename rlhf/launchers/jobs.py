@@ -11,6 +11,8 @@ from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from rlhf.launchers.endings import forget_failure
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -37,7 +39,9 @@ def prepared(
         with open_dict(composed):
             composed.hydra.job.id = composed.hydra.job.num = number
         sweep = composed.hydra.sweep
-        jobs.append(Prepared(number, tuple(filter_overrides(words)), Path(sweep.dir) / str(sweep.subdir), composed))
+        folder = Path(sweep.dir) / str(sweep.subdir)
+        forget_failure(folder)
+        jobs.append(Prepared(number, tuple(filter_overrides(words)), folder, composed))
     return jobs
 
 

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hydra.core.utils import JobReturn, configure_log, setup_globals
@@ -22,7 +22,6 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from rlhf.errors import UserError
 from rlhf.launchers import HOME
 from rlhf.launchers.endings import in_words, lost, read_outcome, write_outcome
 from rlhf.launchers.forked import LOG
@@ -51,17 +50,15 @@ class Running:
     job: Prepared
     slot: Slot
     asked: float
-    pid: int | None = None
 
 
 @dataclass
 class Work:
-    """What one call of `launch` has to do, and how far it is."""
+    """What is under way: where there is room, what runs, what came out."""
 
-    waiting: deque[Prepared]
     free: deque[Slot]
     running: dict[int, Running] = field(default_factory=dict)
-    ended: dict[int, JobReturn] = field(default_factory=dict)
+    returned: dict[int, JobReturn] = field(default_factory=dict)
 
 
 class LocalLauncher(Launcher):
@@ -69,8 +66,6 @@ class LocalLauncher(Launcher):
 
     def __init__(self, jobs: int | None) -> None:
         cores, gpus = own_cores(), own_gpus()
-        if jobs is not None and jobs < 1:
-            raise UserError(f"hydra.launcher.jobs={jobs}", "it is how many jobs run at once", "Write 1 or more")
         self.jobs = jobs or sensible_jobs(len(cores), len(gpus))
         self.slots = divided(cores, gpus, self.jobs)
         self.environment = thread_environment(max(1, len(cores) // self.jobs))
@@ -83,63 +78,83 @@ class LocalLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run all jobs; returns when the last one has ended. Ctrl-C interrupts them and waits for their records."""
+        waiting = deque(enumerate(job_overrides, start=initial_job_idx))
+        total = initial_job_idx + len(waiting)
+        found = self.stream(lambda: waiting.popleft() if waiting else None, lambda number: None, total)
+        return [found[number] for number in sorted(found)]
+
+    def stream(
+        self,
+        following: Callable[[], tuple[int, Sequence[str]] | None],
+        ended: Callable[[int], None],
+        total: int | None = None,
+    ) -> dict[int, JobReturn]:
+        """Run the jobs that `following` gives (number, words) wherever there is room, and tell `ended` of each number.
+
+        It is asked again whenever a job has ended; all is over when it gives None while none runs.
+        """
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        jobs = prepared(self.hydra_context, self.config, job_overrides, initial_job_idx)
-        work = Work(deque(jobs), deque(self.slots))
-        view = View(total=initial_job_idx + len(jobs))
-        with view:
+        work = Work(deque(self.slots))
+        with View(total) as view:
             view.say("loading torch, transformers and trl")
             self._warm().wait_until_ready()
             try:
-                while work.waiting or work.running:
-                    self._turn(work, view)
+                while self._start(work, following) or work.running:
+                    for number in self._turn(work, view):
+                        ended(number)
             except KeyboardInterrupt:
                 self._interrupt(work, view)
                 raise
-        return [work.ended[job.number] for job in jobs]
+        return work.returned
 
     def _warm(self) -> Zygote:
         if self.zygote is None or not self.zygote.alive:
             self.zygote = Zygote(self.environment)
         return self.zygote
 
-    def _turn(self, work: Work, view: View) -> None:
-        """Start what there is room for, and take in what has happened."""
-        zygote = self._warm()
-        while work.waiting and work.free:
-            job, slot = work.waiting.popleft(), work.free.popleft()
-            work.running[job.number] = Running(job, slot, time.time())
-            zygote.ask(self._request(job, slot))
-        self._listen(zygote, work, view)
-        if not zygote.alive:
-            for running in list(work.running.values()):
-                self._end(work, view, running, "its warm parent process was killed, and it with it", None)
+    def _start(self, work: Work, following: Callable[[], tuple[int, Sequence[str]] | None]) -> bool:
+        """Ask for processes for as many jobs as there is room for; whether there were any."""
+        zygote, begun = self._warm(), False
+        while work.free and (job := following()) is not None:
+            number, words = job
+            [composed] = prepared(self.hydra_context, self.config, [words], number)
+            slot = work.free.popleft()
+            work.running[number] = Running(composed, slot, time.time())
+            zygote.ask(self._request(composed, slot))
+            begun = True
+        return begun
 
-    def _listen(self, zygote: Zygote, work: Work, view: View) -> None:
+    def _turn(self, work: Work, view: View) -> list[int]:
+        """Take in what has happened within a moment; the numbers of jobs that have ended."""
+        ended = []
+        zygote = self._warm()
         for event in zygote.events(TURN):
             if isinstance(event, Started):
                 running = work.running[event.number]
-                running.pid = event.pid
-                view.started(running.job, event.pid)
+                view.started(running.job, f"process {event.pid}")
             elif isinstance(event, Ended):
-                running = work.running[event.number]
                 held = f"; it held up to {event.peak_bytes / 2**30:.1f} GiB" if event.code < 0 else ""
-                self._end(work, view, running, in_words(event.code) + held, event.code)
+                ended.append(self._end(work, view, event.number, in_words(event.code) + held, event.code))
+        if not zygote.alive:
+            for number in list(work.running):
+                ended.append(self._end(work, view, number, "its warm parent process was killed, and it with it", None))
         view.refresh()
+        return ended
 
-    def _end(self, work: Work, view: View, running: Running, how: str, code: int | None) -> None:
+    def _end(self, work: Work, view: View, number: int, how: str, code: int | None) -> int:
         """Note a job's outcome: its own, or what is known of one that could not write any."""
-        del work.running[running.job.number]
+        running = work.running.pop(number)
         work.free.append(running.slot)
         outcome = read_outcome(running.job.folder)
-        if outcome is None or outcome.get("started", running.asked) < running.asked:
+        if outcome is None:
             outcome = lost(running.job.name, running.job.words, how)
             if code is not None and code < 0:
                 outcome["signal"] = signal.Signals(-code).name
             write_outcome(running.job.folder, outcome)
-        work.ended[running.job.number] = returned(running.job, outcome)
+        work.returned[number] = returned(running.job, outcome)
         view.ended(running.job, outcome, time.time() - running.asked)
+        return number
 
     def _interrupt(self, work: Work, view: View) -> None:
         """Let the jobs record that they were interrupted; a second Ctrl-C, or too long a wait, ends them at once."""
@@ -150,7 +165,7 @@ class LocalLauncher(Launcher):
         deadline = time.monotonic() + ORDERLY
         try:
             while work.running and self.zygote.alive and time.monotonic() < deadline:
-                self._listen(self.zygote, work, view)
+                self._turn(work, view)
         finally:
             self.zygote.close()
 

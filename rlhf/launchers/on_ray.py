@@ -21,7 +21,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from rlhf.errors import RunFailure, UserError
+from rlhf.errors import RunFailure
 from rlhf.launchers import HOME
 from rlhf.launchers.endings import lost, read_outcome, write_outcome
 from rlhf.launchers.jobs import Prepared, prepared, returned
@@ -53,7 +53,8 @@ class RayLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run all jobs; returns when the last one has ended."""
-        ray = _loaded()
+        import ray
+
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         jobs = prepared(self.hydra_context, self.config, job_overrides, initial_job_idx)
@@ -88,14 +89,14 @@ class RayLauncher(Launcher):
         for job in jobs:
             handle = remote.remote(self.task, job.config, self.hydra_context.callbacks, os.getcwd(), str(job.folder))
             waiting[handle] = job
-            view.started(job, 0)
+            view.started(job, "ray")
         ended: dict[int, JobReturn] = {}
         while waiting:
             done, _ = ray.wait(list(waiting), num_returns=1, timeout=1.0)
             view.refresh()
             for handle in done:
                 job = waiting.pop(handle)
-                outcome = _outcome(ray, handle, job, asked)
+                outcome = _outcome(ray, handle, job)
                 view.ended(job, outcome, time.time() - asked)
                 ended[job.number] = returned(job, outcome)
         return [ended[job.number] for job in jobs]
@@ -112,7 +113,7 @@ def _run_job(task: Any, config: DictConfig, callbacks: Any, home: str, folder: s
     return run_here(task, config, callbacks)
 
 
-def _outcome(ray: Any, handle: Any, job: Prepared, asked: float) -> dict[str, Any]:
+def _outcome(ray: Any, handle: Any, job: Prepared) -> dict[str, Any]:
     """A job's own outcome, or what Ray knows of one that could not write any."""
     how = "ended and left no result"
     try:
@@ -122,15 +123,7 @@ def _outcome(ray: Any, handle: Any, job: Prepared, asked: float) -> dict[str, An
     except ray.exceptions.RayError as error:
         how = " ".join(str(error).split())[:300]
     outcome = read_outcome(job.folder)
-    if outcome is None or outcome.get("started", asked) < asked:
+    if outcome is None:
         outcome = lost(job.name, job.words, how)
         write_outcome(job.folder, outcome)
     return outcome
-
-
-def _loaded() -> Any:
-    try:
-        import ray
-    except ImportError:
-        raise UserError("hydra/launcher=ray", "Ray is not installed", "Install it: pip install rlhf[ray]") from None
-    return ray

@@ -21,7 +21,7 @@ class Task:
 
     jobs: list[tuple[str, ...]]  # words of each
     sweep_id: str | None  # None: a single run, whose failure is kept for the caller
-    failures: list[Exception] = field(default_factory=list)
+    failures: list[BaseException] = field(default_factory=list)
 
     def __call__(self, config: Any) -> dict[str, Any]:
         """Run the job that Hydra has composed."""
@@ -39,10 +39,16 @@ class Task:
         if self.sweep_id:
             from rlhf.sweep import announce
 
-            announce(console, hydra.job.num, self.jobs)
+            known = hydra.job.num < len(self.jobs)  # a search makes up its jobs as it goes
+            announce(
+                console, hydra.job.num, self.jobs if known else [tuple(hydra.overrides.task)] * (hydra.job.num + 1)
+            )
         try:
             return execute(build(plain(config)), folder, list(hydra.overrides.task), self.sweep_id, console)
-        except Exception as error:  # one failing job must not end the others; it is recorded and told again at the end
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # it is recorded, told again at the end, and ends no other job
             self.failures.append(error)
             if self.sweep_id:
                 say(error)
@@ -68,9 +74,9 @@ def tell_warnings_once() -> None:
     logger.handlers, logger.propagate = [handler], False
 
 
-def say(problem: Exception | str) -> None:
+def say(problem: BaseException | str) -> None:
     """One line on stderr; an unforeseen exception with its type and the hint to see more."""
-    if isinstance(problem, Exception):
+    if isinstance(problem, BaseException):
         problem = unwritable(problem) or problem
     if isinstance(problem, UserError | RunFailure | str):
         text = str(problem)

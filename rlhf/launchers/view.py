@@ -36,7 +36,7 @@ class Line:
 class View:
     """Shows the jobs that run; a context manager, as a live display must be taken off the screen again."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int | None) -> None:
         self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
         self.total = total
         self.lines: dict[int, Line] = {}
@@ -58,13 +58,13 @@ class View:
         if self.live and not self.lines:
             self.live.update(Text(text, style="dim"), refresh=True)
 
-    def started(self, job: Prepared, pid: int) -> None:
-        """A job has its process."""
+    def started(self, job: Prepared, where: str) -> None:
+        """A job has been started, or handed in."""
         log = job.folder / LOG
         offset = log.stat().st_size if log.exists() else 0
         self.lines[job.number] = Line(job, time.monotonic(), log, offset)
         if not self.live:
-            self.console.print(f"[dim]start[/]    {self._named(job)} -> {log}", soft_wrap=True)
+            self.console.print(f"[dim]start[/]    {self._named(job)} ({where}) -> {log}", soft_wrap=True)
 
     def ended(self, job: Prepared, outcome: Mapping[str, Any], seconds: float) -> None:
         """A job has ended, in whatever way."""
@@ -89,7 +89,8 @@ class View:
             self.live.update(Group(*rows), refresh=True)
 
     def _named(self, job: Prepared) -> str:
-        return f"job {job.number + 1} of {self.total} [bold]{escape(' '.join(job.words))}[/]"
+        of_all = f" of {self.total}" if self.total else ""
+        return f"job {job.number + 1}{of_all} [bold]{escape(' '.join(job.words))}[/]"
 
 
 def _last(line: Line) -> str:

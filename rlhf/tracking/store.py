@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]  # {"kind": metrics|params|tags|text|file|dataset|end, ...}, plain JSON
 LOCAL_ID = "rlhf.local_id"  # the id a run has before the store knows it
+# by these a run is found and closed, should its process be killed in the next moment
+AT_ONCE = (LOCAL_ID, "role", "sweep_id", "built_for", "rlhf.pid", "rlhf.host", "rlhf.boot", "rlhf.process_started")
 METRICS_PER_CALL, PARAMS_PER_CALL = 1000, 100
 
 log = logging.getLogger("rlhf.tracking")
@@ -87,10 +89,8 @@ class Store:
             found = self._search({LOCAL_ID: tags[LOCAL_ID]}, None) if LOCAL_ID in tags else []
             if found:
                 return str(found[0].info.run_id)
-            run = client.create_run(
-                self.experiment_id, start_time=started, run_name=name, tags={LOCAL_ID: tags[LOCAL_ID]}
-            )
-            return str(run.info.run_id)
+            known = {key: value for key, value in tags.items() if key in AT_ONCE}
+            return str(client.create_run(self.experiment_id, started, known, name).info.run_id)
 
     def has_run(self, run_id: str) -> bool:
         """Whether the store knows the run, deleted or not."""

@@ -27,6 +27,8 @@ HH = f"{STEPS} {SMALL_BATCH} method.trainer.per_device_eval_batch_size=32"
 # Run in this process with these words appended.
 RUN = {
     "rlhf -m method=dpo model=tiny_gpt2,tiny_mt5 method.beta=0.05,0.2": TOY,
+    "rlhf -m hydra/launcher=local hydra.launcher.jobs=2 method=dpo method.beta=0.05,0.2": TOY,
+    "rlhf -m hydra/launcher=slurm hydra.launcher.executor=local method=dpo method.beta=0.05,0.2": TOY,
     "rlhf -m experiment=toy_ppo_vs_dpo": TOY,
     "rlhf -m experiment=toy_ppo_seeds model=tiny_gpt2": f"{PPO} seed=1,2",
     "rlhf -m experiment=toy_over_optimisation model=tiny_gpt2": f"{PPO} method.kl.coefficient=0.0,0.2",
@@ -56,6 +58,7 @@ RUN = {
     "rlhf method=dpo adapter=lora": TOY,
     "rlhf method=dpo model=tiny_llama adapter=lora quantization=nf4": TOY,
     "rlhf method=dpo method.beta=0.2 reuse=false": TOY,
+    "rlhf method=dpo method.beta=0.2 'reuse=[sft,reward]'": TOY,
     "rlhf method=dpo tracking.experiment=my_study": TOY,
     "rlhf method=dpo tracking=none": TOY,
     "rlhf method=dpo hardware=cpu": TOY,
@@ -90,6 +93,18 @@ ELSEWHERE = {
     "bash scripts/quickstart.sh": ".ci/run",
     "bash scripts/test.sh": ".ci/run",
     "source .venv/bin/activate": "scripts/install.sh",
+    "pip install -c constraints.txt -e '.[slurm]'": "scripts/install.sh",  # of .[dev], which holds it
+    "pip install -c constraints.txt -e '.[ray]'": "scripts/install.sh",
+    "rlhf -m hydra/launcher=slurm hydra.launcher.partition=gpu hydra.launcher.gpus=1 hydra.launcher.cores=8 "
+    "hydra.launcher.minutes=240 method=dpo method.beta=0.05,0.2": "tests/launchers/test_settings.py",
+    "rlhf -m hydra/launcher=ray method=dpo method.beta=0.05,0.2": "tests/launchers/test_launchers.py",
+    "rlhf -m hydra/launcher=ray hydra.launcher.address=auto hydra.launcher.gpus=1 method=dpo "
+    "method.beta=0.05,0.2": "tests/launchers/test_launchers.py",
+    "rlhf cache list": "tests/cli/test_cache.py",
+    "rlhf cache verify": "tests/cli/test_cache.py",
+    "rlhf cache prune --older-than 30d --keep-used --dry-run": "tests/cli/test_cache.py",
+    "rlhf cache prune --partial --older-than 7d": "tests/cli/test_cache.py",
+    "rlhf resume": "tests/launchers/test_launchers.py",
     "bash scripts/ui.sh": "tests/tracking/test_ui.py",
     "bash scripts/mlflow_server.sh --local-postgres /var/tmp/rlhf-mlflow": "tests/tracking/test_load.py",
     "RLHF_DATABASE=postgresql://mlflow:secret@db.example.org/mlflow MLFLOW_AUTH_ADMIN_PASSWORD=... "

@@ -1,0 +1,135 @@
+"""A sweep that is killed again and again ends as one that nobody disturbed."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from commandline import QUICK, environment, tracked
+
+KILLS = int(os.environ.get("RLHF_CHAOS_KILLS", "20"))
+SEED = int(os.environ.get("RLHF_CHAOS_SEED", "1"))
+WORDS = (
+    "-m",
+    "hydra/launcher=local",
+    "hydra.launcher.jobs=2",
+    "method=dpo",
+    "method.beta=0.05,0.2,0.8",
+    "hardware=cpu",
+    *QUICK,
+    "++method.trainer.max_steps=12",
+    "++upstream.sft.trainer.max_steps=12",
+    "++method.trainer.save_steps=3",
+    "++upstream.sft.trainer.save_steps=3",
+)
+MEASURED = (
+    "time",
+    "cost",
+    "usd",
+    "seconds",
+    "memory",
+    "kwh",
+    "speed",
+    "gpu",
+)  # of columns that no two runs share
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "rlhf", *words],
+        cwd=folder,
+        env=environment(),
+        stdout=(folder / "out.txt").open("ab"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def family(run: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    try:
+        return psutil.Process(run.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def hurt(run: subprocess.Popen[bytes], what: str) -> None:
+    """Kill a job, the launcher, or all of them at once."""
+    children = family(run)
+    jobs = [child for child in children if child.pid == os.getsid(child.pid) and len(child.parents()) > 2][1:]
+    if what == "job" and jobs:
+        victims = [jobs[-1].pid]
+    else:
+        victims = [run.pid] if what == "launcher" else [run.pid, *(child.pid for child in children)]
+    for pid in victims:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def final(folder: Path) -> list[dict[str, str]]:
+    [sweep] = folder.glob("multirun/*/*")
+    rows = list(csv.DictReader((sweep / "comparison.csv").open()))
+    kept = [{k: v for k, v in row.items() if not any(word in k.lower() for word in MEASURED)} for row in rows]
+    return sorted(kept, key=str)
+
+
+def metric_points(folder: Path, run: Any) -> None:
+    """Every point of every curve is there once."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
+    for name in run.data.metrics:
+        steps = [point.step for point in client.get_metric_history(run.info.run_id, name)]
+        assert len(steps) == len(set(steps)), (name, steps)
+
+
+def disturbed(folder: Path, chance: random.Random, longest: float, kills: int) -> int:
+    """Run the sweep until it is complete, killing something at random moments; how many kills it was given."""
+    folder.mkdir()
+    given = 0
+    while True:
+        run = start(folder, *(WORDS if given == 0 or chance.random() < 0.5 else ("resume",)))
+        if given < kills:
+            try:
+                run.wait(chance.uniform(1.0, longest))
+            except subprocess.TimeoutExpired:
+                given += 1
+                hurt(run, chance.choice(["job", "launcher", "all"]))
+        code = run.wait(300)
+        said = (folder / "out.txt").read_text()
+        assert "Traceback" not in said, said[-4000:]
+        if code == 0:
+            return given
+        assert given, said[-4000:]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_kills_at_random_moments_change_no_result(tmp_path: Path) -> None:
+    """A sweep that is complete before it has had all kills is followed by another."""
+    calm = tmp_path / "calm"
+    calm.mkdir()
+    begun = time.monotonic()
+    assert start(calm, *WORDS).wait(300) == 0, (calm / "out.txt").read_text()
+    whole, chance = time.monotonic() - begun, random.Random(SEED)
+    left, rounds = KILLS, 0
+    while left > 0:
+        wild = tmp_path / f"wild{rounds}"
+        left -= max(disturbed(wild, chance, whole, left), 1)
+        rounds += 1
+        assert final(wild) == final(calm)
+        runs = tracked(wild)
+        assert {run.info.status for run in runs} == {"FINISHED"}
+        assert sorted(run.data.tags["role"] for run in runs) == ["job"] * 3 + ["stage"] + ["summary"]
+        for tracked_run in runs:
+            metric_points(wild, tracked_run)
