@@ -21,8 +21,8 @@ from rlhf.config import Run
 from rlhf.data import load_corpus
 from rlhf.disk import locked
 from rlhf.errors import RunFailure, UserError, unwritable
-from rlhf.launchers.endings import read_outcome, write_outcome
 from rlhf.kept import for_report
+from rlhf.launchers.endings import read_outcome, write_outcome
 from rlhf.lineage import Lineage
 from rlhf.pipeline import Finished, Job
 from rlhf.report.learning import StageCurves, draw_job
