@@ -54,6 +54,7 @@ class Record:
 
     folders: tuple[Path, ...]
     sweeps: tuple[Mapping[str, Any], ...]  # their sweep.json, as far as there is one
+    searches: tuple[Mapping[str, Any], ...]  # their search.json, of those that searched
     jobs: tuple[JobRecord, ...]
 
 
@@ -63,14 +64,15 @@ def read_record(folders: Sequence[Path]) -> Record:
     Raises `FileNotFoundError` with a folder that holds no job.
     """
     jobs: list[JobRecord] = []
-    sweeps = []
+    sweeps, searches = [], []
     for folder in folders:
+        searches += [found] if (found := _json(folder / "search.json")) else []
         sweeps.append({"id": folder.name, "words": [], **_json(folder / "sweep.json"), "folder": str(folder)})
         homes = job_folders(folder)
         if not homes:
             raise FileNotFoundError(folder)
         jobs += [_job(home, len(jobs) + place) for place, home in enumerate(homes, start=1)]
-    return Record(tuple(folders), tuple(sweeps), tuple(jobs))
+    return Record(tuple(folders), tuple(sweeps), tuple(searches), tuple(jobs))
 
 
 def job_folders(folder: Path) -> list[Path]:

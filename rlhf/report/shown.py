@@ -52,9 +52,9 @@ KL = Shown("KL", names.FINAL_KL, None, None, True, plain, "number")
 WIN_RATE = Shown("win rate", names.FINAL_WIN_RATE, WINS, 0.5, True, plain, "number")
 REWARD_GAIN = Shown("reward gain", names.FINAL_REWARD_DIFFERENCE, GAIN, 0.0, True, gain, "number")
 GOLDEN_GAIN = Shown("gold gain", names.FINAL_REWARD_GOLD_DIFFERENCE, GOLD_GAIN, 0.0, True, gain, "number")
-USD = Shown("USD", names.COST_USD, None, None, True, usd, "money")
+USD = Shown("USD", names.COST_USD, None, None, False, usd, "money")
 _PIPELINE = {metric.name: metric for metric in names.PIPELINE_COSTS}
-PIPELINE_USD = Shown("total USD", _PIPELINE["cost/pipeline_usd"], None, None, False, usd, "money")
+PIPELINE_USD = Shown("total USD", _PIPELINE["cost/pipeline_usd"], None, None, True, usd, "money")
 PIPELINE_TIME = Shown("total time", _PIPELINE["cost/pipeline_seconds"], None, None, True, duration, "seconds")
 COLUMNS: tuple[Shown, ...] = (
     LOSS,

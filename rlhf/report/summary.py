@@ -51,6 +51,7 @@ def summarise(record: Record) -> dict[str, Any]:
             **curves_of(record.jobs, lines),
             "samples": samples_of(record.jobs, lines),
             "stages": stages(record.jobs),
+            "searches": [_search(found) for found in record.searches],
             "failures": [_failure(job) for job in record.jobs if not job.finished],
             "machines": machines(record.jobs),
         }
@@ -229,10 +230,14 @@ def _failure(job: JobRecord) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _search(found: Mapping[str, Any]) -> dict[str, Any]:
+    told = {key: found.get(key) for key in ("trials_wanted", "counts", "importances", "notes")}
+    return told | {"sampler": (found.get("sampler") or {}).get("name")}
+
+
 def _sweep(sweep: Mapping[str, Any]) -> dict[str, Any]:
     started = sweep.get("started")
     if isinstance(started, int | float):
         started = time.strftime("%Y-%m-%d %H:%M", time.localtime(started))
     command = shlex.join(["rlhf", *map(str, sweep["words"])]) if sweep["words"] else ""
-    told = {"id": sweep["id"], "folder": sweep["folder"], "command": command, "started": started or ""}
-    return told | {"search": sweep.get("search")}
+    return {"id": sweep["id"], "folder": sweep["folder"], "command": command, "started": started or ""}

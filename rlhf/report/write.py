@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from rlhf.report.html import render
+from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
 from rlhf.report.record import Record, read_record
 from rlhf.report.rows import build_lines
 from rlhf.report.spreadsheet import write_spreadsheet
 from rlhf.report.summary import reading, summarise
+from rlhf.report.table import to_csv, to_markdown
 
-PAGE_NAME, SPREADSHEET_NAME = "report.html", "comparison.xlsx"
+PAGE_NAME, TABLE_NAME = "report.html", "comparison"
+LEGEND = "Gains, KL and win rates are over the model a run started from; italics: the 95% interval holds no difference."
 
 
 def write_report(folder: Path) -> list[Path]:
@@ -27,8 +30,23 @@ def write_pages(record: Record, page: Path) -> list[Path]:
     page.parent.mkdir(parents=True, exist_ok=True)
     _replace(page, render(summarise(record)))
     lines = build_lines(record.jobs)
-    book = page.with_name(SPREADSHEET_NAME if page.name == PAGE_NAME else f"{page.stem}.xlsx")
+    book = _beside(page, ".xlsx")
     return [page, write_spreadsheet(lines, record.jobs, reading(record.jobs, lines), book)]
+
+
+def write_tables(record: Record, page: Path) -> list[Path]:
+    """Write the comparison, one line per job, as Markdown and CSV beside the page."""
+    outcomes = [dict(job.outcome) for job in record.jobs]
+    rows = report_rows(outcomes)
+    told = (*facts_of(outcomes), LEGEND, *without_effect(outcomes), *notes_of(outcomes))
+    files = {".md": to_markdown(rows) + "".join(f"\n- {line}" for line in told) + "\n", ".csv": to_csv(rows)}
+    for ending, text in files.items():
+        _replace(_beside(page, ending), text)
+    return [_beside(page, ending) for ending in files]
+
+
+def _beside(page: Path, ending: str) -> Path:
+    return page.with_name((TABLE_NAME if page.name == PAGE_NAME else page.stem) + ending)
 
 
 def _replace(file: Path, text: str) -> None:

@@ -33,15 +33,16 @@ def run(words: list[str]) -> int:
     if asked.output is not None and not asked.output.endswith(".html"):
         raise UserError(asked.output, "is not the name of a page", "End --output in .html")
 
-    from rlhf.report.write import PAGE_NAME, write_pages
+    from rlhf.report.write import PAGE_NAME, write_pages, write_tables
 
     record = read_record(folders)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     _print(record, console)
-    for file in (written := write_pages(record, Path(asked.output or folders[0] / PAGE_NAME))):
+    page = Path(asked.output or folders[0] / PAGE_NAME)
+    for file in [*write_pages(record, page), *write_tables(record, page)]:
         console.print(f"wrote    {file}", highlight=False, soft_wrap=True)
     if asked.open:
-        webbrowser.open(written[0].resolve().as_uri())
+        webbrowser.open(page.resolve().as_uri())
     return 0
 
 
@@ -68,11 +69,11 @@ def _remedy(folder: Path) -> str:
 
 def _print(record: Record, console: Console) -> None:
     """The comparison as the sweep itself printed it, with its warnings."""
-    from rlhf.report.outcome import notes_of, report_rows
+    from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
     from rlhf.report.summary import title_of
     from rlhf.report.table import comparison_table
 
     outcomes = [dict(job.outcome) for job in record.jobs]
-    console.print(comparison_table(report_rows(outcomes), title_of(record), console.width))
-    for note in notes_of(outcomes):
+    console.print(comparison_table(report_rows(outcomes), title_of(record), console.width, facts_of(outcomes)))
+    for note in [*without_effect(outcomes), *notes_of(outcomes)]:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)

@@ -50,7 +50,7 @@ function pareto() {
             found.row.front ? sv("circle", { class: `ring ${tone}`, cx: px, cy: py, r: 9.5 }) : null,
             found.row.control ? shape("diamond", px, py, 4.6, { class: "dot hollow cx" }) : shape(shapeOf(place), px, py, 6, { class: `dot ${tone}` }));
           area.root.append(node);
-          if (found.row.control) area.root.append(sv("text", { x: px + 10, y: py + 4, "text-anchor": px > area.width - 130 ? "end" : "start", dx: px > area.width - 130 ? -20 : 0 }, found.row.label));
+          if (found.row.control && points.length - own.length < 3) area.root.append(sv("text", { x: px + 10, y: py + 4, "text-anchor": px > area.width - 130 ? "end" : "start", dx: px > area.width - 130 ? -20 : 0 }, found.row.label));
         }
       },
     };

@@ -5,7 +5,7 @@ function parallel() {
     const numbers = values.every((value) => value !== "–" && Number.isFinite(Number(value)));
     values.sort((a, b) => (numbers ? Number(a) - Number(b) : a.localeCompare(b)));
     return { key: param.key, title: param.title, values, of: (row) => values.indexOf(row.params[param.key] || "–"), low: 0, high: values.length - 1 };
-  });
+  }).filter((dimension) => dimension.values.length > 1);
   const metrics = data.columns.filter((found) => found.first || data.front.includes(found.key)).map((found) => {
     const numbers = policies.map((row) => row.cells[found.key]?.value).filter((value) => value !== null && value !== undefined);
     return { key: found.key, title: found.title, what: found.what, of: (row) => row.cells[found.key]?.value ?? null, low: Math.min(...numbers), high: Math.max(...numbers), count: new Set(numbers).size };

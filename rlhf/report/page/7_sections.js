@@ -14,7 +14,8 @@ function warningsOf() {
     return el("li", { class: bad ? "bad" : "" }, el("span", { class: "chip" }, one.kind), el("div", {}, first.text, el("span", { class: "soft" }, ` (${rest.length ? `${who}; with other figures ${rest.length} more times` : who})`),
       rest.length ? el("details", { class: "screen" }, el("summary", {}, "all"), el("ul", {}, one.told.map((told) => el("li", {}, `${jobsOf(told.jobs)}: ${told.text}`)))) : null));
   });
-  if (data.failures.length) items.unshift(el("li", { class: "bad" }, el("span", { class: "chip" }, "failed"), el("div", {}, `${jobsOf(data.failures.map((one) => one.number))} left no result. `, el("a", { href: "#failures" }, "Why"))));
+  items.sort((one, other) => other.classList.contains("bad") - one.classList.contains("bad"));
+  if (data.failures.length) items.unshift(el("li", { class: "bad" }, el("span", { class: "chip" }, "unfinished"), el("div", {}, `${jobsOf(data.failures.map((one) => one.number))} did not finish. `, el("a", { href: "#failures" }, "Why"))));
   if (!items.length) items.push(el("li", { class: "calm" }, "None of the checks found anything: learning, collapse, baselines, noise and judge."));
   return section("warnings", "Warnings", "", el("ul", { class: "warnings" }, items));
 }
@@ -44,7 +45,23 @@ function stages() {
 }
 function failures() {
   if (!data.failures.length) return null;
-  return section("failures", "Jobs without a result", "", data.failures.map((one) => el("div", {}, el("p", {}, el("b", {}, `job ${one.number}, ${one.name}: ${one.status}`), el("br"), one.error), command(one.command), el("p", { class: "soft small" }, one.folder))));
+  return section("failures", "Jobs that did not finish", "", data.failures.map((one) => el("div", {}, el("p", {}, el("b", {}, `job ${one.number}, ${one.name}: ${one.status}`), el("br"), one.error), command(one.command), el("p", { class: "soft small" }, one.folder))));
+}
+function search() {
+  const made = data.searches.map((one) => {
+    const metrics = Object.entries(one.importances || {}).map(([metric, estimators]) => {
+      const [name, shares] = Object.entries(estimators).find(([, found]) => Object.keys(found).length) || ["", {}];
+      return el("figure", {}, el("figcaption", {}, el("h3", {}, `What moves ${metric}`), el("span", { class: "soft" }, `share of its spread, by ${name}`)),
+        el("dl", { class: "shares" }, Object.entries(shares).map(([key, share]) => {
+          const bar = el("span", { class: "share" });
+          bar.style.width = `${Math.max(0.5, share * 100)}%`;
+          return el("div", {}, el("dt", {}, key), el("dd", {}, el("span", { class: "track" }, bar), short(Number(share.toFixed(2)))));
+        })));
+    });
+    const counts = Object.entries(one.counts || {}).filter(([, count]) => count).map(([name, count]) => `${count} ${name}`).join(", ");
+    return [el("p", {}, [`${one.sampler || "search"}`, one.trials_wanted ? `${one.trials_wanted} trials wanted` : "", counts].filter(Boolean).join("; ")), el("ul", { class: "small" }, (one.notes || []).map((note) => el("li", {}, note))), el("div", { class: "grid" }, metrics)];
+  });
+  return made.length ? section("search", "Search", "", made) : null;
 }
 function commands() {
   const rows = data.rows.filter((row) => row.commands.length);

@@ -1,6 +1,6 @@
 // Puts the sections in the order in which a researcher asks, and the bar above them.
 const order = [["warnings", "Warnings", warningsOf], ["comparison", "Comparison", comparison], ["trade-off", "Trade-off", pareto], ["settings", "Settings", parallel],
-  ["learning", "Learning", learning], ["proxy", "Proxy and gold", proxy], ["answers", "Answers", samples], ["stages", "Reuse", stages], ["failures", "Failures", failures], ["commands", "Commands", commands], ["machine", "Machine", machine]];
+  ["search", "Search", search], ["learning", "Learning", learning], ["proxy", "Proxy and gold", proxy], ["answers", "Answers", samples], ["stages", "Reuse", stages], ["failures", "Failures", failures], ["commands", "Commands", commands], ["machine", "Machine", machine]];
 const main = document.getElementById("page");
 const links = el("nav", { "aria-label": "sections" });
 main.append(headline());

@@ -1,0 +1,69 @@
+"""`rlhf report`: from the newest sweep, from folders, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from commandline import Here
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "report"))
+from left_by_jobs import failed, finished, leave  # noqa: E402
+
+
+def sweep(folder: Path, clock: str) -> Path:
+    jobs = [finished([f"method.beta={beta}"], {"final/reward": beta}) for beta in (0.1, 0.2)]
+    return leave(folder / "multirun" / "2026-01-02" / clock, [*jobs, failed(["method.beta=9"], "diverged")], id=clock)
+
+
+def test_the_newest_sweep_is_reported(here: Here, tmp_path: Path) -> None:
+    sweep(tmp_path, "09-00-00-old")
+    newest = sweep(tmp_path, "10-00-00-new")
+    done = here("report", folder=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "DPO sweep 10-00-00-new" in done.out
+    assert "diverged" in done.out
+    for name in ("report.html", "comparison.xlsx", "comparison.csv", "comparison.md"):
+        assert (newest / name).is_file(), name
+        assert f"2026-01-02/10-00-00-new/{name}" in done.out
+    assert not list((tmp_path / "multirun" / "2026-01-02" / "09-00-00-old").glob("*.html"))
+
+
+def test_two_sweeps_make_one_page(here: Here, tmp_path: Path) -> None:
+    folders = [str(sweep(tmp_path, clock)) for clock in ("09-00-00-a", "10-00-00-b")]
+    done = here("report", *folders, "--output", "both.html", folder=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "09-00-00-a + 10-00-00-b" in (tmp_path / "both.html").read_text(encoding="utf-8")
+    assert (tmp_path / "both.xlsx").is_file()
+
+
+def test_a_single_run_is_reported(here: Here, tmp_path: Path) -> None:
+    home = tmp_path / "outputs" / "runs" / "2026-01-02" / "10-00-00"
+    home.mkdir(parents=True)
+    (home / "result.json").write_text(json.dumps(finished([], {"final/reward": 1.0})), encoding="utf-8")
+    assert here("report", str(home), folder=tmp_path).code == 0
+    assert "DPO run 10-00-00" in (home / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_same_files_twice_are_the_same_but_for_the_clock(here: Here, tmp_path: Path) -> None:
+    home = sweep(tmp_path, "10-00-00")
+    here("report", folder=tmp_path)
+    first = (home / "comparison.csv").read_text(encoding="utf-8")
+    here("report", folder=tmp_path)
+    assert (home / "comparison.csv").read_text(encoding="utf-8") == first
+    assert not list(home.glob("*.new"))
+
+
+def test_refusals_name_place_and_remedy(here: Here, tmp_path: Path) -> None:
+    here("report", folder=tmp_path).refused(2, "multirun", "holds no sweep", "rlhf -m")
+    one, other = (str(sweep(tmp_path, clock)) for clock in ("09-00-00", "10-00-00"))
+    here("report", "nowhere", folder=tmp_path).refused(2, "nowhere", "holds no job", "multirun/2026-01-02/10-00-00")
+    here("report", one, other, folder=tmp_path).refused(2, "--output", "several folders", "FILE.html")
+    here("report", one, "--output", "page.txt", folder=tmp_path).refused(2, "page.txt", ".html")
+
+
+def test_help_shows_examples(here: Here, tmp_path: Path) -> None:
+    done = here("report", "--help", folder=tmp_path)
+    assert done.code == 0
+    assert "rlhf report --open" in done.out
