@@ -85,6 +85,7 @@ class Sweep:
         self.lock = claim(self.folder)
         if self.lock is None:
             raise UserError(str(self.folder), "another process runs this sweep", "Wait for it, or end it first")
+        self.record.write(self.folder)  # before the summary run, which is then found again after a kill
         self.tracker = open_tracker(run.tracking, self.folder)
         self.summary = self.tracker.start_run(
             f"sweep-{run.method.name}",

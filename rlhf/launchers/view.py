@@ -69,6 +69,7 @@ class View:
     def ended(self, job: Prepared, outcome: Mapping[str, Any], seconds: float) -> None:
         """A job has ended, in whatever way."""
         self.lines.pop(job.number, None)
+        self.refresh()
         status = outcome["status"]
         colour = COLOURS.get(status, "yellow")
         why = f": {escape(outcome['error'])}" if "error" in outcome else ""
