@@ -70,6 +70,7 @@ def test_other_machines_need_a_password_and_the_next_start_clears_up_after_a_kil
         assert "export MLFLOW_TRACKING_USERNAME=admin" in told and PASSWORD not in told
         assert not [pid for pid in server.cluster_processes() if PASSWORD in command_line(pid)]
         check_taken(server)
+        check_a_database_of_ones_own(server, tmp_path)
         search = f"{server.uri}/api/2.0/mlflow/experiments/search?max_results=1"
         assert status(search, None) == 401
         assert status(search, f"admin:{PASSWORD}x") == 401
@@ -101,6 +102,21 @@ def check_taken(server: Server) -> None:
     ):
         done = subprocess.run(["bash", SCRIPT, *words], env=environment(), capture_output=True, text=True, timeout=60)
         assert done.returncode == 2 and told in done.stderr
+
+
+def check_a_database_of_ones_own(server: Server, folder: Path) -> None:
+    """A second server on the first one's database, which it leaves alone when it stops."""
+    (socket_folder,) = {
+        word for pid in server.cluster_processes() for word in command_line(pid).split() if "rlhf-postgres-" in word
+    }
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    second = Server(folder, port, RLHF_DATABASE=f"postgresql://mlflow@/mlflow?host={socket_folder}")
+    second.command = ["bash", SCRIPT, "--artifacts", str(folder / "files"), "--port", str(port)]
+    assert f"(your PostgreSQL; artifacts in {folder}/files)" in second.start()
+    assert status(f"{second.uri}/health", None) == 200
+    assert second.stop() == 0
+    assert server.cluster_processes()
 
 
 def status(address: str, user: str | None) -> int:
