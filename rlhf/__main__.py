@@ -83,10 +83,10 @@ def train(words: list[str], resumed: Path | None = None) -> int:
         words += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # only the first process leaves files
     search = _search_of(parsed)
     checked = search.runs if search else jobs(parsed)
-    words += _words_of(search, words) if search else []
-    launcher = next((word for word in reversed(words) if word.startswith(LAUNCHER)), LAUNCHER + BASIC)
+    added = _words_of(search, words) if search else []
+    launcher = next((word for word in reversed([*words, *added]) if word.startswith(LAUNCHER)), LAUNCHER + BASIC)
     if parsed.multirun and launcher != LAUNCHER + BASIC:
-        check_launcher(hydra_settings(parsed).launcher)
+        check_launcher(hydra_settings(search.first_job(added) if search else parsed).launcher)
     _pass_the_door([run for _, run in checked])
     _environment()
     tell_warnings_once()
@@ -99,7 +99,7 @@ def train(words: list[str], resumed: Path | None = None) -> int:
     if search:
         from rlhf.searched import run_search
 
-        return run_search(search, words, console, resumed, _hydra)
+        return run_search(search, words, added, console, resumed, _hydra)
     task = Task([own for own, _ in checked], None)
     if not parsed.multirun:
         return _single(words, task)
@@ -122,8 +122,9 @@ def _search_of(parsed: Any) -> Any:
 
 def _words_of(search: Any, words: list[str]) -> list[str]:
     """Return what Hydra is told besides, so that the search draws the jobs."""
-    from rlhf.launchers.search import words_of
+    from rlhf.launchers.search import register_search, words_of
 
+    register_search()
     return words_of(search, words)
 
 

@@ -7,11 +7,12 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 
-from rlhf.launchers.search import hand_over, register_search
+from rlhf.launchers.search import hand_over
 from rlhf.launchers.task import Task
 from rlhf.search.check import Search
 from rlhf.search.drive import Drive, folder_of
@@ -42,9 +43,11 @@ class SearchSweep(Sweep):
         self.console.print(f"sweep [bold]{self.id}[/]{goes_on}: a search -> {self.folder}", highlight=False)
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Report as every sweep does. Failed trials are no failure of a search, unless they end it."""
-        super().__exit__(*error)
+        super().__exit__(kind, error, trace)
         self.exit_code = 0
 
     def _report(self, outcomes: list[dict[str, Any]]) -> None:
@@ -53,15 +56,22 @@ class SearchSweep(Sweep):
 
 
 def run_search(
-    search: Search, words: list[str], console: Console, resumed: Path | None, hydra: Callable[[list[str], Any], int]
+    search: Search,
+    words: list[str],
+    added: list[str],
+    console: Console,
+    resumed: Path | None,
+    hydra: Callable[[list[str], Any], int],
 ) -> int:
-    """Run a search with `hydra`, which takes the words of a command line and a job; returns the exit code."""
+    """Run a search with `hydra`, which takes words of a command line and a job; returns the exit code.
+
+    `added` are the words that make Hydra search; they are no part of the command that is written down.
+    """
     from rlhf.__main__ import SWEEP_VARIABLE
 
-    register_search()
     with SearchSweep(search, words, console, resumed) as sweep:
         hand_over(sweep.drive)
         os.environ[SWEEP_VARIABLE] = sweep.id
         task = Task(sweep.drive.words, sweep.id)
-        hydra([*words, f"hydra.sweep.dir={sweep.folder}"], task)
+        hydra([*words, *added, f"hydra.sweep.dir={sweep.folder}"], task)
     return sweep.exit_code

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,11 @@ class Search:
     def overrides(self, params: Mapping[str, Value]) -> tuple[str, ...]:
         """Return one setting's whole command line."""
         return (*self.fixed, *self.space.words(params))
+
+    def first_job(self, added: Sequence[str]) -> Words:
+        """Return the words of one job, with those that are Hydra's own and those `added` to them."""
+        own = [word for word in self.words.overrides if word.startswith(("hydra.", "hydra/"))]
+        return replace(self.words, overrides=(*self.runs[0][0], *own, *added))
 
     def run_of(self, params: Mapping[str, Value]) -> Run:
         """Compose and build the job of one setting. Raises `UserError` where it is refused."""

@@ -16,7 +16,7 @@ from rlhf.search.engine import Engine
 from rlhf.search.importance import importances
 from rlhf.search.space import Space
 from rlhf.search.spec import CategoricalParam, ObjectiveSpec
-from rlhf.search.study import FOLDER, INTERRUPTED, JOB, REASON, SECONDS, TWIN
+from rlhf.search.study import FOLDER, INTERRUPTED, JOB, REASON, SECONDS, TWIN, sign_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -93,8 +93,8 @@ def command(search: Search, trial: FrozenTrial) -> str:
 
 
 def _trial(trial: FrozenTrial, engine: Engine, search: Search) -> dict[str, Any]:
-    attributes, pruner = trial.user_attrs, search.spec.pruner
-    sign = 1.0 if pruner.direction == search.spec.objectives[0].direction else -1.0  # as the watcher reported
+    attributes = trial.user_attrs
+    sign = sign_of(search.spec.pruner.model_dump(), search.spec.objectives[0].direction)  # as the watcher reported
     whole = trial.params.keys() == engine.distributions.keys()
     return {
         "number": trial.number,

@@ -94,6 +94,14 @@ def open_study(spec: SearchSpec, url: str, name: str, identity: Mapping[str, str
     return study
 
 
+def sign_of(pruner: Mapping[str, Any], wanted: str) -> float:
+    """Return what a curve is multiplied with: a study compares reports in the direction of its objective.
+
+    A threshold is of the curve itself.
+    """
+    return 1.0 if pruner["direction"] == wanted or pruner["name"] == "threshold" else -1.0
+
+
 def live(study: Study, trial: FrozenTrial) -> Trial:
     """Return a trial that can still be written to, whichever process drew it."""
     import optuna

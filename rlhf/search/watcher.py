@@ -25,7 +25,7 @@ class Watcher:
         import optuna
 
         from rlhf.search.plugins import make_pruner
-        from rlhf.search.study import KEPT, live, open_storage
+        from rlhf.search.study import KEPT, live, open_storage, sign_of
 
         opened = optuna.load_study(study_name=study, storage=open_storage(storage))
         self.pruner: Mapping[str, Any] = opened.user_attrs[KEPT["pruner"]]
@@ -33,8 +33,7 @@ class Watcher:
         trial = opened.get_trials(deepcopy=False)[number]
         self.trial = live(opened, trial)
         self.points = 0
-        # a study compares reports in the direction of its objective
-        self.sign = 1.0 if self.pruner["direction"] == self.pruner["wanted"] else -1.0
+        self.sign = sign_of(self.pruner, self.pruner["wanted"])
         self.last = max(trial.intermediate_values, default=-1)
 
     def __call__(self, step: int, steps: int, named: Mapping[str, float]) -> None:
@@ -62,5 +61,5 @@ def watcher_of_this_job() -> Watcher | None:
 
 def words_for(storage: str, study: str, number: int) -> list[str]:
     """Return the words for Hydra that give a job its trial, on whatever machine and in whatever process it runs."""
-    values = ((STORAGE, f'"{storage}"'), (STUDY, f'"{study}"'), (TRIAL, f'"{number}"'))
-    return [f"+hydra.job.env_set.{name}={value}" for name, value in values]
+    values = ",".join(f'{name}:"{value}"' for name, value in ((STORAGE, storage), (STUDY, study), (TRIAL, number)))
+    return [f"hydra.job.env_set={{{values}}}"]

@@ -29,6 +29,12 @@ RUN = {
     "rlhf -m method=dpo model=tiny_gpt2,tiny_mt5 method.beta=0.05,0.2": TOY,
     "rlhf -m hydra/launcher=local hydra.launcher.jobs=2 method=dpo method.beta=0.05,0.2": TOY,
     "rlhf -m hydra/launcher=slurm hydra.launcher.executor=local method=dpo method.beta=0.05,0.2": TOY,
+    "rlhf -m search=dpo method=dpo": f"{TOY} search.trials=2",
+    "rlhf -m search=custom method=dpo 'method.beta=tag(log,interval(0.01,1))' model=tiny_gpt2,tiny_mt5": (
+        f"{TOY} search.trials=2"
+    ),
+    "rlhf -m search=dpo method=dpo 'search.objectives=[{metric: final/reward, direction: maximize}, "
+    "{metric: final/kl, direction: minimize}]' search.pruner.name=none": f"{TOY} search.trials=2",
     "rlhf -m experiment=toy_ppo_vs_dpo": TOY,
     "rlhf -m experiment=toy_ppo_seeds model=tiny_gpt2": f"{PPO} seed=1,2",
     "rlhf -m experiment=toy_over_optimisation model=tiny_gpt2": f"{PPO} method.kl.coefficient=0.0,0.2",
@@ -104,6 +110,7 @@ ELSEWHERE = {
     "rlhf cache verify": "tests/cli/test_cache.py",
     "rlhf cache prune --older-than 30d --keep-used --dry-run": "tests/cli/test_cache.py",
     "rlhf cache prune --partial --older-than 7d": "tests/cli/test_cache.py",
+    "rlhf -m search=dpo method=dpo search.trials=30 search.jobs=2": "tests/search/test_commands.py",
     "rlhf resume": "tests/launchers/test_launchers.py",
     "bash scripts/ui.sh": "tests/tracking/test_ui.py",
     "bash scripts/mlflow_server.sh --local-postgres /var/tmp/rlhf-mlflow": "tests/tracking/test_load.py",
