@@ -95,6 +95,16 @@ def finished_jobs(folder: Path, jobs: int) -> int:
     return sum(_status(folder / str(number)) == "finished" for number in range(jobs))
 
 
+def _lacks_jobs(folder: Path, record: Record) -> bool:
+    """Whether a sweep has jobs to run; a search may be complete with trials that failed or were pruned."""
+    if record.search is None:
+        return finished_jobs(folder, record.jobs) < record.jobs
+    try:
+        return bool(json.loads((folder / "search.json").read_text(encoding="utf-8"))["state"] == "running")
+    except (OSError, ValueError, KeyError):
+        return True
+
+
 def same_sweep(words: Sequence[str], composed: str) -> Path | None:
     """Find the newest sweep of the same command and the same jobs, if it is unfinished and nobody runs it."""
     for folder, record in sweeps():
@@ -110,7 +120,7 @@ def named_sweep(name: str | None) -> tuple[Path, Record]:
     Raises `UserError` where there is none, or where it still runs.
     """
     if name is None:
-        waiting = [(f, r) for f, r in sweeps() if finished_jobs(f, r.jobs) < r.jobs and not is_running(f)]
+        waiting = [(f, r) for f, r in sweeps() if _lacks_jobs(f, r) and not is_running(f)]
         if not waiting:
             raise UserError(f"{ROOT}", "there is no unfinished sweep here", "Name one: rlhf resume FOLDER")
         return waiting[0]

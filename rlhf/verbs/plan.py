@@ -33,12 +33,14 @@ def run(words: list[str]) -> int:
     from rlhf.compose import jobs, parse_words, with_experiment_sweep
     from rlhf.door import check_readable
     from rlhf.ranks import world
+    from rlhf.search.check import find_search
 
     parsed = with_experiment_sweep(parse_words([word for word in words if word != "--json"]))
     known = {"-m", "--multirun", "--config-dir", "-cd"}
     if wrong := next((flag for flag in parsed.flags if flag.startswith("-") and flag not in known), None):
         raise UserError(wrong, "a plan takes KEY=VALUE words, -m, --config-dir and --json", "See `rlhf plan --help`")
-    checked = jobs(parsed)
+    search = find_search(parsed)
+    checked = search.runs if search else jobs(parsed)
     check_readable([each for _, each in checked], world())
     _refuse_closed_store({each.store for _, each in checked})
     for name, value in {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_TELEMETRY": "1"}.items():
@@ -52,6 +54,9 @@ def run(words: list[str]) -> int:
     if as_json:
         sys.stdout.write(json.dumps(as_values(plan), indent=1) + "\n")
     else:
+        if search:
+            told = f"a search of up to {search.spec.trials} trials: below are the ends of its space, not its trials"
+            console.print(told, soft_wrap=True)
         show(plan, console)
     return 0
 
