@@ -59,6 +59,6 @@ def forget_failure(folder: Path) -> None:
 
 def lost(name: str, words: Sequence[str], error: str, code: int = 1) -> dict[str, Any]:
     """The outcome of a job that could not write its own."""
-    own = [word for word in words if not word.startswith("hydra.")]
+    own = [word for word in words if not word.lstrip("+").startswith("hydra.")]
     common = {"rows": [], "metrics": {}, "curves": {}, "upstream": [], "warnings": []}
     return {"name": name, "words": own, "status": "failed", "error": error, "exit_code": code} | common

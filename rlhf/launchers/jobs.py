@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus, filter_overrides
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -41,7 +41,8 @@ def prepared(
         sweep = composed.hydra.sweep
         folder = Path(sweep.dir) / str(sweep.subdir)
         forget_failure(folder)
-        jobs.append(Prepared(number, tuple(filter_overrides(words)), folder, composed))
+        own = [word for word in words if not word.lstrip("+").startswith("hydra.")]
+        jobs.append(Prepared(number, tuple(own), folder, composed))
     return jobs
 
 

@@ -120,7 +120,7 @@ class Drive:
             message = f"{few}: the space has no more settings" if engine.exhausted else f"{few}: nothing new was drawn"
         found = record(engine, self.search, self.folder, "ended early" if self.over else "complete", message)
         self.console.print()
-        self.console.print(shown(found, self.console.width))
+        self.console.print(shown(found))
         for line in lines(found):
             self.console.print(escape(line), highlight=False, soft_wrap=True)
         self.lock.release()

@@ -164,12 +164,12 @@ def _at_the_edge(key: str, best: FrozenTrial, space: Space) -> str | None:
     return f"the best {key} ({best.params[key]:.4g}) is at the {bound} end of its bounds: look further there"
 
 
-def shown(found: Mapping[str, Any], width: int) -> Table:
+def shown(found: Mapping[str, Any]) -> Table:
     """Return the best trials as a rich table: the front, then the next best in the first objective."""
     from rich.table import Table
 
     keys, metrics = list(found["params"]), [objective["metric"] for objective in found["objectives"]]
-    table = Table(title=f"search {found['study']}", title_justify="left", width=min(width, 140) if width else None)
+    table = Table(title=f"search {found['study']}", title_justify="left")
     for column in ("trial", "job", *metrics, *keys, "time"):
         table.add_column(column, justify="right", overflow="fold")
     best = found["front"]

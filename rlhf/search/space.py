@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Value = None | bool | int | float | str
 PLAIN = re.compile(r"[A-Za-z_][\w./-]*")  # words that Hydra reads as text without quotes
+DIGITS = 6  # of a real number that is drawn
 ROUND = 1e-9  # of a step: how far a sum of floats may miss the upper bound
 
 
@@ -46,8 +47,11 @@ class Space:
         return tuple(f"{key}={written(self.chosen(key, params[key]))}" for key in self.params)
 
     def chosen(self, key: str, value: Value) -> Any:
-        """Return the choice that a stored value stands for; numbers stand for themselves."""
+        """Return the choice that a stored value stands for; of a real number the digits that are worth writing."""
         param = self.params[key]
+        if isinstance(param, FloatParam):
+            assert isinstance(value, int | float)
+            return min(max(float(f"{value:.{DIGITS}g}"), param.low), param.high)
         if not isinstance(param, CategoricalParam):
             return value
         return next(choice for choice in param.choices if same(stored(choice), value))

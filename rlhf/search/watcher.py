@@ -61,5 +61,5 @@ def watcher_of_this_job() -> Watcher | None:
 
 def words_for(storage: str, study: str, number: int) -> list[str]:
     """Return the words for Hydra that give a job its trial, on whatever machine and in whatever process it runs."""
-    values = ",".join(f'{name}:"{value}"' for name, value in ((STORAGE, storage), (STUDY, study), (TRIAL, number)))
-    return [f"hydra.job.env_set={{{values}}}"]
+    values = ((STORAGE, storage), (STUDY, study), (TRIAL, str(number)))
+    return [f'+hydra.job.env_set.{name}="{value}"' for name, value in values]
