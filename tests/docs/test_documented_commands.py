@@ -111,6 +111,7 @@ ELSEWHERE = {
     "rlhf cache prune --older-than 30d --keep-used --dry-run": "tests/cli/test_cache.py",
     "rlhf cache prune --partial --older-than 7d": "tests/cli/test_cache.py",
     "rlhf -m search=dpo method=dpo search.trials=30 search.jobs=2": "tests/search/test_commands.py",
+    "rlhf report": "tests/cli/test_report.py",
     "rlhf resume": "tests/launchers/test_launchers.py",
     "bash scripts/ui.sh": "tests/tracking/test_ui.py",
     "bash scripts/mlflow_server.sh --local-postgres /var/tmp/rlhf-mlflow": "tests/tracking/test_load.py",

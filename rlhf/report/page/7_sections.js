@@ -3,7 +3,7 @@ function headline() {
   const sweep = data.sweeps[0];
   return el("header", {}, el("h1", {}, data.title),
     el("p", { class: "soft small" }, [sweep.started ? `started ${sweep.started}` : "", `report of ${data.made}`, data.sweeps.map((one) => one.folder).join(", ")].filter(Boolean).join(" · ")),
-    data.swept.length ? el("ul", { class: "swept" }, data.swept.map((one) => el("li", {}, one.key, " ", el("b", {}, one.values.length > 8 ? `${one.values.slice(0, 3).join(", ")} … ${one.values[one.values.length - 1]} (${one.values.length})` : one.values.join(", "))))) : null,
+    data.swept.length ? el("ul", { class: "swept" }, data.swept.map((one) => el("li", {}, one.key, " ", el("b", {}, one.values.length > 8 ? `${one.values.slice(0, 3).join(", ")} … ${one.values[one.values.length - 1]} (${one.values.length})` : one.values.map((value) => value || "–").join(", "))))) : null,
     el("div", { class: "tiles", role: "list" }, data.tiles.map((tile) => el("dl", { class: "tile", role: "listitem" }, el("dt", {}, tile.label), el("dd", {}, tile.value), el("dd", {}, tile.detail)))),
     data.sweeps.filter((one) => one.command).map((one) => command(one.command)));
 }
