@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_engine import PLANE, sampler, spec_of, square
+from test_search_engine import PLANE, sampler, spec_of, square
 
 from rlhf.search.engine import Engine, Outcome
 from rlhf.search.space import Space
@@ -21,7 +21,7 @@ from rlhf.search.study import open_study, storage_url
 WORKER = """
 import sys
 sys.path.insert(0, {folder!r})
-from test_engine import PLANE, finish, sampler, spec_of, square
+from test_search_engine import PLANE, finish, sampler, spec_of, square
 from rlhf.search.engine import Engine
 from rlhf.search.space import Space
 from rlhf.search.study import open_study
