@@ -21,8 +21,10 @@ from rlhf.report.cells import UNFINISHED
 from rlhf.report.learning import IMPLICIT_UNIT, StageCurves, draw_sweep_stages
 from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
 from rlhf.report.plots import Panel, plot_curves
+from rlhf.report.record import job_folders
 from rlhf.report.table import comparison_table, to_csv, to_markdown
 from rlhf.report.words import given, own_words
+from rlhf.report.write import write_report
 from rlhf.tracking import open_tracker
 from rlhf.tracking.store import LOCAL_ID
 from rlhf.unfinished import (
@@ -179,9 +181,14 @@ class Sweep:
         figures = self._figures(outcomes)
         for figure in figures:
             self.summary.figure(figure)
+        report = write_report(self.folder) if job_folders(self.folder) else []
+        for file in report:
+            self.summary.file(file)
         self.summary.metrics({f"jobs/{status}": float(count) for status, count in _statuses(outcomes).items()}, None)
         ids = [outcome["run_id"] for outcome in outcomes if "run_id" in outcome]
         self.console.print(f"files    {self.folder}", highlight=False, soft_wrap=True)
+        if report:
+            self.console.print(f"report   {report[0]}", highlight=False, soft_wrap=True)
         drawn = [f"{self.folder}/*.png"] if figures else []
         drawn += [f"{self.folder}/JOB/plots"] if any(self.folder.glob("*/plots/*.png")) else []
         if drawn:

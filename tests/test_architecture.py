@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "ppo": BASICS | {"data", "models", "evaluation", "kl", "fingerprint", "ranks"},
     "stages": BASICS
     | {"data", "models", "evaluation", "losses", "kl", "fingerprint", "ppo", "ranks", "sources", "store", "disk"},
-    "report": {"evaluation"},
+    "report": {"evaluation", "tracking"},  # of tracking: what masks secrets
     "tracking": {"errors", "config"},
     "pipeline": BASICS
     | {

@@ -131,7 +131,10 @@ def samples_of(jobs: Sequence[JobRecord], lines: Lines) -> list[dict[str, Any]]:
             key = f"{policy['role']} {policy.get('fingerprint', '')}" if control else name
             for at, prompt in enumerate(samples.get("prompts", [])):
                 if at < len(policy["texts"]):
-                    prompts.setdefault(str(prompt), {}).setdefault(key, _answer(policy, at, name, control))
+                    answer = _answer(policy, at, name, control)
+                    held = prompts.setdefault(str(prompt), {}).setdefault(key, answer)
+                    if held["reward"] != answer["reward"]:  # a control that several jobs share, scored by another judge
+                        held["reward"] = None
     return [
         {"prompt": prompt, "answers": sorted(answers.values(), key=lambda answer: not answer["control"])}
         for prompt, answers in prompts.items()

@@ -25,6 +25,7 @@ from rlhf.report.shown import (
     Shown,
 )
 from rlhf.report.words import given
+from rlhf.tracking.masking import mask_words
 
 SEED = "seed"
 AXES_MORE_IS_BETTER = (REWARD, GOLD, WIN_RATE)
@@ -133,8 +134,8 @@ def _measure(line: Line, measured: Sequence[Mapping[str, float]]) -> None:
 
 
 def command_of(job: JobRecord) -> str:
-    """The command line that runs this one job again."""
-    return shlex.join(["rlhf", *given(job.outcome["words"])])
+    """The command line that runs this one job again; passwords and tokens are masked, as in the tracker."""
+    return shlex.join(mask_words(["rlhf", *given(job.outcome["words"])]))
 
 
 def _controls(groups: Sequence[Group]) -> tuple[list[Line], list[list[int]]]:

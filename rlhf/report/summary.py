@@ -15,6 +15,7 @@ from rlhf.report.record import JobRecord, Record
 from rlhf.report.rows import AXES_MORE_IS_BETTER, Line, Lines, build_lines, command_of
 from rlhf.report.seeds import ends, unclear
 from rlhf.report.shown import KL, Shown, usd
+from rlhf.tracking.masking import mask_words
 
 KINDS = {  # what a warning holds -> what it is about
     "judge:": "judge",
@@ -80,9 +81,11 @@ def tiles(record: Record) -> list[dict[str, str]]:
     states: dict[str, int] = {}
     for job in jobs:
         states[str(job.outcome["status"])] = states.get(str(job.outcome["status"]), 0) + 1
-    done = states.pop("finished", 0)
+    if (planned := sum(int(sweep.get("jobs") or 0) for sweep in record.sweeps)) > len(jobs):
+        states["not started"] = states.get("not started", 0) + planned - len(jobs)
+    done, total = states.pop("finished", 0), max(planned, len(jobs))
     rest = ", ".join(f"{count} {state}" for state, count in states.items())
-    shown = [{"label": "jobs finished", "value": f"{done} of {len(jobs)}", "detail": rest or "none failed"}]
+    shown = [{"label": "jobs finished", "value": f"{done} of {total}", "detail": rest or "none failed"}]
     seconds, wall = spent(jobs)
     detail = "wall clock, all jobs added up" if wall else "the jobs' own training; stages below are not recorded"
     shown.append({"label": "time", "value": duration(seconds), "detail": detail})
@@ -239,5 +242,5 @@ def _sweep(sweep: Mapping[str, Any]) -> dict[str, Any]:
     started = sweep.get("started")
     if isinstance(started, int | float):
         started = time.strftime("%Y-%m-%d %H:%M", time.localtime(started))
-    command = shlex.join(["rlhf", *map(str, sweep["words"])]) if sweep["words"] else ""
+    command = shlex.join(mask_words(["rlhf", *map(str, sweep["words"])])) if sweep["words"] else ""
     return {"id": sweep["id"], "folder": sweep["folder"], "command": command, "started": started or ""}

@@ -10,6 +10,7 @@ from left_by_jobs import BASE, SFT, failed, finished, leave
 
 from rlhf.report.record import newest_sweep, read_record
 from rlhf.report.rows import build_lines
+from rlhf.report.summary import tiles
 
 
 def numbers(reward: float, kl: float, cost: float) -> dict[str, float]:
@@ -128,3 +129,16 @@ def test_failures_come_last_with_their_reason_and_command(tmp_path: Path) -> Non
         "diverged",
         ("rlhf method=dpo method.beta=1 'a={b: c}'",),
     )
+
+
+def test_secrets_in_a_command_are_masked(tmp_path: Path) -> None:
+    words = ["tracking.uri=postgresql://me:hunter2@db/mlflow"]
+    lines = build_lines(read_record([leave(tmp_path, [finished(words, {})])]).jobs).lines
+    assert "hunter2" not in lines[0].commands[0]
+
+
+def test_jobs_that_were_never_started_are_counted(tmp_path: Path) -> None:
+    record = read_record([leave(tmp_path, [finished(["seed=1"], {})], id="ab", words=[], jobs=4)])
+    assert [tile for tile in tiles(record) if tile["label"] == "jobs finished"] == [
+        {"label": "jobs finished", "value": "1 of 4", "detail": "3 not started"}
+    ]

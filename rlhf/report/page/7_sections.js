@@ -29,7 +29,7 @@ function samples() {
     status.textContent = `prompt ${state.at + 1} of ${data.samples.length}`;
     host.replaceChildren(el("div", { class: "prompt" }, one.prompt), el("div", { class: "answers" }, one.answers.map((answer) =>
       el("article", { class: `answer ${answer.control ? "control" : ""} ${tone(answer)}` }, el("h3", {}, answer.name, answer.control ? el("span", { class: "soft small" }, " control") : null), el("p", {}, answer.text || el("span", { class: "soft" }, "(empty)")),
-        el("div", { class: "scores" }, answer.reward === null ? null : el("span", {}, "judge ", el("b", {}, short(answer.reward))), answer.gold === null ? null : el("span", {}, "gold ", el("b", {}, short(answer.gold))))))));
+        el("div", { class: "scores" }, answer.reward === null ? null : el("span", {}, "judge ", el("b", {}, short(Number(answer.reward.toPrecision(3))))), answer.gold === null ? null : el("span", {}, "gold ", el("b", {}, short(Number(answer.gold.toPrecision(3))))))))));
   }
   const move = (by) => { state.at = (state.at + by + data.samples.length) % data.samples.length; draw(); };
   draw();
