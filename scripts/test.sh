@@ -14,6 +14,12 @@ source scripts/install.sh
 # 1. Install.
 install_project dev
 
+# Debian's Chromium, for the tests that look at the report's page; without it they are skipped and say so.
+if ! command -v chromium >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+  (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) >/dev/null 2>&1 \
+    || echo "chromium could not be installed: the report's page is not tried in a browser"
+fi
+
 # 2. Style and types.
 "$python" -m ruff check .
 "$python" -m ruff format --check .

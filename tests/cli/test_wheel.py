@@ -36,6 +36,8 @@ def test_the_wheel_holds_every_yaml(installed: Path) -> None:
     assert conf and conf <= names
     data = {str(file.relative_to(ROOT)) for file in (ROOT / "rlhf").rglob("*.yaml")}
     assert data and data <= names
+    page = {str(file.relative_to(ROOT)) for file in (ROOT / "rlhf/report/page").iterdir()}
+    assert page and page <= names
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"rlhf"}
 
 
