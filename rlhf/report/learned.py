@@ -60,7 +60,11 @@ def curves_of(jobs: Sequence[JobRecord], lines: Lines) -> dict[str, Any]:
             entry["jobs"].append(job.number)
     methods = dict.fromkeys(name.partition("-")[0] for name in below)
     panels = [
-        {"name": "jobs", "curves": own, "metrics": _metrics(own, [job.outcome for job in jobs if job.outcome["curves"]])},
+        {
+            "name": "jobs",
+            "curves": own,
+            "metrics": _metrics(own, [job.outcome for job in jobs if job.outcome["curves"]]),
+        },
         *(
             {"name": f"{method} stages below", "curves": curves, "metrics": _metrics(curves, facts)}
             for method in methods
