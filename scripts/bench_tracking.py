@@ -16,6 +16,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
-JOB = ["method=dpo", "hydra.run.dir=job", "store=stages"]
+JOB = ["method=dpo", "dataset.rows=1000", "hydra.run.dir=job", "store=stages"]
 ONCE = ("importing mlflow (after torch, trl, datasets)", "making a new database", "opening a database that exists")
 FRESH = """
 import sys, time; from pathlib import Path
@@ -51,6 +52,7 @@ spent = {"cpu_in_tracking": 0.0, "training_wall": 0.0}  # seconds: of all thread
 def main() -> None:
     """Run all stores in turn, print the table, keep the numbers if asked."""
     arguments = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped, too
     console = Console()
     folder = Path(tempfile.mkdtemp(prefix="rlhf-bench-tracking-", dir="/var/tmp"))
     folder.chmod(0o755)  # PostgreSQL's user has to enter

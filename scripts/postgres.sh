@@ -30,8 +30,10 @@ start_cluster() {  # start_cluster FOLDER: sets `database`; makes the cluster th
     touch "$log" && chown postgres "$log"
     "${as_owner[@]}" test -w "$data" 2>/dev/null || stop "the user postgres may not enter $folder. Name a folder outside of private ones, such as /var/tmp/mlflow."
   fi
-  # 2. The socket's folder is ours alone; its path must be short.
+  # 2. The socket's folder is ours alone; its path must be short. What a killed server left of it is removed.
+  case "$(cat "$folder/socket" 2>/dev/null)" in /tmp/rlhf-postgres-??????) rm -rf "$(cat "$folder/socket")" ;; esac
   sockets="$(mktemp -d /tmp/rlhf-postgres-XXXXXX)"
+  echo "$sockets" >"$folder/socket"
   if [ "$(id -u)" = 0 ]; then chown postgres "$sockets"; fi
 
   # 3. The cluster, made once. A half-made one is made anew.

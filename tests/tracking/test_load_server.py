@@ -84,10 +84,12 @@ def test_other_machines_need_a_password_and_the_next_start_clears_up_after_a_kil
         run.metrics({"loss": 1.0}, 1)
         run.end("FINISHED")
 
+        left = Path((server.folder / "socket").read_text().strip())
         server.stop(signal.SIGKILL)  # which no script can answer
         until(lambda: status(search, None) == 0, "the server's end with its script")
-        assert server.cluster_processes()
+        assert server.cluster_processes() and left.exists()
         server.start()
+        assert not left.exists()
         assert [(info.status, info.metrics) for info in tracker.find({})] == [("FINISHED", {"loss": 1.0})]
         assert server.stop() == 0
         assert server.cluster_processes() == []
