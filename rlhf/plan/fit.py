@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,15 +34,27 @@ def smallest_change(
 
     `estimate(run, place)` gives the bytes that the changed run's stage needs.
     """
-    for added, effect in changes(run, _method(run, place), place):
-        changed = replaced(words, added)
-        try:
-            ((_, other),) = jobs(Words(tuple(changed), (), False, config_dir))
-            size = estimate(other, place)
-        except UserError:  # what the door refuses is no remedy
+    known: dict[tuple[str, ...], int | None] = {}
+
+    def size(added: list[str]) -> int | None:
+        """Bytes under a change; None for one that is refused at the door."""
+        if tuple(added) not in known:
+            try:
+                ((_, other),) = jobs(Words(tuple(replaced(words, added)), (), False, config_dir))
+                known[tuple(added)] = estimate(other, place)
+            except UserError:
+                known[tuple(added)] = None
+        return known[tuple(added)]
+
+    def enough(added: list[str]) -> bool:
+        found = size(added)
+        return found is not None and found <= room
+
+    for group, effect in changes(run, _method(run, place), place):
+        if not enough(group[-1]):  # the strongest of its kind
             continue
-        if size <= room:
-            return Change(tuple(added), effect, size)
+        place_found = bisect_left(group, True, key=enough)
+        return Change(tuple(group[place_found]), effect, size(group[place_found]) or 0)
     return None
 
 
@@ -49,31 +62,37 @@ def _method(run: Run, place: str) -> MethodSpec:
     return {"method": run.method, "upstream.sft": run.upstream.sft, "upstream.reward": run.upstream.reward}[place]
 
 
-def changes(run: Run, method: MethodSpec, place: str) -> Iterator[tuple[list[str], str]]:
-    """Yield words in order of harm: what leaves the result as it is, then fewer trained weights, coarser, shorter."""
+def changes(run: Run, method: MethodSpec, place: str) -> Iterator[tuple[list[list[str]], str]]:
+    """Yield groups of changes in order of harm, each from its mildest to its strongest.
+
+    First what leaves the result as it is, then fewer trained weights, coarser weights, shorter texts.
+    """
     pieces = list(_smaller_pieces(method, place))
     recompute = [] if method.trainer.get("gradient_checkpointing") else [f"{place}.trainer.gradient_checkpointing=true"]
     same = "same result, more time"
-    for piece in pieces:
-        yield piece, same
     least = pieces[-1] if pieces else []
+    if pieces:
+        yield pieces, same
     if recompute:
-        for piece in [[], *pieces]:
-            yield [*piece, *recompute], same
-    adapters = ["adapter=lora"] if isinstance(run.adapter, NoAdapter) else []
-    if adapters:
-        yield adapters, "trains an adapter instead of all weights"
-        yield [*adapters, *least, *recompute], "trains an adapter instead of all weights"
+        yield [[*piece, *recompute] for piece in [[], *pieces]], same
+    lora = ["adapter=lora"] if isinstance(run.adapter, NoAdapter) else []
+    if lora:
+        yield [[*lora, *piece] for piece in ([], [*least, *recompute])], "trains an adapter instead of all weights"
     for kind in ("int8", "nf4"):
         if run.quantization.name not in ("nf4", kind):
-            yield [*adapters, f"quantization={kind}"], f"an adapter on {kind} weights"
-            yield [*adapters, f"quantization={kind}", *least, *recompute], f"an adapter on {kind} weights"
+            coarse = [*lora, f"quantization={kind}"]
+            yield [[*coarse, *piece] for piece in ([], [*least, *recompute])], f"an adapter on {kind} weights"
+    nf4 = [*lora, *([] if run.quantization.name == "nf4" else ["quantization=nf4"]), *least, *recompute]
+    shorter = list(_shorter(method, place))
+    if shorter:
+        yield [[*cut, *least, *recompute] for cut in shorter], "texts are cut"
+        yield [[*cut, *nf4] for cut in shorter], "an adapter on nf4 weights, texts are cut"
+
+
+def _shorter(method: MethodSpec, place: str) -> Iterator[list[str]]:
     prompt, response = method.max_prompt_tokens // 2, method.max_response_tokens // 2
     while min(prompt, response) >= SHORTEST:
-        shorter = [f"{place}.max_prompt_tokens={prompt}", f"{place}.max_response_tokens={response}"]
-        yield [*shorter, *least, *recompute], "texts are cut"
-        nf4 = [] if run.quantization.name == "nf4" else ["quantization=nf4"]
-        yield [*adapters, *nf4, *shorter, *least, *recompute], "an adapter on nf4 weights, texts are cut"
+        yield [f"{place}.max_prompt_tokens={prompt}", f"{place}.max_response_tokens={response}"]
         prompt, response = prompt // 2, response // 2
 
 

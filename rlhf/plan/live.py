@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -34,9 +33,9 @@ class Peak:
 class Live(TorchDispatchMode):
     """Watches storages come and go within its span; those of `weights` are not counted.
 
-    A tensor of a trained weight's shape is that weight's gradient. Logits are told by their last dimension, the
-    vocabulary's. `tile` is the width of TRL's buffer for pieces of logits: where the vocabulary is narrower, its other
-    columns are never written, so a CPU gives them no memory (`touched_only`).
+    A tensor of a trained weight's shape and type is that weight's gradient. Logits are told by their last dimension,
+    the vocabulary's. `tile` is the width of TRL's buffer for pieces of logits: where the vocabulary is narrower, its
+    other columns are never written, so a CPU gives them no memory (`touched_only`).
     """
 
     def __init__(self, weights: Iterable[nn.Parameter], *, vocabulary: int, tile: int, touched_only: bool) -> None:
@@ -44,7 +43,7 @@ class Live(TorchDispatchMode):
         held = list(weights)
         self._held = [weight.untyped_storage() for weight in held]  # kept, so that no id is used twice
         self._seen: dict[int, None] = dict.fromkeys(map(id, self._held))
-        self._trained = {tuple(weight.shape) for weight in held if weight.requires_grad and weight.dim() > 1}
+        self._trained = {(tuple(each.shape), each.dtype) for each in held if each.requires_grad and each.dim() > 1}
         self._vocabulary, self._tile, self._touched_only = vocabulary, tile, touched_only
         self._now = {"activations": 0, "logits": 0, "gradients": 0}
         self.peak = Peak(0, 0, 0)
@@ -70,7 +69,7 @@ class Live(TorchDispatchMode):
             self.peak = Peak(**self._now)
 
     def _kind(self, tensor: Tensor, size: int) -> tuple[str, int]:
-        if tuple(tensor.shape) in self._trained:
+        if (tuple(tensor.shape), tensor.dtype) in self._trained:
             return "gradients", size
         width = tensor.shape[-1] if tensor.dim() else 0
         if width == self._tile > self._vocabulary:

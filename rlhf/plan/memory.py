@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from rlhf.plan.skeleton import Sizes, build, sizes, without_data
 from rlhf.plan.steps import PPOModels, Setting
 from rlhf.ppo.rollout import SCORING_FACTOR
 from rlhf.stages.context import Device
+from rlhf.stages.references import computed_before
 
 NOTHING = Peak(0, 0, 0)
 
@@ -103,12 +105,12 @@ def _trained(run: Run, method: MethodSpec, work: Work, device: Device) -> tuple[
     reference: Any = None
     roles = {"reward" if scorer else "policy": held.weights}
     copies = 1
-    if isinstance(method, DPO):
+    if isinstance(method, DPO) and not _asked_before(run, method, device):
         reference = model if lora else build(run, scorer=False, dtype=dtype, adapter=False)
-        if lora:
-            copies += method.starts_from != "base"
-        else:
+        if not lora:
             roles["reference"] = held.weights
+    if isinstance(method, DPO) and lora:
+        copies += method.starts_from != "base"  # TRL keeps the start's adapter as "ref"
     passes = 1 + (int(method.trainer.get("gradient_accumulation_steps", 1)) > 1)
     setting = _setting(run, method, device, passes)
     rest = Moment("", roles, copies * held.adapters, _optimizer(method, model), 0, 0, 0, 0)
@@ -117,6 +119,12 @@ def _trained(run: Run, method: MethodSpec, work: Work, device: Device) -> tuple[
     else:
         step = steps.language_step(model, reference, work.batch, setting, steps.OUTPUTS[method.name])
     return [_at(rest, "training step", step, _unpacked(run, held, device)), *_around(rest, held)], held
+
+
+def _asked_before(run: Run, method: DPO, device: Device) -> bool:
+    """Whether the start answers for the reference before it is trained, so that no other model is needed."""
+    context: Any = SimpleNamespace(run=run, method=method, device=device)
+    return computed_before(context)
 
 
 def _at(rest: Moment, name: str, peak: Peak, more: int) -> Moment:
@@ -132,7 +140,7 @@ def _around(rest: Moment, held: Sizes) -> list[Moment]:
 
 
 def _ppo(run: Run, method: PPO, work: Work, device: Device) -> tuple[list[Moment], Sizes]:
-    """Four roles. In full each is a model; with LoRA they are adapters on one base, the reward's own base apart."""
+    """Four roles. In full each is a model; with LoRA adapters on one base, but for a reward stage that began at SFT."""
     dtype, lora = _dtype(run, device), isinstance(run.adapter, LoraAdapter)
     policy = build(run, scorer=False, dtype=dtype, adapter=True)
     held = sizes(policy, run.model, run.quantization)
@@ -152,9 +160,12 @@ def _ppo(run: Run, method: PPO, work: Work, device: Device) -> tuple[list[Moment
         optimizer, trained = 2 * optimizer, 2 * trained
     more = _unpacked(run, held, device)
     judge = _judge(run, method, device)
-    if judge is not None:
+    adapters = copies * held.adapters
+    if judge is not None and lora and run.upstream.reward.starts_from == "base":
+        adapters += judge.adapters  # on the policy's own base
+    elif judge is not None:
         roles["reward"] = judge.weights + judge.adapters
-    rest = Moment("", roles, copies * held.adapters, optimizer, 0, 0, 0, 0)
+    rest = Moment("", roles, adapters, optimizer, 0, 0, 0, 0)
     setting = _setting(run, method, device, 2)
     width = work.batch.prompt + work.batch.response
     rows = -(-work.batch.rows // method.minibatches)

@@ -46,13 +46,16 @@ class Setting:
     passes: int  # backward passes before the optimizer's step: gradients stay between them
     cpu: bool
 
+    def forward(self) -> Any:
+        """The span of a forward pass: mixed precision keeps 16-bit copies of the weights it reads."""
+        return torch.autocast("cpu", self.autocast or torch.bfloat16, enabled=self.autocast is not None)
+
 
 def watched(models: Iterable[nn.Module], vocabulary: int, setting: Setting, step: Callable[[], Any]) -> Peak:
     """Run `step` and return the peak of what it makes, the weights of `models` left out."""
     held = [*models]
     weights = [weight for model in held for weight in [*model.parameters(), *model.buffers()]]
-    autocast = torch.autocast("cpu", setting.autocast or torch.bfloat16, enabled=setting.autocast is not None)
-    with Live(weights, vocabulary=vocabulary, tile=TILE, touched_only=setting.cpu) as live, autocast:
+    with Live(weights, vocabulary=vocabulary, tile=TILE, touched_only=setting.cpu) as live:
         step()
     for model in held:
         model.zero_grad(set_to_none=True)
@@ -75,10 +78,11 @@ def language_step(model: Any, reference: Any, shape: Shape, setting: Setting, ou
 
     def step() -> None:
         for _ in range(setting.passes):
-            found = model(**given).log_probs
-            if reference is not None:
-                with torch.no_grad():
-                    found = found - reference(**given).log_probs
+            with setting.forward():
+                found = model(**given).log_probs
+                if reference is not None:
+                    with torch.no_grad():
+                        found = found - reference(**given).log_probs
             found.sum().backward()
 
     models = [model] if reference is None or reference is model else [model, reference]
@@ -92,7 +96,9 @@ def reward_step(model: Any, shape: Shape, setting: Setting) -> Peak:
 
     def step() -> None:
         for _ in range(setting.passes):
-            _scores(model, ids, mask).float().mean().backward()
+            with setting.forward():
+                scores = _scores(model, ids, mask)
+            scores.float().mean().backward()
 
     return watched([model], plain_model(model).config.vocab_size, setting, step)
 
@@ -122,9 +128,10 @@ def policy_step(models: PPOModels, shape: Shape, setting: Setting, temperature: 
 
     def step() -> None:
         for _ in range(setting.passes):
-            logp, _, states = _predicted(models.policy, shape, temperature, with_entropy=False)
-            if models.critic is not None:
-                states = _states(models.critic, shape)
+            with setting.forward():
+                logp, _, states = _predicted(models.policy, shape, temperature, with_entropy=False)
+                if models.critic is not None:
+                    states = _states(models.critic, shape)
             values = head(states.float()).squeeze(-1)
             (torch.exp(logp).mean() + values.square().mean()).backward()
 
@@ -132,10 +139,10 @@ def policy_step(models: PPOModels, shape: Shape, setting: Setting, temperature: 
 
 
 def scoring_step(models: PPOModels, shape: Shape, setting: Setting, temperature: float) -> Peak:
-    """Log-probs, entropies and values of a rollout: the policy's, then the critic's and the reference's, no gradient."""
+    """Log-probs, entropies and values of a rollout without gradients: the policy's, the critic's, the reference's."""
 
     def step() -> None:
-        with torch.no_grad():
+        with torch.no_grad(), setting.forward():
             _, _, states = _predicted(models.policy, shape, temperature, with_entropy=True)
             if models.critic is not None:
                 states = _states(models.critic, shape)
@@ -170,7 +177,7 @@ def prefill_step(model: Any, shape: Shape, setting: Setting) -> Peak:
     ids, mask = _ids(shape.rows, shape.prompt)
 
     def step() -> None:
-        with torch.no_grad():
+        with torch.no_grad(), setting.forward():
             trunk = base.encoder if base.config.is_encoder_decoder else base.base_model
             trunk(input_ids=ids, attention_mask=mask)
 

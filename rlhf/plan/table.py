@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from rlhf.plan.memory import Needs
 from rlhf.plan.whole import Entry, Plan
 
 COLUMNS = ("baseline", "weights", "adapters", "optimizer", "gradients", "activations", "logits", "KV cache")
@@ -22,10 +23,10 @@ def name_of(entry: Entry) -> str:
     return entry.stage.link.folder.name
 
 
-def parts_of(entry: Entry) -> dict[str, int]:
+def parts_of_needs(needs: Needs) -> dict[str, int]:
     """Bytes by component at the stage's peak."""
-    peak = entry.needs.peak
-    values = (entry.needs.baseline, peak.weights, peak.adapters, peak.optimizer)
+    peak = needs.peak
+    values = (needs.baseline, peak.weights, peak.adapters, peak.optimizer)
     return dict(zip(COLUMNS, (*values, peak.gradients, peak.activations, peak.logits, peak.cache), strict=True))
 
 
@@ -73,7 +74,7 @@ def _memory(plan: Plan) -> Table:
     for entry in plan.entries.values():
         if entry.stage.state == "reuse":
             continue
-        cells = [gigabytes(value) for value in parts_of(entry).values()]
+        cells = [gigabytes(value) for value in parts_of_needs(entry.needs).values()]
         fits = "[green]fits[/]" if entry.fits else "[red]too much[/]"
         peak = entry.needs.peak
         table.add_row(name_of(entry), peak.name, *cells, gigabytes(entry.needs.total), gigabytes(entry.room), fits)
@@ -94,7 +95,8 @@ def _notes(plan: Plan) -> Iterator[str]:
         else:
             change = entry.change
             words = escape(" ".join(change.words))
-            yield f"[red]too much[/] {name_of(entry)} fits with: {words} ({change.effect}, {gigabytes(change.bytes)} GB)"
+            told = f"{change.effect}, {gigabytes(change.bytes)} GB"
+            yield f"[red]too much[/] {name_of(entry)} fits with: {words} ({told})"
     built, seconds, usd = len(plan.to_build), plan.total("seconds"), plan.total("usd")
     reused = len(plan.entries) - built
     yield (
@@ -128,7 +130,7 @@ def as_values(plan: Plan) -> dict[str, Any]:
                 "memory": {
                     "bytes": entry.needs.total,
                     "moment": peak.name,
-                    "components": parts_of(entry),
+                    "components": parts_of_needs(entry.needs),
                     "roles": peak.roles,
                     "moments": {m.name: m.total + entry.needs.baseline for m in entry.needs.moments},
                     "device_bytes": entry.room,

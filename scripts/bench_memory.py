@@ -1,0 +1,91 @@
+"""Estimated against measured peak memory of every stage in a store, whole and above the process's own.
+
+python scripts/bench_memory.py STORE [STORE ...] [--output benchmarks/results/memory.json]
+
+A stage's measured peak is `cost/peak_memory_bytes` of its result.json; its estimate is what `rlhf plan` would say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from rlhf.build import build
+from rlhf.config import MethodSpec, Run
+from rlhf.fingerprint import versions
+from rlhf.plan.lengths import work_of
+from rlhf.plan.memory import needs
+from rlhf.plan.stages import Corpora, device_of
+from rlhf.plan.table import parts_of_needs
+from rlhf.plan.whole import FIRST_USE, imported_bytes
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
+NO_TRACKING = {"name": "none", "uri": None, "experiment": "rlhf", "flush_seconds": 5.0}
+
+
+def stages(store: Path) -> list[tuple[Run, MethodSpec, dict[str, float]]]:
+    """Return what each finished stage of the store was, and what was measured."""
+    found = []
+    for file in sorted(store.glob("*/result.json")):
+        values = json.loads((file.parent / "run.json").read_text(encoding="utf-8")) | {"tracking": NO_TRACKING}
+        values["hardware"] = {"memory_gb": None} | values["hardware"]
+        run = build(values)
+        name = file.parent.name.partition("-")[0]
+        known: dict[str, MethodSpec] = {"sft": run.upstream.sft, "reward": run.upstream.reward}
+        method = run.method if run.method.name.startswith(name) else known[name]
+        found.append((run, method, json.loads(file.read_text(encoding="utf-8"))["metrics"]))
+    return found
+
+
+def compared(store: Path, baseline: int, corpora: Corpora) -> list[dict[str, Any]]:
+    """Estimate each stage of the store and set it beside the measurement."""
+    lines = []
+    for run, method, metrics in stages(store):
+        device, _ = device_of(run)
+        work = work_of(run.model, method, corpora.of(run, method.data_shape), run.evaluation, 1)
+        needed = needs(run, method, work, device, baseline)
+        measured = metrics["cost/peak_memory_bytes"]
+        above = measured - baseline
+        lines.append(
+            {
+                "model": run.model.name,
+                "method": method.name,
+                "adapter": run.adapter.name,
+                "quantization": run.quantization.name,
+                "measured_mb": round(measured / 1e6),
+                "estimated_mb": round(needed.total / 1e6),
+                "error": round(needed.total / measured - 1, 3),
+                "error_above_baseline": round((needed.total - baseline) / above - 1, 3) if above > 0 else None,
+                "moment": needed.peak.name,
+                "components_mb": {name: round(value / 1e6) for name, value in parts_of_needs(needed).items()},
+            }
+        )
+    return lines
+
+
+def main() -> None:
+    """Print the table and, if asked, record it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("stores", nargs="+", type=Path)
+    parser.add_argument("--output", type=Path)
+    given = parser.parse_args()
+    baseline = imported_bytes() + FIRST_USE
+    corpora = Corpora()
+    lines = [line for store in given.stores for line in compared(store, baseline, corpora)]
+    for line in lines:
+        print(*(line[key] for key in line if key != "components_mb"), line["components_mb"])
+    worst = max(abs(line["error"]) for line in lines)
+    print(f"largest error {worst:.1%} of {len(lines)} stages; baseline {baseline / 1e6:.0f} MB")
+    if given.output is not None:
+        record = {"date": str(date.today()), "machine": platform.platform(), "packages": versions(PACKAGES)}
+        record |= {"baseline_mb": round(baseline / 1e6), "largest_error": worst, "stages": lines}
+        given.output.parent.mkdir(parents=True, exist_ok=True)
+        given.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
