@@ -60,21 +60,21 @@ def group_jobs(jobs: Sequence[JobRecord]) -> list[Group]:
 def estimate(shown: Shown, measured: Sequence[dict[str, float]]) -> Estimate | None:
     """Take one metric over the runs of several seeds: the mean of those that have it, with the noise between them.
 
-    One run alone brings the interval over prompts or pairs that was measured in it, if there is one. A value that is
-    not finite makes the mean so, and leaves no interval.
+    One run alone, or several with the very same value, bring the interval over prompts or pairs that was measured in
+    them (of several: from the lowest end to the highest). A value that is not finite makes the mean so, without one.
     """
     having = [metrics for metrics in measured if metrics.get(shown.metric.name) is not None]
     values = [float(metrics[shown.metric.name]) for metrics in having]
     if not values:
         return None
-    if len(values) == 1:
-        ends = [having[0].get(end.name) for end in shown.interval or ()]
-        low, high = ends if len(ends) == 2 and None not in ends else (None, None)
-        return Estimate(values[0], low, high, 1, "prompts" if low is not None else "")
+    if len(set(values)) == 1:  # one run, or one model measured again: no noise between seeds to go by
+        names = [end.name for end in shown.interval or ()]
+        inside = [metrics[name] for metrics in having for name in names if metrics.get(name) is not None]
+        if not inside:
+            return Estimate(values[0], None, None, len(values), "")
+        return Estimate(values[0], min(inside), max(inside), len(values), "prompts")
     if not all(map(math.isfinite, values)):
         return Estimate(sum(values), None, None, len(values), "")
-    if len(set(values)) == 1:  # the same model measured again, such as an untrained base: no noise to speak of
-        return Estimate(values[0], None, None, len(values), "")
     over = mean_over_seeds(values)
     return Estimate(over.mean, over.low, over.high, len(values), "seeds")
 

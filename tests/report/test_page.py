@@ -138,6 +138,7 @@ PROBE = """(() => {
   seen.all = document.querySelectorAll(".policies tr.out").length;
   document.querySelector("#theme").click(); document.querySelector("#theme").click();
   seen.dark = [document.documentElement.dataset.theme, getComputedStyle(document.body).backgroundColor];
+  seen.machine = document.querySelector("#machine dl").textContent;
   seen.wide = document.documentElement.scrollWidth <= innerWidth;
   seen.copies = document.querySelectorAll("button.copy").length > 5;
   return seen;
@@ -169,6 +170,7 @@ def test_the_page_works_in_a_browser(page: Path, tmp_path: Path) -> None:
     assert seen["baseline"] == ["ln 2, nothing learned"]
     assert 0 < seen["kept"] < 5 and seen["all"] == 0
     assert seen["dark"] == ["dark", "rgb(20, 23, 28)"]
+    assert seen["machine"] == "torch2.13.0"
     assert seen["wide"] and seen["copies"]
 
 

@@ -82,6 +82,12 @@ def test_equal_values_have_no_interval() -> None:
     assert estimate(REWARD, [{"final/reward": -1.0}] * 3) == Estimate(-1.0, None, None, 3, "")
 
 
+def test_equal_values_keep_the_noise_that_was_measured_inside_them() -> None:
+    """Few prompts make equal win rates likely; their own intervals say what they are worth."""
+    measured = [{"final/win_rate": 0.5, "final/win_rate_low": low, "final/win_rate_high": 0.6} for low in (0.4, 0.3)]
+    assert estimate(WIN_RATE, measured) == Estimate(0.5, 0.3, 0.6, 2, "prompts")
+
+
 def test_best_is_marked_only_where_the_interval_excludes_the_next() -> None:
     far, near, point = (
         Estimate(2, 1.5, 2.5, 3, "seeds"),
