@@ -44,8 +44,7 @@ def quiet() -> None:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    for category in (optuna.exceptions.ExperimentalWarning, UserWarning):
-        warnings.filterwarnings("ignore", category=category, module="optuna")
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 def make_sampler(spec: SamplerSpec, seed: int, index: int, jobs: int) -> BaseSampler:
