@@ -15,7 +15,7 @@ def given(words: Sequence[str]) -> list[str]:
     own = []
     for word in words:
         key = word.partition("=")[0]
-        if not word.startswith("hydra.") and key[1:] not in replaced:
+        if not word.startswith(("hydra.", "hydra/")) and key[1:] not in replaced:
             own.append(word)
         elif key.startswith("+"):
             own.append(word[1:])
