@@ -137,6 +137,7 @@ def samples_of(jobs: Sequence[JobRecord], lines: Lines) -> list[dict[str, Any]]:
                 if at < len(policy["texts"]):
                     answer = _answer(policy, at, name, control)
                     held = prompts.setdefault(str(prompt), {}).setdefault(key, answer)
+                    held["seeds"] = sorted({*held["seeds"], job.value("seed") or ""})
                     if held["reward"] != answer["reward"]:  # a control that several jobs share, scored by another judge
                         held["reward"] = None
     return [
@@ -150,5 +151,5 @@ def _answer(policy: Mapping[str, Any], at: int, name: str, control: bool) -> dic
         values = policy.get(kind) or []
         return values[at] if at < len(values) else None
 
-    answer = {"name": name, "control": control, "text": policy["texts"][at]}
+    answer = {"name": name, "control": control, "text": policy["texts"][at], "seeds": []}
     return answer | {"reward": score("rewards"), "gold": score("gold")}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.report.words import given
+from rlhf.tracking.masking import mask_text, mask_value
 
 SWEEPS, RUNS = Path("multirun"), Path("outputs/runs")
 EMPTY: dict[str, Any] = {
@@ -28,9 +29,9 @@ class JobRecord:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The words of its command line, by key."""
+        """The words of its command line, by key, passwords and tokens masked."""
         words = (word.lstrip("+").partition("=") for word in given(self.outcome["words"]) if "=" in word)
-        return {key: value for key, _, value in words}
+        return {key: mask_value(key, value) for key, _, value in words}
 
     @property
     def finished(self) -> bool:
@@ -97,6 +98,7 @@ def _job(home: Path, number: int) -> JobRecord:
         method, model = (config.get(part, {}).get("name", "job") for part in ("method", "model"))
         outcome = {"name": f"{method}-{model}", "words": words if isinstance(words, list) else []}
         outcome["error"] = "left no result: it is still running, or was killed"
+    outcome["error"] = mask_text(str(outcome.get("error") or ""))
     return JobRecord(number, home, {**EMPTY, **outcome}, config if isinstance(config, dict) else {})
 
 

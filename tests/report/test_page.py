@@ -127,6 +127,12 @@ PROBE = """(() => {
   seen.prompt = document.querySelector(".prompt").textContent;
   document.querySelector("#next-prompt").click();
   seen.next = document.querySelector(".prompt").textContent;
+  const answers = () => document.querySelectorAll(".answer").length;
+  seen.answers = [answers()];
+  const seed = document.querySelector("#answers-seed");
+  seed.value = "all";
+  seed.dispatchEvent(new Event("change"));
+  seen.answers.push(answers());
   seen.points = document.querySelectorAll("#trade-off .target").length;
   seen.curves = document.querySelectorAll("#learning path.curve").length;
   seen.lines = document.querySelectorAll("#settings path.curve").length;
@@ -154,6 +160,7 @@ def test_the_page_works_in_a_browser(page: Path, tmp_path: Path) -> None:
     assert (seen["ready"], seen["title"]) == ("true", "DPO sweep ab12")
     assert (seen["prompt"], seen["next"]) == (EVIL, "second prompt")
     assert "<img" not in re.sub(r"<script.*?</script>", "", shown.dom, flags=re.DOTALL)
+    assert seen["answers"] == [6, 10]  # two controls, and four policies of one seed or eight of both
     # 2. sorting: by reward at first, then by each column that is pressed, down and up
     assert seen["first"] == ["0.4", "0.3", "0.2", "0.1", "9"]
     assert (seen["kl"], seen["sorted"]) == (["0.4", "0.3", "0.2", "0.1", "9"], "descending")

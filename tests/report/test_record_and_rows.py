@@ -10,7 +10,7 @@ from left_by_jobs import BASE, SFT, failed, finished, leave
 
 from rlhf.report.record import newest_sweep, read_record
 from rlhf.report.rows import build_lines
-from rlhf.report.summary import tiles
+from rlhf.report.summary import summarise, tiles
 
 
 def numbers(reward: float, kl: float, cost: float) -> dict[str, float]:
@@ -132,9 +132,14 @@ def test_failures_come_last_with_their_reason_and_command(tmp_path: Path) -> Non
 
 
 def test_secrets_in_a_command_are_masked(tmp_path: Path) -> None:
-    words = ["tracking.uri=postgresql://me:hunter2@db/mlflow"]
-    lines = build_lines(read_record([leave(tmp_path, [finished(words, {})])]).jobs).lines
-    assert "hunter2" not in lines[0].commands[0]
+    secret = "postgresql://me:hunter2@db/mlflow"
+    jobs = [
+        finished([f"tracking.uri={secret}"], {}),
+        failed(["tracking.uri=sqlite:///a.db"], f"no answer from {secret}"),
+    ]
+    told = json.dumps(summarise(read_record([leave(tmp_path, jobs)])))
+    assert "tracking.uri" in told
+    assert "hunter2" not in told
 
 
 def test_jobs_that_were_never_started_are_counted(tmp_path: Path) -> None:

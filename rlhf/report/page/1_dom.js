@@ -49,10 +49,11 @@ function short(value) {
   if (size !== 0 && (size >= 1e5 || size < 1e-3)) return value.toExponential(1).replace("e+", "e");
   return String(Number(value.toPrecision(4)));
 }
+const three = (value) => short(Number(value.toPrecision(3)));
 function spoken(what, value) {
   if (value === null || value === undefined) return "";
   if (what === "money") return `$${short(value)}`;
-  if (what === "seconds") return value < 100 ? `${short(value)} s` : value < 6000 ? `${short(value / 60)} min` : `${short(value / 3600)} h`;
+  if (what === "seconds") return value < 100 ? `${three(value)} s` : value < 6000 ? `${three(value / 60)} min` : `${three(value / 3600)} h`;
   if (what === "bytes") return value < 2 ** 30 ? `${Math.round(value / 2 ** 20)} MiB` : `${short(value / 2 ** 30)} GiB`;
   return short(value);
 }

@@ -21,20 +21,23 @@ function warningsOf() {
 }
 function samples() {
   if (!data.samples.length) return section("answers", "Answers side by side", "These jobs left no answers on disk. A job of this version keeps them in its result.json.");
-  const state = { at: 0 };
+  const seeds = [...new Set(data.samples.flatMap((one) => one.answers.flatMap((answer) => answer.seeds)))];
+  const state = { at: 0, seed: seeds[0] };
+  const choice = seeds.length < 2 ? null : el("label", {}, "seed", el("select", { id: "answers-seed", onchange: (event) => { state.seed = event.target.value; draw(); } },
+    [...seeds, "all"].map((seed) => el("option", { value: seed }, seed))));
   const host = el("div", {}), status = el("span", { "aria-live": "polite" });
   const tone = (answer) => { const found = data.panels[0]?.curves.find((curve) => curve.label === answer.name); return answer.control ? "" : colour(found ? found.tone : 0); };
   function draw() {
     const one = data.samples[state.at];
     status.textContent = `prompt ${state.at + 1} of ${data.samples.length}`;
-    host.replaceChildren(el("div", { class: "prompt" }, one.prompt), el("div", { class: "answers" }, one.answers.map((answer) =>
+    host.replaceChildren(el("div", { class: "prompt" }, one.prompt), el("div", { class: "answers" }, one.answers.filter((answer) => seeds.length < 2 || state.seed === "all" || answer.seeds.includes(state.seed)).map((answer) =>
       el("article", { class: `answer ${answer.control ? "control" : ""} ${tone(answer)}` }, el("h3", {}, answer.name, answer.control ? el("span", { class: "soft small" }, " control") : null), el("p", {}, answer.text || el("span", { class: "soft" }, "(empty)")),
-        el("div", { class: "scores" }, answer.reward === null ? null : el("span", {}, "judge ", el("b", {}, short(Number(answer.reward.toPrecision(3))))), answer.gold === null ? null : el("span", {}, "gold ", el("b", {}, short(Number(answer.gold.toPrecision(3))))))))));
+        el("div", { class: "scores" }, answer.reward === null ? null : el("span", {}, "judge ", el("b", {}, three(answer.reward))), answer.gold === null ? null : el("span", {}, "gold ", el("b", {}, three(answer.gold))))))));
   }
   const move = (by) => { state.at = (state.at + by + data.samples.length) % data.samples.length; draw(); };
   draw();
   return section("answers", "Answers side by side", "The same held-out prompts to every policy, controls first. Judge and gold are scores of this one answer.",
-    el("div", { class: "choices screen" }, el("button", { type: "button", id: "previous-prompt", onclick: () => move(-1) }, "← Previous"), el("button", { type: "button", id: "next-prompt", onclick: () => move(1) }, "Next →"), status), host);
+    el("div", { class: "choices screen" }, el("button", { type: "button", id: "previous-prompt", onclick: () => move(-1) }, "← Previous"), el("button", { type: "button", id: "next-prompt", onclick: () => move(1) }, "Next →"), choice, status), host);
 }
 function stages() {
   if (!data.stages.length) return null;
