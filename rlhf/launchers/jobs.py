@@ -12,6 +12,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rlhf.launchers.endings import forget_failure
+from rlhf.report.words import given
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,8 @@ def returned(job: Prepared, outcome: dict[str, Any]) -> JobReturn:
     done.return_value = outcome
     done.status = JobStatus.COMPLETED  # that it failed stands in its outcome; a sweep goes on
     return done
+
+
+def shared_words(jobs: Sequence[Sequence[str]]) -> set[str]:
+    """Words that every job has, where there are several."""
+    return set.intersection(*(set(given(words)) for words in jobs)) if len(jobs) > 1 else set()

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from hydra.core.utils import JobReturn, configure_log, setup_globals
@@ -25,7 +25,7 @@ from omegaconf import DictConfig
 from rlhf.launchers import HOME
 from rlhf.launchers.endings import in_words, lost, read_outcome, write_outcome
 from rlhf.launchers.forked import LOG
-from rlhf.launchers.jobs import Prepared, prepared, returned
+from rlhf.launchers.jobs import Prepared, prepared, returned, shared_words
 from rlhf.launchers.slots import Slot, divided, own_cores, own_gpus, sensible_jobs, thread_environment
 from rlhf.launchers.view import View
 from rlhf.launchers.warm import Zygote
@@ -80,7 +80,9 @@ class LocalLauncher(Launcher):
         """Run all jobs; returns when the last one has ended. Ctrl-C interrupts them and waits for their records."""
         waiting = deque(enumerate(job_overrides, start=initial_job_idx))
         total = initial_job_idx + len(waiting)
-        found = self.stream(lambda: waiting.popleft() if waiting else None, lambda number: None, total)
+        found = self.stream(
+            lambda: waiting.popleft() if waiting else None, lambda number: None, total, shared_words(job_overrides)
+        )
         return [found[number] for number in sorted(found)]
 
     def stream(
@@ -88,6 +90,7 @@ class LocalLauncher(Launcher):
         following: Callable[[], tuple[int, Sequence[str]] | None],
         ended: Callable[[int], None],
         total: int | None = None,
+        shared: Collection[str] = (),
     ) -> dict[int, JobReturn]:
         """Run the jobs that `following` gives (number, words) wherever there is room, and tell `ended` of each number.
 
@@ -96,7 +99,7 @@ class LocalLauncher(Launcher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         work = Work(deque(self.slots))
-        with View(total) as view:
+        with View(total, shared) as view:
             view.say("loading torch, transformers and trl")
             self._warm().wait_until_ready()
             try:

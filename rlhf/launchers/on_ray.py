@@ -24,7 +24,7 @@ from omegaconf import DictConfig
 from rlhf.errors import RunFailure
 from rlhf.launchers import HOME
 from rlhf.launchers.endings import lost, read_outcome, write_outcome
-from rlhf.launchers.jobs import Prepared, prepared, returned
+from rlhf.launchers.jobs import Prepared, prepared, returned, shared_words
 from rlhf.launchers.slots import THREAD_VARIABLES
 from rlhf.launchers.view import View
 
@@ -60,7 +60,7 @@ class RayLauncher(Launcher):
         jobs = prepared(self.hydra_context, self.config, job_overrides, initial_job_idx)
         self._connect(ray)
         try:
-            with View(total=initial_job_idx + len(jobs)) as view:
+            with View(initial_job_idx + len(jobs), shared_words(job_overrides)) as view:
                 return self._run(ray, jobs, view)
         finally:
             ray.shutdown()

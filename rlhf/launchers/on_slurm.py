@@ -25,7 +25,7 @@ from rlhf.errors import RunFailure
 from rlhf.launchers import HOME
 from rlhf.launchers.endings import lost, read_outcome, write_outcome
 from rlhf.launchers.forked import LOG, run_here, write_to
-from rlhf.launchers.jobs import Prepared, prepared, returned
+from rlhf.launchers.jobs import Prepared, prepared, returned, shared_words
 from rlhf.launchers.slots import THREAD_VARIABLES
 from rlhf.launchers.view import View
 
@@ -90,7 +90,7 @@ class SlurmLauncher(Launcher):
         jobs = prepared(self.hydra_context, self.config, job_overrides, initial_job_idx)
         executor = self._executor(Path(self.config.hydra.sweep.dir).absolute() / "submitit")
         asked, threads = time.time(), max(1, self.settings.cores)
-        with View(total=initial_job_idx + len(jobs)) as view:
+        with View(initial_job_idx + len(jobs), shared_words(job_overrides)) as view:
             own = (self.hydra_context.callbacks, os.getcwd())
             calls = [JobOnNode(self.task, job.config, *own, str(job.folder), threads) for job in jobs]
             with executor.batch():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from rich.text import Text
 
 from rlhf.launchers.forked import LOG
 from rlhf.launchers.jobs import Prepared
+from rlhf.report.words import given
 
 TAIL_BYTES = 4096
 COLOURS = {"finished": "green", "failed": "red", "interrupted": "yellow"}
@@ -36,9 +37,9 @@ class Line:
 class View:
     """Shows the jobs that run; a context manager, as a live display must be taken off the screen again."""
 
-    def __init__(self, total: int | None) -> None:
+    def __init__(self, total: int | None, shared: Collection[str] = ()) -> None:
         self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-        self.total = total
+        self.total, self.shared = total, shared  # words that all jobs share are not shown
         self.lines: dict[int, Line] = {}
         self.live = Live(console=self.console, auto_refresh=False, transient=True) if sys.stdout.isatty() else None
 
@@ -91,7 +92,8 @@ class View:
 
     def _named(self, job: Prepared) -> str:
         of_all = f" of {self.total}" if self.total else ""
-        return f"job {job.number + 1}{of_all} [bold]{escape(' '.join(job.words))}[/]"
+        own = " ".join(word for word in given(job.words) if word not in self.shared)
+        return f"job {job.number + 1}{of_all} [bold]{escape(own)}[/]"
 
 
 def _last(line: Line) -> str:

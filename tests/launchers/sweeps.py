@@ -23,7 +23,7 @@ def other(prompts, answers):
 
 def _in_the_middle():
     calls.append(1)
-    return len(calls) >= 4 and not MENDED.exists()
+    return len(calls) >= 7 and not MENDED.exists()
 
 def raises(prompts, answers):
     if _in_the_middle():
@@ -49,7 +49,7 @@ WORDS = (
     "method.samples.every=1000",
     "method.samples.prompts=2",
     "++method.trainer.warmup_steps=0",
-    "++method.trainer.max_steps=4",
+    "++method.trainer.max_steps=5",
     "++method.trainer.save_steps=1",
     "evaluation.judge=none",
     "evaluation.prompts=4",
