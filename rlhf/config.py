@@ -216,6 +216,8 @@ def _stage_names(value: Any) -> Any:
     """`true` is all stages, `false` none, one name a list of it."""
     if isinstance(value, bool):
         return list(get_args(StageName)) if value else []
+    if not isinstance(value, str | list | tuple):
+        raise ValueError("should be true, false or names of stages, as in [sft,reward]")
     return [value] if isinstance(value, str) else value
 
 

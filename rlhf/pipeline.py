@@ -30,7 +30,7 @@ from rlhf.ppo.rewards import try_functions
 from rlhf.stages import dpo, ppo, reward, sft
 from rlhf.stages.context import Device, StageContext, StageFunction, Watching, as_json
 from rlhf.stages.start import Finished, Origin, starting_weights
-from rlhf.store import PARTIAL, PLAN, RESULT, file_sums, hold, read_json, write_json
+from rlhf.store import PARTIAL, PLAN, RESULT, Hold, file_sums, hold, read_json, write_json
 from rlhf.tracking import NullRun, NullTracker, TrackedRun, Tracker
 
 STAGES: dict[str, StageFunction] = {"sft": sft.run, "reward": reward.run, "dpo": dpo.run, "ppo": ppo.run}
@@ -51,7 +51,7 @@ class Job:
         self.store = Path(self.run.store)
         self._corpora: dict[str, Corpus] = {}
         self._built: dict[str, Finished] = {}
-        self._held: list[Any] = []  # what keeps the stages that it uses from being pruned
+        self._held: list[Hold | None] = []  # what keeps the stages that it uses from being pruned
         self._reused_from: list[str] = []  # the runs that trained what it did not have to
 
     @cached_property

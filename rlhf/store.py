@@ -60,18 +60,35 @@ def write_json(file: Path, values: Any) -> None:
     fresh.replace(file)
 
 
-def hold(folder: Path) -> Any:
-    """Note that a finished folder serves now, and hold it against `remove` until the result is closed or forgotten.
+class Hold:
+    """A finished folder that serves now: `remove` leaves it alone until this is closed or forgotten."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    def close(self) -> None:
+        """Let go."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def hold(folder: Path) -> Hold | None:
+    """Note that a finished folder serves now, and hold it.
 
     A store that may only be read, or whose file system knows no locks, is as good: None then.
     """
     try:
         import fcntl
 
-        mark = (folder / USED).open("a")
+        descriptor = os.open(folder / USED, os.O_WRONLY | os.O_CREAT, 0o644)
+        held_now = Hold(descriptor)
         os.utime(folder / USED)
-        fcntl.flock(mark, fcntl.LOCK_SH)
-        return mark
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        return held_now
     except (OSError, ImportError):
         return None
 

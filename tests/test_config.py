@@ -456,6 +456,35 @@ def test_one_refused_job_refuses_the_sweep() -> None:
     assert refusal("-m", "method.beta=0.1,-1").startswith("method.beta: should be greater than 0, got -1")
 
 
+@pytest.mark.parametrize(
+    ("word", "stages"),
+    [
+        ("true", ["sft", "reward", "dpo", "ppo"]),
+        ("false", []),
+        ("sft", ["sft"]),
+        ("[sft,reward]", ["sft", "reward"]),
+        ("[]", []),
+    ],
+)
+def test_reuse_is_all_none_or_some_stages(word: str, stages: list[str]) -> None:
+    run = run_of(f"reuse={word}")
+    assert run.reuse == stages
+    assert [name for name in ("sft", "reward", "dpo", "ppo") if run.reuses(name)] == stages
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("[sft,rewrad]", "reuse[1]: should be 'sft', 'reward', 'dpo' or 'ppo', got 'rewrad'. Did you mean `reward`?"),
+        ("stf", "Did you mean `sft`?"),
+        ("null", "reuse: should be true, false or names of stages, as in [sft,reward], got None."),
+        ("3", "reuse: should be true, false or names of stages"),
+    ],
+)
+def test_a_wrong_reuse_is_told_with_the_right_one(word: str, expected: str) -> None:
+    assert expected in refusal(f"reuse={word}")
+
+
 SCRIPT = """
 import json, sys, time
 started = time.process_time()

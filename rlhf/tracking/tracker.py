@@ -113,9 +113,9 @@ class Tracker:
             raise RunFailure(mask_text(self.uri), str(error), "Start the store, or check tracking.uri") from error
 
     def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Label a run of an earlier job, unless this store does not know it or is down."""
+        """Label a run of an earlier job, unless this store does not know it, has it deleted, or is down."""
         try:
-            if self.store.has_run(run_id):
+            if self.store.has_run(run_id) and not self.store.was_deleted(run_id):
                 self.store.apply(run_id, [{"kind": "tags", "values": dict(tags)}])
         except StoreDown as error:
             log.warning("tracking: run %s was not linked (%s)", run_id, error)

@@ -118,7 +118,7 @@ def test_verify_reads_every_byte(store: Path, capsys) -> None:
         (["--older-than", "0m"], EVERYTHING),
         (["--damaged"], set()),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_every_option_of_prune_narrows_what_goes(words: list[str], gone: set[str], store: Path, capsys) -> None:
     before = sum(entry.bytes for entry in entries(store))
