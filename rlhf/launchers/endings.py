@@ -60,5 +60,5 @@ def forget_failure(folder: Path) -> None:
 def lost(name: str, words: Sequence[str], error: str, code: int = 1) -> dict[str, Any]:
     """The outcome of a job that could not write its own."""
     own = [word for word in words if not word.lstrip("+").startswith("hydra.")]
-    common = {"rows": [], "metrics": {}, "curves": {}, "upstream": [], "warnings": []}
+    common: dict[str, Any] = {"rows": [], "metrics": {}, "curves": {}, "upstream": [], "warnings": []}
     return {"name": name, "words": own, "status": "failed", "error": error, "exit_code": code} | common

@@ -129,7 +129,7 @@ class SlurmLauncher(Launcher):
 
 def _parameters(own: SlurmSettings) -> Mapping[str, Any]:
     """Say our settings in submitit's words, without those that are left to the cluster."""
-    shared = {"timeout_min": own.minutes, "cpus_per_task": own.cores, "gpus_per_node": own.gpus}
+    shared: dict[str, Any] = {"timeout_min": own.minutes, "cpus_per_task": own.cores, "gpus_per_node": own.gpus}
     shared |= {"mem_gb": own.memory_gb, "name": "rlhf"}
     slurm = {
         "slurm_partition": own.partition,

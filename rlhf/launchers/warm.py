@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from multiprocessing.connection import Connection
 
 from rlhf.errors import RunFailure
@@ -21,7 +20,7 @@ LONGEST_END = 5.0  # seconds that a zygote is given to end
 class Zygote:
     """A warm process beside this one, that forks jobs. It ends with this object, and with this process."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: dict[str, str]) -> None:
         """Start it with these variables on top of ours; it loads while we go on."""
         ours, theirs = socket.socketpair()
         with theirs:

@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from rlhf.launchers.endings import die_with_parent, status_code
 
@@ -125,7 +126,7 @@ def serve(connection: Connection) -> Request | None:
     jobs: dict[int, int] = {}  # process -> number
     try:
         while True:
-            ready, _, _ = select.select([connection, reader], [], [])
+            ready: list[Any] = select.select([connection, reader], [], [])[0]
             if reader in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(reader, 4096)

@@ -12,7 +12,7 @@ import os
 import signal
 from pathlib import Path
 
-calls = []
+calls = {}
 MENDED = Path(__file__).with_name("mended")
 
 def fine(prompts, answers):
@@ -21,17 +21,17 @@ def fine(prompts, answers):
 def other(prompts, answers):
     return [-float(len(answer)) for answer in answers]
 
-def _in_the_middle():
-    calls.append(1)
-    return len(calls) >= 7 and not MENDED.exists()
+def _in_the_middle(name):
+    calls[name] = calls.get(name, 0) + 1
+    return calls[name] >= 7 and not MENDED.exists()
 
 def raises(prompts, answers):
-    if _in_the_middle():
+    if _in_the_middle("raises"):
         raise TimeoutError("the service does not answer")
     return fine(prompts, answers)
 
 def kills(prompts, answers):
-    if _in_the_middle():
+    if _in_the_middle("kills"):
         os.kill(os.getpid(), signal.SIGKILL)
     return fine(prompts, answers)
 '''
