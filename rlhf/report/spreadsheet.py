@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from openpyxl.worksheet.worksheet import Worksheet
 
 FORMATS = {"number": "0.000", "money": "$#,##0.0000", "seconds": "0.0", "bytes": "#,##0"}
-UNITS = {"money": " (USD)", "seconds": " (s)", "bytes": " (bytes)"}
+UNITS = {"seconds": " (s)", "bytes": " (bytes)"}
 WIDEST = 60  # characters of a column
 
 
@@ -44,12 +44,16 @@ def write_spreadsheet(lines: Lines, jobs: Sequence[JobRecord], notes: Sequence[s
 
 
 def _comparison(sheet: Worksheet, lines: Lines) -> None:
-    """One line per group of seeds or control; a metric with an interval anywhere brings its low and high."""
+    """One line per group of seeds or control; a metric with an interval anywhere brings its low and high.
+
+    It has the metrics that the page shows first; the sheet of jobs has all.
+    """
+    chosen = [shown for shown in lines.columns if shown.first]
     intervals = {
-        shown.title for shown in lines.columns if any(_cell(line, shown) and _low(line, shown) for line in lines.lines)
+        shown.title for shown in chosen if any(_cell(line, shown) and _low(line, shown) for line in lines.lines)
     }
     head = ["run", "role", *lines.params.values(), "seeds"]
-    for shown in lines.columns:
+    for shown in chosen:
         head += [shown.title + UNITS.get(shown.what, "")]
         head += [f"{shown.title} low", f"{shown.title} high"] if shown.title in intervals else []
     sheet.append([*head, "on the front", "failure"])
@@ -57,7 +61,7 @@ def _comparison(sheet: Worksheet, lines: Lines) -> None:
         values: list[Any] = [line.label, line.role, *(number(line.params.get(key)) for key in lines.params)]
         values.append(len(line.seeds))
         kinds: list[str] = []
-        for shown in lines.columns:
+        for shown in chosen:
             cell = _cell(line, shown)
             own = [cell.value, cell.low, cell.high] if cell else [None, None, None]
             own = own if shown.title in intervals else own[:1]
