@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
@@ -83,3 +83,18 @@ def setup_turn(uri: str, database: Path | None) -> Iterator[None]:
     name = f"rlhf-tracking-{sha256(uri.encode()).hexdigest()[:16]}.lock"
     with FileLock(f"{database}.lock" if database else Path(tempfile.gettempdir()) / name, timeout=SETUP_SECONDS):
         yield
+
+
+def set_up_whole(database: Path, make: Callable[[str], object]) -> None:
+    """Let `make` (given an address) write a new SQLite database beside, and take it once it is whole.
+
+    A kill in the middle of MLflow's hundred steps would leave one that MLflow can never open again.
+    """
+    if database.exists() and database.stat().st_size:
+        return
+    place = database.resolve()
+    new = place.with_name(f"{place.name}.new")
+    for left in (new, new.with_name(f"{new.name}-journal")):
+        left.unlink(missing_ok=True)
+    make(f"sqlite:///{new}")
+    new.replace(place)

@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING, Any
 from rlhf.errors import UserError
 from rlhf.tracking.masking import mask_text
 from rlhf.tracking.names import KEY_LIMIT, PARAM_LIMIT, TAG_LIMIT, cut, metric_key
-from rlhf.tracking.reach import Refused, StoreDown, knock, setup_turn
+from rlhf.tracking.reach import Refused, StoreDown, knock, set_up_whole, setup_turn
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 Event = dict[str, Any]  # {"kind": metrics|params|tags|text|file|dataset|end, ...}, plain JSON
 LOCAL_ID = "rlhf.local_id"  # the id a run has before the store knows it
-# by these a run is found and closed, should its process be killed in the next moment
 AT_ONCE = (LOCAL_ID, "role", "sweep_id", "built_for", "rlhf.pid", "rlhf.host", "rlhf.boot", "rlhf.process_started")
 METRICS_PER_CALL, PARAMS_PER_CALL = 1000, 100
 
@@ -89,7 +88,7 @@ class Store:
             found = self._search({LOCAL_ID: tags[LOCAL_ID]}, None) if LOCAL_ID in tags else []
             if found:
                 return str(found[0].info.run_id)
-            known = {key: value for key, value in tags.items() if key in AT_ONCE}
+            known = {key: value for key, value in tags.items() if key in AT_ONCE}  # found and closed after a kill
             return str(client.create_run(self.experiment_id, started, known, name).info.run_id)
 
     def has_run(self, run_id: str) -> bool:
@@ -210,8 +209,7 @@ class Store:
         return [run for run in found if tags.items() <= run.data.tags.items()]
 
     def _open(self) -> MlflowClient:
-        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-        os.environ["DO_NOT_TRACK"] = "true"
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = os.environ["DO_NOT_TRACK"] = "true"
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # we try again ourselves
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         from mlflow import MlflowClient
@@ -220,6 +218,8 @@ class Store:
         for name in ("mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # it prints a traceback for what we report in one line
         logging.getLogger("alembic").setLevel(logging.WARNING)
+        if self.database:
+            set_up_whole(self.database, lambda uri: MlflowClient(tracking_uri=uri).search_experiments(max_results=1))
         client = MlflowClient(tracking_uri=self.uri)
         found = client.get_experiment_by_name(self.experiment)
         if found is None:
