@@ -53,6 +53,7 @@ class Engine:
         self.study, self.spec, self.space, self.private = study, spec, space, private
         self.distributions = space.distributions()
         self.owner = signature()
+        self.failed_before = self._failed()
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -66,8 +67,8 @@ class Engine:
 
     @property
     def failures(self) -> int:
-        """How many trials have failed."""
-        return sum(trial.state == TrialState.FAIL for trial in self.counted)
+        """How many trials have failed since this process took up the study."""
+        return self._failed() - self.failed_before
 
     @property
     def too_many_failed(self) -> bool:
@@ -161,6 +162,9 @@ class Engine:
         taken = [trial.params for trial in self.counted]
         left = [cell for cell in self.space.cells() if not any(alike(cell, other) for other in taken)]
         return random.Random(f"{self.spec.seed}.{self._index()}").choice(left) if left else None
+
+    def _failed(self) -> int:
+        return sum(trial.state == TrialState.FAIL for trial in self.counted)
 
     def _settle(self) -> None:
         """Give trials that drew a setting again what it gave, once that is known."""
