@@ -189,5 +189,5 @@ def _fields(location: tuple[int | str, ...]) -> Iterable[str]:
     if location[0] == "params" and len(location) > 2:
         members = {get_args(spec.model_fields["type"].annotation)[0]: spec for spec in get_args(get_args(ParamSpec)[0])}
         return members[location[2]].model_fields
-    inner = {"objectives": ObjectiveSpec, "sampler": SamplerSpec, "pruner": PrunerSpec}
+    inner: dict[str, type[Spec]] = {"objectives": ObjectiveSpec, "sampler": SamplerSpec, "pruner": PrunerSpec}
     return inner[str(location[0])].model_fields if len(location) > 1 else SearchSpec.model_fields
