@@ -30,14 +30,15 @@ def test_a_view_is_no_memory() -> None:
 
 
 def test_logits_gradients_and_activations_are_told_apart() -> None:
-    """A linear head: logits of 4 x 100 x 4 bytes, a gradient of 100 x 16 x 4."""
+    """A linear head: a gradient of 100 x 16 x 4 bytes, made while logits and their gradient (1,600 each) are there."""
     with without_data():
         head = nn.Linear(16, 100, bias=False)
         states = torch.zeros(4, 16)
         with Live(head.parameters(), vocabulary=100, tile=9, touched_only=True) as live:
-            head(states).sum().backward()
+            logits = head(states)
+            logits.square().sum().backward()
     assert live.peak.gradients == 6400
-    assert live.peak.logits in (1600, 3200)  # the logits, and where it is not a view of one number, their gradient
+    assert live.peak.logits == 3200
 
 
 def test_columns_of_the_tile_that_are_never_written_take_no_memory_on_a_cpu() -> None:
