@@ -77,9 +77,10 @@ class RayLauncher(Launcher):
                 log_to_driver=False,
                 include_dashboard=None if self.address else False,
             )
-        except ConnectionError as error:
-            problem = " ".join(str(error).split())[:200]
-            raise RunFailure(f"hydra.launcher.address={self.address}", problem, "Start it: ray start --head") from None
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            place, problem = f"hydra.launcher.address={self.address}", " ".join(str(error).split())[:200]
+            remedy = "See that it runs (ray status); where it asks for a token, set RAY_AUTH_MODE=token"
+            raise RunFailure(place, problem, remedy) from None
 
     def _run(self, ray: Any, jobs: list[Prepared], view: View) -> list[JobReturn]:
         """Submit every job, then take in their ends as they come."""
