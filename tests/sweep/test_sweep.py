@@ -43,6 +43,23 @@ def test_four_jobs_and_a_summary_are_tracked_under_one_id(swept: Done, place: Pa
 
 
 @pytest.mark.slow
+def test_the_sweep_leaves_its_report_and_each_job_what_it_is_made_of(swept: Done, place: Path) -> None:
+    folder = folder_of(swept, place)
+    assert f"report   {folder.relative_to(place)}/report.html" in swept.out
+    assert (folder / "comparison.xlsx").is_file()
+    outcome = json.loads((folder / "0" / "result.json").read_text(encoding="utf-8"))
+    asked = len(outcome["samples"]["prompts"])
+    assert [(one["role"], len(one["texts"])) for one in outcome["samples"]["policies"]] == [
+        (role, asked) for role in ("base", "sft", "policy")
+    ]
+    assert outcome["floor"] == {"ln 2, nothing learned": pytest.approx(0.693147, abs=1e-6)}
+    assert "version.torch" in outcome["machine"]
+    assert not [name for name in outcome["machine"] if "user" in name or "host" in name]
+    (stored,) = place.glob("mlruns/**/artifacts/report.html")
+    assert stored.read_bytes() == (folder / "report.html").read_bytes()
+
+
+@pytest.mark.slow
 def test_the_sft_stage_of_a_model_is_trained_once(swept: Done) -> None:
     assert swept.out.count("sft on tiny_gpt2 ->") == swept.out.count("sft on tiny_mt5 ->") == 1
     assert len(re.findall(r"reused sft-tiny_(gpt2|mt5)", swept.out)) == 2

@@ -34,7 +34,7 @@ function plot(host, options) {
       root.append(sv("line", { class: "gridline", x1: left, x2: width - right, y1: Y(value), y2: Y(value) }));
       root.append(sv("text", { x: left - 8, y: Y(value) + 4, "text-anchor": "end" }, labels[at]));
     });
-    for (const value of ticks(xLow, xHigh, Math.max(3, Math.floor(width / 110)))) {
+    for (const value of ticks(xLow, xHigh, Math.max(3, Math.floor(width / 110))).filter((tick) => !options.x.whole || Number.isInteger(tick))) {
       root.append(sv("text", { x: X(value), y: height - bottom + 18, "text-anchor": "middle" }, spoken(options.x.what, value)));
       root.append(sv("line", { class: "axis", x1: X(value), x2: X(value), y1: height - bottom, y2: height - bottom + 4 }));
     }

@@ -7,7 +7,7 @@ function curvePanel(metric, curves, held) {
   const values = [...lines.flatMap((curve) => curve.series[metric.key].map((pair) => pair[1])), ...marks.map((mark) => mark.value)];
   const steps = lines.flatMap((curve) => curve.series[metric.key].map((pair) => pair[0]));
   queueMicrotask(() => plot(inner, {
-    label: `${metric.title} over training steps, ${lines.length} lines`, height: 250, x: { values: steps, name: "training step" }, y: { values },
+    label: `${metric.title} over training steps, ${lines.length} lines`, height: 250, x: { values: steps, name: "training step", whole: true }, y: { values },
     draw(area) {
       baselines(area, marks);
       const drawn = lines.map((curve) => {
@@ -79,7 +79,8 @@ function proxy() {
   const own = data.panels.find((panel) => panel.name === "jobs");
   const side = ["eval", "train"].find((name) => own && own.curves.some((curve) => curve.series[`${name}/reward/score`] && curve.series[`${name}/reward/gold`]));
   const ends = policies.filter((row) => row.cells["final/reward_difference"] && row.cells["final/reward_gold_difference"]);
-  if (!side && !ends.length) return null;
+  const judged = ends.some((row) => row.cells["final/reward_difference"].value !== row.cells["final/reward_gold_difference"].value);
+  if (!side && !judged) return null; // gold itself was the judge
   const figures = [];
   if (ends.length) {
     const inner = el("div", {});

@@ -41,7 +41,7 @@ function samples() {
 }
 function stages() {
   if (!data.stages.length) return null;
-  const row = (stage) => el("tr", {}, el("td", {}, stage.name, " ", el("span", { class: "soft code" }, stage.fingerprint.slice(0, 12))), el("td", {}, stage.built.length ? jobsOf(stage.built) : "earlier"), el("td", {}, stage.reused.length ? jobsOf(stage.reused) : "–"),
+  const row = (stage) => el("tr", {}, el("td", {}, stage.name, " ", stage.name.endsWith(stage.fingerprint.slice(0, 12)) ? null : el("span", { class: "soft code" }, stage.fingerprint.slice(0, 12))), el("td", {}, stage.built.length ? jobsOf(stage.built) : "earlier"), el("td", {}, stage.reused.length ? jobsOf(stage.reused) : "–"),
     el("td", { class: "num" }, stage.took), el("td", { class: "num" }, stage.price || "–"), el("td", { class: "num" }, stage.saved || "–"));
   return section("stages", "Stages and reuse", "Each stage once. Time and price are those of building it; saved is that, times the jobs that took it from the store.",
     el("div", { class: "wide" }, el("table", {}, el("thead", {}, el("tr", {}, ["stage", "built by", "reused by"].map((title) => el("th", { scope: "col" }, title)), ["time", "USD", "saved"].map((title) => el("th", { scope: "col", class: "num" }, title)))), el("tbody", {}, data.stages.map(row)))));
