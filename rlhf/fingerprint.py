@@ -231,6 +231,7 @@ def reference_fingerprint(run: Run, method: Any, data: str, origin: str, device:
             "lengths": [method.max_prompt_tokens, method.max_response_tokens],
             "batch": method.trainer.get("per_device_eval_batch_size"),
             "ld_alpha": method.trainer.get("ld_alpha"),
+            "seed": run.seed,  # draws the weights of a model that starts at random
             "origin": origin,
             "data": data,
             "device": device,

@@ -347,6 +347,34 @@ def test_a_reward_of_another_kind_moves_ppo_alone(tmp_path: Path) -> None:
     assert prints(own) == prints(mutated(own, "method.rewards.judge.path", str(copied)))
 
 
+READ_BY_THE_REFERENCE = {
+    "method.max_prompt_tokens",
+    "method.max_response_tokens",
+    "method.trainer.per_device_eval_batch_size",  # in batches of which it is asked
+}
+
+
+def references_of(values: Mapping[str, Any]) -> str:
+    run = Run.model_validate(values)
+    lineage = Lineage(run, "cpu", "fp32", lambda shape: corpus_print(run.dataset.model_dump_json(), shape))
+    links = {link.method.name: link.references for link in lineage.stages()}
+    assert links["sft"] is None and links["reward"] is None
+    return links["dpo"].name
+
+
+def test_log_probabilities_of_the_reference_move_with_start_data_and_lengths_and_not_with_the_loss() -> None:
+    values = composed("toy")
+    before, kept = prints(values), references_of(values)
+    for key, value in places(values).items():
+        if key not in BY_HAND:
+            fresh = mutated(values, key, other(key, value))
+            own = key.startswith("method.") and key not in READ_BY_THE_REFERENCE
+            hoped = "dpo" in changed(before, prints(fresh)) and not own
+            assert (references_of(fresh) != kept) == hoped, key
+    assert references_of(mutated(values, "method.starts_from", "base")) != kept
+    assert references_of(mutated(values, "method.trainer", {**values["method"]["trainer"], "ld_alpha": 0.5})) != kept
+
+
 # --- data, machine, libraries, environment, source
 
 
@@ -500,6 +528,7 @@ SOURCES: dict[str, set[str]] = {  # by hand: file -> stages that compute with it
     "stages/sft.py": {"sft"},
     "stages/reward.py": {"reward"},
     "stages/dpo.py": {"dpo"},
+    "stages/references.py": {"dpo"},
     "stages/ppo.py": {"ppo"},
     "stages/watch.py": {"ppo"},
     "stages/training.py": EVERY,

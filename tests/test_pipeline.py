@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import json
 import multiprocessing
 import os
@@ -12,8 +14,13 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from rlhf.errors import UserError
+from rlhf.pipeline import Job, lasted
+from rlhf.stages.device import choose_device
+from rlhf.store import damage, entries, held, remove
+from rlhf.tracking import NullRun, NullTracker
 from rlhf.verdict import warnings_of
 from tests.bench import run_of, same, weights_of
 from tests.place import CAUSES, Place
@@ -150,6 +157,73 @@ def test_reuse_false_trains_again_to_the_same_weights(place: Place, dpo, reward)
     changed = {name.partition("-")[0] for name in before if after[name] != before[name]}
     assert changed == {"sft", "dpo"}
     assert same(weights_of(Path(outcome["stage"]) / "model"), weights)
+
+
+def test_reuse_of_some_stages_trains_the_others_again(place: Place, dpo, reward) -> None:
+    before = place.stages()
+    outcome = place.job("method=dpo", "reuse=[sft]")
+    after = place.stages()
+    assert not outcome["reused"]
+    assert {name.partition("-")[0] for name in before if after[name] != before[name]} == {"dpo"}
+    assert "reused.sft" in place.tracked(outcome).data.tags
+
+
+def job_in(store: Path, *words: str) -> Job:
+    """A job that prints to a string and is not tracked."""
+    small = ["++method.trainer.max_steps=2", "++method.trainer.logging_steps=1"]
+    run = run_of("method=sft", *small, *words, store=store)
+    return Job(run, choose_device(run), NullTracker(), NullRun(), Console(file=io.StringIO(), width=200))
+
+
+@pytest.mark.parametrize(
+    ("reuse", "kept"), [("true", True), ("[sft]", True), ("[dpo,reward]", False), ("false", False)]
+)
+def test_what_an_earlier_attempt_left_is_gone_on_with_only_where_it_may_be_reused(
+    reuse: str, kept: bool, tmp_path: Path
+) -> None:
+    job = job_in(tmp_path, f"reuse={reuse}")
+    folder = job.lineage.of(job.run.method).folder
+    partial = folder.with_name(f"{folder.name}.partial")
+    partial.mkdir()
+    (partial / "left").touch()
+    assert job.build(job.run.method, upstream=False).folder == folder
+    assert not partial.exists()
+    assert (folder / "left").exists() == kept
+
+
+def test_a_stage_is_held_while_its_job_lives_and_keeps_sums_of_its_files(tmp_path: Path) -> None:
+    job = job_in(tmp_path)
+    finished = job.build(job.run.method, upstream=False)
+    [entry] = [entry for entry in entries(tmp_path) if entry.kind == "stage"]
+    assert entry.state == "complete" and entry.fingerprint == finished.fingerprint and damage(entry) == []
+    assert held(finished.folder) and not remove(entry)
+    again = job_in(tmp_path)
+    assert again.build(again.run.method, upstream=False).reused
+    seconds = finished.result["metrics"]["cost/seconds"]
+    printed = again.console.file.getvalue().splitlines()
+    assert f"reused {finished.folder.name} (saved {lasted(seconds)}" in printed[-1]
+    del again, job, finished
+    gc.collect()
+    assert not held(entry.path)
+    (entry.path / "model" / "config.json").write_text("{")
+    assert damage(entry) == ["model/config.json has other bytes than when it was written"]
+
+
+def test_a_reused_stage_is_linked_with_the_run_that_trained_it_both_ways(place: Place, dpo, reward) -> None:
+    again = place.job("method=dpo")
+    sft, own = (json.loads((place.folder / "stages" / name / "result.json").read_text())["run_id"] for name in (
+        place.tracked(again).data.tags["reused.sft"], place.tracked(again).data.tags["reused.dpo"]
+    ))  # fmt: skip
+    tags = place.tracked(again).data.tags
+    assert (tags["reused_from.sft"], tags["reused_from.dpo"]) == (sft, own)
+    assert tags["reused_from"] == f"{sft},{own}"
+    trained = place.client.get_run(sft)
+    assert trained.data.tags["stage"] == "sft"
+    assert trained.data.tags[f"reused_by.{again['run_id']}"] == "sft"
+
+
+def test_spans_are_told_in_the_unit_that_suits_them() -> None:
+    assert [lasted(s) for s in (0.123, 41.3, 120.0, 7200.0)] == ["0.12 s", "41 s", "2 min", "2.0 h"]
 
 
 def test_a_changed_setting_keeps_the_stages_before_it(place: Place, dpo, reward) -> None:

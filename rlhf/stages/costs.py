@@ -19,11 +19,11 @@ Shape = tuple[int, int]  # tokens of the prompt (or of the whole scored text) an
 
 
 def account(
-    context: StageContext, model: Any, train: Dataset, history: History, *, reference_forward: bool = False
+    context: StageContext, model: Any, train: Dataset, history: History, *, reference_passes: float = 0.0
 ) -> dict[str, float]:
     """Add tokens, FLOPs and interrupted attempts' seconds to the stage's meter; returns the counts of parameters.
 
-    A DPO step also runs the reference forward once on the same tokens (`reference_forward`). Padding and gradient
+    DPO also runs its reference forward over the training rows, `reference_passes` times. Padding and gradient
     checkpointing's second forward are not counted: FLOPs are those that the mathematics needs.
     """
     config = model.config
@@ -50,9 +50,8 @@ def account(
             frozen_base=frozen,
             adapter_parameters=trainable if frozen else 0,
         )
-        if reference_forward:
-            flops += forward_flops(config, batch=1, length=source, target_length=target, head=head)
-        context.meter.add_flops(round(count * flops * history.epochs))
+        forward = forward_flops(config, batch=1, length=source, target_length=target, head=head)
+        context.meter.add_flops(round(count * (flops * history.epochs + forward * reference_passes)))
     context.meter.add_seconds(history.seconds_before)
     return {names.COST_TRAINABLE_PARAMETERS.name: float(trainable), "cost/parameters": float(total)}
 

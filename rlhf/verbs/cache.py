@@ -141,7 +141,7 @@ def _verify(found: Sequence[Entry], console: Console) -> int:
 
 def _prune(store: Path, found: Sequence[Entry], asked: argparse.Namespace, console: Console) -> int:
     """Every option narrows what goes; nothing that a running job trains or uses goes."""
-    busy, gone = in_use(found), []
+    busy, gone = in_use(found), list[int]()
     if not asked.dry_run:
         sweep_up(store)
     chosen = [entry for entry in found if _matches(entry, asked)]
