@@ -117,7 +117,7 @@ def _trained(run: Run, method: MethodSpec, work: Work, device: Device) -> tuple[
     if scorer:
         step = steps.reward_step(model, work.batch, setting)
     else:
-        step = steps.language_step(model, reference, work.batch, setting, steps.OUTPUTS[method.name])
+        step = steps.language_step(model, reference, work.batch, setting)
     return [_at(rest, "training step", step, _unpacked(run, held, device)), *_around(rest, held)], held
 
 

@@ -20,7 +20,7 @@ from rlhf.models.states import plain_model, response_states, token_logprobs
 from rlhf.plan.live import Live, Peak
 
 TILE = 32768  # columns of TRL 1.16's buffer for pieces of logits
-OUTPUTS = {"sft": ("log_probs", "entropy", "is_top1"), "dpo": ("log_probs", "entropy", "mean_logits", "is_top1")}
+OUTPUTS = ("log_probs", "entropy", "is_top1")  # of TRL's fused head; what DPO asks beside them is a number per token
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ def watched(models: Iterable[nn.Module], vocabulary: int, setting: Setting, step
     return live.peak
 
 
-def language_step(model: Any, reference: Any, shape: Shape, setting: Setting, outputs: tuple[str, ...]) -> Peak:
+def language_step(model: Any, reference: Any, shape: Shape, setting: Setting) -> Peak:
     """SFT or DPO: TRL's fused head over the trunk; DPO's reference (None: there is none) reads the same rows after."""
     base = plain_model(model)
     for each in {id(m): m for m in (base, plain_model(reference) if reference is not None else base)}.values():
         if each.config.is_encoder_decoder:
             each.forward = _bridged(each, shape)
-        add_fused_lm_head(each, outputs=outputs)
+        add_fused_lm_head(each, outputs=OUTPUTS)
     _prepare(model, setting)
     seq2seq = base.config.is_encoder_decoder
     ids, mask = _ids(shape.rows, shape.prompt + shape.response)
