@@ -50,12 +50,16 @@ def test_losses_are_those_of_a_reference_that_is_asked_at_every_step(words: tupl
     )
     assert computed_before(before) and not computed_before(live)
     found, hoped = dpo.run(before), dpo.run(live)
-    for name in ("train/loss", "train/rewards/margins", "train/logps/chosen", "eval/loss"):
+    # rows are padded as their batch needs, so last bits differ, which Adam carries from step to step
+    for name, bound in (
+        ("train/loss", 1e-6),
+        ("eval/loss", 1e-6),
+        ("train/rewards/margins", 1e-5),
+        ("train/logps/chosen", 1e-5),
+    ):
         assert len(curve(found, name)) >= 2
-        assert curve(found, name)[0] == pytest.approx(curve(hoped, name)[0], rel=1e-6, abs=1e-6), name
-        # rows are padded as their batch needs: Adam blows the rounding of the last bits up from step to step
-        assert curve(found, name) == pytest.approx(curve(hoped, name), rel=1e-5, abs=1e-5), name
-    assert found.metrics["final/loss"] == pytest.approx(hoped.metrics["final/loss"], abs=1e-5)
+        assert curve(found, name) == pytest.approx(curve(hoped, name), rel=bound, abs=bound), name
+    assert found.metrics["final/loss"] == pytest.approx(hoped.metrics["final/loss"], abs=1e-6)
     # and the next stage, which reads them, is the same to the last bit
     again = context(tmp_path / "again", *words, store=tmp_path / "kept")
     third = dpo.run(again)
