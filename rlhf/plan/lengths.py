@@ -92,14 +92,14 @@ def work_of(model: ModelSpec, method: MethodSpec, corpus: Corpus, evaluation: Ev
     steps = limit if limit > 0 else math.ceil(a_pass * epochs)
     both = 2 if method.data_shape == "preference" else 1
     seen = min(rows, steps * accumulated * per_step)
-    wide = [
+    batch, held = [
         Shape(both * count, *_widest(triples, of))
         for count, of in (
             (min(per_step // processes, rows), seen),
             (min(int(trainer.get("per_device_eval_batch_size", 8)), max(1, len(corpus.validation))), rows),
         )
     ]
-    return Work(steps, steps / a_pass, rows, mean_prompt, mean_response, *wide, codec is not None)
+    return Work(steps, steps / a_pass, rows, mean_prompt, mean_response, batch, held, codec is not None)
 
 
 def _codec(model: ModelSpec, method: MethodSpec) -> Codec | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -38,7 +38,7 @@ class Live(TorchDispatchMode):
     other columns are never written, so a CPU gives them no memory (`touched_only`).
     """
 
-    def __init__(self, weights: Iterable[nn.Parameter], *, vocabulary: int, tile: int, touched_only: bool) -> None:
+    def __init__(self, weights: Iterable[Tensor], *, vocabulary: int, tile: int, touched_only: bool) -> None:
         super().__init__()
         held = list(weights)
         self._held = [weight.untyped_storage() for weight in held]  # kept, so that no id is used twice

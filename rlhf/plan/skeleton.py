@@ -57,7 +57,7 @@ def model_config(spec: ModelSpec) -> Any:
     if spec.path is not None:
         return AutoConfig.from_pretrained(str(Path(spec.path).expanduser()))
     if "model_type" in spec.architecture:
-        ids = {"pad_token_id": 0, "eos_token_id": 1}
+        ids: dict[str, Any] = {"pad_token_id": 0, "eos_token_id": 1}
         if spec.family == "seq2seq":
             ids["decoder_start_token_id"] = 0
         try:
@@ -65,7 +65,9 @@ def model_config(spec: ModelSpec) -> Any:
         except (ValueError, TypeError) as error:
             raise UserError("model.architecture", str(error), "use the keywords of the model's config class") from error
     try:
-        return AutoConfig.from_pretrained(spec.hub_id, revision=spec.revision, trust_remote_code=spec.trust_remote_code)
+        return AutoConfig.from_pretrained(
+            str(spec.hub_id), revision=spec.revision, trust_remote_code=spec.trust_remote_code
+        )
     except (OSError, ValueError) as error:
         problem = f"the shape of {spec.name} is not known here ({' '.join(str(error).split())[:120]})"
         raise UserError("model.architecture", problem, "Give the arguments of its config class") from None
@@ -143,7 +145,7 @@ def packed_bytes(count: int, outputs: int, quantization: Quantization) -> int:
     return -(-count // 2) + blocks + 4 * -(-blocks // SECOND_BLOCK) + NF4_TABLES
 
 
-def _packed(model: Any, spec: ModelSpec, quantization: Quantization) -> dict[int, tuple[nn.Parameter, int]]:
+def _packed(model: Any, spec: ModelSpec, quantization: Quantization) -> dict[int, tuple[Any, Any]]:
     """The matrices that bitsandbytes replaces: id -> (weight, output rows)."""
     if isinstance(quantization, NoQuantization):
         return {}

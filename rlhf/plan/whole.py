@@ -125,8 +125,8 @@ def _of_memory(method: MethodSpec) -> dict[str, Any]:
 def _cost(stage: StagePlan, found: Needs) -> Cost:
     if stage.state == "reuse":
         metrics = read_json(stage.link.folder / RESULT)["metrics"]
-        values = (metrics.get(cost.name) for cost in (names.COST_SECONDS, names.COST_USD, names.COST_KWH))
-        return Cost(*values, "measured: it is done")
+        seconds, usd, kwh = (metrics.get(cost.name) for cost in (names.COST_SECONDS, names.COST_USD, names.COST_KWH))
+        return Cost(seconds, usd, kwh, "measured: it is done")
     return cost_of(stage.run, stage.method, stage.work, found, stage.device)
 
 
