@@ -126,7 +126,8 @@ def serve(connection: Connection) -> Request | None:
     jobs: dict[int, int] = {}  # process -> number
     try:
         while True:
-            ready: list[Any] = select.select([connection, reader], [], [])[0]
+            watched: list[Any] = [connection, reader]
+            ready = select.select(watched, [], [])[0]
             if reader in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(reader, 4096)
