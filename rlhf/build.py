@@ -16,12 +16,12 @@ from rlhf.config import DPO, PPO, FileDataset, MethodSpec, Run, Spec
 from rlhf.errors import UserError
 from rlhf.ppo_clashes import ppo_clashes
 from rlhf.ppo_spec import RewardSourceSpec
+from rlhf.spec import STARTS
 from rlhf.suggest import did_you_mean
 from rlhf.trainer_fields import check_architecture, check_losses, check_trainer
 
 TAGS = {"method": "name", "adapter": "name", "quantization": "name", "dataset": "format"}
 SOURCE = ["method", "rewards"]  # of each member, `kind` tells which spec it has
-STARTS = ("base", "sft")
 
 
 def build(values: Mapping[str, Any]) -> Run:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlhf.build import STARTS, needed_stages
+from rlhf.build import needed_stages
 from rlhf.config import PPO, MethodSpec, Run
 from rlhf.data import check_first_row
 from rlhf.errors import UserError, refuse_unwritable
 from rlhf.ppo.sources import check_sources
 from rlhf.ppo.sources.folder import is_scorer
+from rlhf.spec import STARTS
 
 
 def check_files(runs: Sequence[Run], processes: int) -> None:
