@@ -18,10 +18,13 @@ FILES = {
     "scoring/main.py": "import json, torch\nfrom . import tone\ndef f(prompts, answers): ...\n",
     "scoring/tone.py": "from .deep import words\nimport rlhf.ppo.builtin\nimport scoring.main\n",
     "scoring/deep/__init__.py": "",
-    "scoring/deep/words.py": "from ..lists import *\ndef late(): import plain_helper, not_there\n",
+    "scoring/deep/words.py": "from ..lists import *\ndef f(): import plain_helper, not_there, tools.text.deep.clean\n",
     "scoring/lists.py": "",
     "plain_helper.py": "from folder_of_files.inner import text\n",
     "folder_of_files/inner.py": "text = 1\n",
+    "tools/text/deep/clean.py": "from tools.text.marks import MARKS\n",
+    "tools/text/marks.py": "",
+    "tools/text/unrelated.py": "",
     "scoring/unrelated.py": "",
     "unrelated.py": "",
 }
@@ -39,7 +42,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:
-        if name.partition(".")[0] in ("scoring", "plain_helper", "folder_of_files"):
+        if name.partition(".")[0] in ("scoring", "plain_helper", "folder_of_files", "tools"):
             del sys.modules[name]
     importlib.invalidate_caches()
 
