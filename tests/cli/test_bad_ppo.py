@@ -25,6 +25,13 @@ HH = "dataset=hh_rlhf evaluation.judge=reward"
             ("method.kl.estimator: k3 is a monitor, not an objective", "Use k1 (in the reward) or k2 (as a loss)"),
         ),
         ("method.kl.estimator=K1", ("method.kl.estimator: should be 'k1' or 'k2', got 'K1'. Did you mean `k1`?",)),
+        (
+            "method.kl.estimator=k2 method.whiten_rewards=true",
+            (
+                "method.whiten_rewards: it divides the rewards by another number at each step, but not the KL",
+                "Use method.kl.estimator=k1, which charges it in the reward, or method.whiten_rewards=false.",
+            ),
+        ),
         ("method.kl.estimator=kl", ("got 'kl'. Did you mean `k1`?",)),
         ("method.critic.kind=Shared", ("method.critic.kind: should be 'shared' or", "Did you mean `shared`?")),
         ("precision=fp16", ("precision: fp16 overflows in PPO's probability ratios", "Use precision=bf16")),
@@ -146,7 +153,7 @@ def given(tmp_path: Path) -> Path:
             JUDGE.replace("PATH", "nowhere/at_all"),
             ("own.path: nowhere/at_all is neither a folder here nor reachable on the hub", "Check the path"),
         ),
-        (JUDGE.replace("PATH", "empty/at_all"), ("own.path: there is no empty/at_all. Give one that exists",)),
+        (JUDGE.replace("PATH", "./nowhere"), ("own.path: there is no ./nowhere. Give one that exists",)),
         (JUDGE.replace("PATH", "empty"), ("own.path: empty could not be loaded (FileNotFoundError",)),
         (JUDGE.replace("PATH", "policy"), ("policy is the folder of a stage", "kind: stage with folder: policy")),
         (JUDGE.replace("PATH", "language_model"), ("language_model is a language model (GPT2LMHeadModel)",)),
@@ -192,7 +199,7 @@ def test_a_folder_to_start_from_is_looked_at_before_anything_is_made(
         ("~/judge", True),
         ("here\\judge", True),
         ("a/b/c", True),
-        ("here/judge", True),
+        ("here/judge", False),
         ("owner/name", False),
         ("name", False),
         ("here", False),
@@ -201,6 +208,7 @@ def test_a_folder_to_start_from_is_looked_at_before_anything_is_made(
 def test_what_can_only_be_a_path_is_not_asked_of_the_hub(
     value: str, path: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A folder here that is called as an owner is (`google/`) says nothing about the ids of that owner."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path)
     assert is_path(value) is path
@@ -234,6 +242,30 @@ def test_a_stage_is_named_by_its_folder_or_by_that_of_its_weights(given: Path, m
     runs = [jobs(parse_words(["method=ppo", *both]))[0][1] for both in words]
     assert runs[0] == runs[1] == runs[2]  # so that they are one stage in the store
     assert runs[0].method.starts_from == "policy/model" and runs[0].method.reward_sources["judge"].folder == "old"
+
+
+@pytest.mark.parametrize("start", ["base", "sft"])
+def test_a_keyword_wins_over_a_folder_of_its_name(start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with_json(tmp_path / start, run={}, model__config={})
+    [(_, run)] = jobs(parse_words(["method=dpo", f"method.starts_from={start}"]))
+    assert run.method.starts_from == start
+    [(_, run)] = jobs(parse_words(["method=dpo", f"method.starts_from=./{start}"]))
+    assert run.method.starts_from == f"{start}/model"
+    (tmp_path / start / "run.json").unlink()
+    [(_, run)] = jobs(parse_words(["method=dpo", f"method.starts_from=./{start}"]))
+    assert run.method.starts_from == f"./{start}"
+
+
+def test_a_tilde_is_the_home_folder_for_stages_and_for_plain_folders(
+    given: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(given))
+    spelled = [('"~/policy"', '"~/old"'), ('"~/language_model"', '"~/empty"')]  # Hydra wants quotes around a tilde
+    words = [(f"method.starts_from={start}", f"method.rewards.judge.folder={judge}") for start, judge in spelled]
+    runs = [jobs(parse_words(["method=ppo", *both]))[0][1] for both in words]
+    assert [run.method.starts_from for run in runs] == [f"{given}/policy/model", f"{given}/language_model"]
+    assert [run.method.reward_sources["judge"].folder for run in runs] == [f"{given}/old", f"{given}/empty"]
 
 
 def test_rewards_are_refused_without_importing_torch(given: Path) -> None:
