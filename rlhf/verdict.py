@@ -106,7 +106,7 @@ def _same_scores(curves: Curves) -> str | None:
     flat = [step for step, spread in spreads if spread <= SAME * max(1.0, abs(means[step]))]
     if not flat or 2 * len(flat) < len(spreads):
         return None
-    when = "every training step" if len(flat) == len(spreads) else f"{len(flat)} of {len(spreads)} training steps"
+    when = "every logged step" if len(flat) == len(spreads) else f"{len(flat)} of {len(spreads)} logged steps"
     return (
         f"at {when} the reward gave all answers the same score (mean {means[flat[-1]]:.4g}, standard deviation 0), "
         "from which nothing can be learned: see what the sources of method.rewards say of single answers"
