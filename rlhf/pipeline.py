@@ -121,8 +121,7 @@ class Job:
     def build(self, method: MethodSpec, *, upstream: bool) -> Finished:
         """Return the finished stage of `method`: reused, resumed or trained now (and its upstream stages before it)."""
         named = identities(method.reward_sources)  # first: what is wrong there is told before anything is trained
-        if named:
-            try_functions(method.reward_sources, self.corpus(method.data_shape).train)
+        try_functions(method.reward_sources, lambda: self.corpus(method.data_shape).train)
         origin = self._origin(method)
         teachers = [*([origin.judge.fingerprint] if origin.judge else []), *(named[name] for name in sorted(named))]
         upstream_of_it = digest([origin.fingerprint, *teachers])
