@@ -231,7 +231,7 @@ def test_the_hub_is_asked_once(tmp_path: Path) -> None:
         network = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}"}
         network |= {name: "" for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")} | {"no_proxy": "*"}
         done = command(*words, folder=tmp_path, HF_HOME=str(tmp_path / "cache"), **network)
-        done.refused(2, "own.path: owner/name is neither a folder here nor reachable on the hub")
+        done.refused(2, "own.path: owner/name is neither a folder here nor reachable on the hub in 5 s (")
     assert sum(b"/owner/name/resolve/main/config.json" in request for request in asked) == 1
 
 
@@ -242,6 +242,38 @@ def test_a_stage_is_named_by_its_folder_or_by_that_of_its_weights(given: Path, m
     runs = [jobs(parse_words(["method=ppo", *both]))[0][1] for both in words]
     assert runs[0] == runs[1] == runs[2]  # so that they are one stage in the store
     assert runs[0].method.starts_from == "policy/model" and runs[0].method.reward_sources["judge"].folder == "old"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (
+            "403 Forbidden\r\nX-Error-Code: GatedRepo",
+            "closed to you on the hub (status 403). Ask for access on its page",
+        ),
+        ("401 Unauthorized\r\nX-Error-Code: GatedRepo", "closed to you on the hub (status 401). Ask for access"),
+        ("403 Forbidden", "closed to you on the hub (status 403). Ask for access"),
+        ("401 Unauthorized\r\nX-Error-Code: RepoNotFound", "known to the hub (status 401). Check the id, or log in"),
+        ("404 Not Found\r\nX-Error-Code: RepoNotFound", "known to the hub (status 404). Check the id, or log in"),
+    ],
+)
+def test_a_hub_that_refuses_is_told_apart_from_one_out_of_reach(answer: str, told: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hub:
+
+        def refuse() -> None:
+            with suppress(OSError):
+                while True:
+                    caller, _ = hub.accept()
+                    caller.recv(4096)
+                    caller.sendall(f"HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+                    caller.close()
+
+        Thread(target=refuse, daemon=True).start()
+        words = ("method=ppo", f"method.rewards={{own: {JUDGE.replace('PATH', 'owner/name')}}}")
+        network = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}"}
+        network |= {name: "" for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")} | {"no_proxy": "*"}
+        done = command(*words, folder=tmp_path, HF_HOME=str(tmp_path / "cache"), **network)
+        done.refused(2, "method.rewards.own.path: owner/name is ", told)
 
 
 @pytest.mark.parametrize("start", ["base", "sft"])
