@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from rlhf.errors import UserError
 from rlhf.ppo.rewards import identities
+from rlhf.ppo.sources import check_sources
+from rlhf.ppo.sources.functions import FIRST_READ
 from rlhf.ppo.sources.imports import source_files
 from tests.ppo.sources import spec
 
@@ -47,12 +50,27 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     importlib.invalidate_caches()
 
 
+def test_files_are_first_read_at_the_door(home: Path) -> None:
+    sources = {"own": spec("function", name="scoring.main:f")}
+    check_sources(sources)
+    (home / "scoring/tone.py").write_text("changed = 1\n")
+    with pytest.raises(UserError, match="tone.py changed since this sweep began"):
+        identities(sources)
+
+
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_a_changed_line_anywhere_below_the_function_is_another_source(name: str, home: Path) -> None:
     sources = {"own": spec("function", name="scoring.main:f")}
     before = identities(sources)
     assert identities(sources) == before
     (home / name).write_text(FILES[name] + "changed = 1\n")
+    if name in RUN:  # the code that was imported is the old one
+        with pytest.raises(UserError) as refused:
+            identities(sources)
+        file = (home / name).resolve()
+        told = f"method.rewards.own.name: {file} changed since this sweep began. Start it again."
+        assert str(refused.value) == told
+    FIRST_READ.clear()  # as in another process
     assert (identities(sources) != before) == (name in RUN)
 
 
@@ -73,4 +91,5 @@ def test_a_helper_that_cannot_be_read_counts_with_its_bytes(home: Path) -> None:
     sources = {"own": spec("function", name="scoring.main:f")}
     before = identities(sources)
     (home / "plain_helper.py").write_text("def g(:")
+    FIRST_READ.clear()
     assert identities(sources) != before

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from rlhf.errors import UserError
 from rlhf.fingerprint import digest, digest_files
-from rlhf.ppo.sources.functions import find_function, find_module
-from rlhf.ppo.sources.imports import source_files
+from rlhf.ppo.sources.functions import find_function, unchanged_files
 from rlhf.ppo_spec import ClassifierReward, FunctionReward, LinearReward, RewardSourceSpec, StageReward, place
 
 
@@ -43,5 +42,5 @@ def _files(name: str, spec: RewardSourceSpec) -> list[Path]:
         return [path]
     if isinstance(spec, FunctionReward):
         find_function(name, spec)  # so that a wrong name is told before the stages below PPO are trained
-        return list(source_files(find_module(name, spec)).values())
+        return unchanged_files(name, spec)
     return []
