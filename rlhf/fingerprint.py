@@ -13,7 +13,18 @@ from rlhf import ranks
 from rlhf.config import Method, ModelSpec, Run
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "tokenizers", "scikit-learn")
-SOURCES = ("stages/*", "ppo/**/*", "models/*", "data/*", "evaluation/*", "losses.py", "kl.py", "config.py", "*spec.py")
+SOURCES = (
+    "stages/*",
+    "ppo/**/*",
+    "models/*",
+    "data/*",
+    "evaluation/*",
+    "losses.py",
+    "kl.py",
+    "alike.py",
+    "config.py",
+    "*spec.py",
+)
 
 
 def digest(value: Any) -> str:

@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "suggest": set(),
     "losses": set(),
     "kl": set(),
+    "alike": set(),
     "spec": set(),
     "ppo_spec": {"spec"},
     "model_spec": {"spec"},
@@ -32,12 +33,12 @@ ALLOWED: dict[str, set[str] | None] = {
     "compose": BASICS | {"build", "trainer_fields"},
     "door": BASICS | {"build", "data", "ppo"},
     "fingerprint": {"config", "ranks"},
-    "verdict": {"config"},
+    "verdict": {"config", "alike"},
     "data": BASICS,
     "models": BASICS | {"data", "disk", "ranks"},
     "evaluation": BASICS | {"data", "models", "losses", "kl"},
     "ppo": BASICS | {"data", "models", "evaluation", "kl", "fingerprint", "ranks"},
-    "stages": BASICS | {"data", "models", "evaluation", "losses", "kl", "fingerprint", "ppo", "ranks"},
+    "stages": BASICS | {"data", "models", "evaluation", "losses", "kl", "alike", "fingerprint", "ppo", "ranks"},
     "report": {"evaluation"},
     "tracking": {"errors", "config"},
     "pipeline": BASICS
@@ -123,7 +124,7 @@ def test_a_library_has_one_home(library: str, homes: set[str]) -> None:
 
 LIGHT = {
     "errors", "suggest", "spec", "ppo_spec", "model_spec", "config", "disk", "build", "compose", "trainer_fields",
-    "data", "tracking", "report", "verdict", "door", "fingerprint", "ranks", "ppo_clashes",
+    "alike", "data", "tracking", "report", "verdict", "door", "fingerprint", "ranks", "ppo_clashes",
 }  # fmt: skip
 HEAVY = {"torch", "transformers", "trl", "peft", "mlflow", "datasets", "sklearn", "pandas", "matplotlib", "scipy"}
 
