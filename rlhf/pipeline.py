@@ -190,7 +190,7 @@ class Job:
         if method.starts_from == "sft":
             finished = self.build(self.run.upstream.sft, upstream=True)
             return finished.source(self.base), finished
-        check_start("method", method, self.run.adapter.name)
+        check_start("method", method, self.run)
         folder = Path(method.starts_from)
         if (folder / "adapter_config.json").exists():
             return Source(base=self.base.base, adapter=folder, kind=self.base.kind), None

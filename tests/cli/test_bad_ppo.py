@@ -47,6 +47,14 @@ HH = "dataset=hh_rlhf evaluation.judge=reward"
             "dataset=table dataset.path=. evaluation.judge=none method.rewards={g:{kind:gold,weight:1.0}}",
             ("method.rewards.g.kind: the gold reward is known only", "Use a finished reward model", "folder: FOLDER"),
         ),
+        (
+            "method.rewards={g:{weight:1.0,name:a.b}}",
+            ("method.rewards.g.kind: has no value", "Write kind: KIND between the braces", "one of stage, gold, class"),
+        ),
+        (
+            "method.rewards={g:{kind:function,weight:1.0}}",
+            ("g.name: has no value. Write name: VALUE between the braces of method.rewards.g",),
+        ),
         ("method.rewards={g:{kind:godl,weight:1.0}}", ("method.rewards.g.kind: there is no 'godl'", "mean `gold`?")),
         ("method.rewards.judge.folder=nowhere", ("method.rewards.judge.folder: there is no nowhere",)),
         ("method.rewards.juge.weight=2", ("method.rewards.juge: there is no such reward source; known are judge",)),
@@ -121,6 +129,7 @@ def given(tmp_path: Path) -> Path:
     with_json(tmp_path / "adapter", run={}, result={}, model__adapter_config={"task_type": "CAUSAL_LM"})
     with_json(tmp_path / "old", run={}, result={}, model__config={"architectures": ["GPT2ForSequenceClassification"]})
     with_json(tmp_path / "language_model", config=policy)
+    with_json(tmp_path / "mt5", config={"architectures": ["MT5ForConditionalGeneration"], "model_type": "mt5"})
     (with_json(tmp_path / "two", config={"id2label": {"0": "BAD", "1": "FINE"}}) / "model.safetensors").touch()
     with_json(tmp_path / "pickled", config={"id2label": {"0": "BAD", "1": "GOOD"}})
     with_json(tmp_path / "list", run={}, result={}, model__config=["GPT2"], config=["GPT2"])
@@ -178,6 +187,10 @@ def test_a_source_that_does_not_fit_is_told_before_anything_is_made(
         ("old", ("method.starts_from=old/model: it holds a reward model, not a policy", "the folder of a policy")),
         ("old/model", ("it holds a reward model, not a policy",)),
         ("adapter/model", ("it holds an adapter", "Add adapter=lora")),
+        (
+            "mt5",
+            ("starts_from=mt5: it holds a mt5 and model=tiny_gpt2 is a gpt2", "Choose the model that it was trained"),
+        ),
         ("torn", ("method.starts_from=torn/model: torn/model/config.json does not say", "(JSONDecodeError")),
         ("list/model", ("list/model/config.json does not say what kind of model it is (AttributeError",)),
         ("untold/model", ("adapter_config.json does not say what kind of model it is (KeyError: 'task_type')",)),
