@@ -93,6 +93,7 @@ ELSEWHERE = {
     "bash scripts/ui.sh": "tests/tracking/test_ui.py",
     "accelerate launch --multi_gpu --num_processes 2 -m rlhf method=ppo": "tests/docs/test_processes.py",
     "python scripts/bench_ppo.py --levers --output benchmarks/results/ppo.json": "tests/docs/test_ppo_scripts.py",
+    "python scripts/bench_ppo_memory.py --output benchmarks/results/ppo_memory.json": "tests/docs/test_ppo_scripts.py",
     "python scripts/check_ppo_seeds.py multirun/2026-11-21/12-00-00-1a2b": "tests/docs/test_ppo_scripts.py",
     "python scripts/over_optimisation.py multirun/2026-11-21/12-00-00-1a2b": "tests/docs/test_ppo_scripts.py",
 }
