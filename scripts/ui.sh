@@ -10,6 +10,10 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 case "$port" in
   '' | *[!0-9]*) echo "ui.sh: '$port' is not a port. Write a number, such as: bash scripts/ui.sh 5001" >&2; exit 2 ;;
 esac
+if [ "${#port}" -gt 5 ] || [ "$port" -lt 1 ] || [ "$port" -gt 65535 ]; then
+  echo "ui.sh: there is no port $port, they are 1 to 65535. Write one of them, such as: bash scripts/ui.sh 5001" >&2
+  exit 2
+fi
 
 # 1. An MLflow server has a UI already; a database file must exist, or an empty one would be made and shown.
 case "$uri" in
@@ -33,8 +37,10 @@ fi
 # 3. A port that is taken is told; where none was named, the next free one is used.
 free() { "$python" -c 'import socket, sys; socket.create_server(("127.0.0.1", int(sys.argv[1])))' "$1" 2>/dev/null; }
 if ! free "$port"; then
-  taken="$port"
-  until free "$port" || [ "$port" -ge $((taken + 100)) ]; do port=$((port + 1)); done
+  taken="$port" tries=0
+  until free "$port" || [ "$tries" -ge 100 ]; do
+    port=$((port < 65535 ? port + 1 : 5000)) tries=$((tries + 1))  # after the last port those from 5000 on
+  done
   if [ $# -gt 0 ]; then
     echo "ui.sh: port $taken is taken. Write another: bash scripts/ui.sh $port" >&2
     exit 2
