@@ -14,6 +14,7 @@ if [ "${#port}" -gt 5 ] || [ "$port" -lt 1 ] || [ "$port" -gt 65535 ]; then
   echo "ui.sh: there is no port $port, they are 1 to 65535. Write one of them, such as: bash scripts/ui.sh 5001" >&2
   exit 2
 fi
+port=$((10#$port)) # the shell would count 0800 in eights
 
 # 1. An MLflow server has a UI already; a database file must exist, or an empty one would be made and shown.
 case "$uri" in

@@ -83,6 +83,20 @@ def test_a_port_that_is_taken_is_refused_with_a_free_one(tmp_path: Path) -> None
     assert int(done.stderr.split()[-1]) > port
 
 
+def test_a_port_with_a_zero_in_front_is_read_as_a_decimal(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").touch()
+    try:
+        taken = socket.create_server(("127.0.0.1", 8989))
+    except OSError:
+        taken = None  # by another
+    words = ["bash", str(SCRIPT), "08989"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
+    if taken is not None:
+        taken.close()
+    assert done.returncode == 2 and "port 8989 is taken. Write another: bash scripts/ui.sh " in done.stderr
+    assert 8989 < int(done.stderr.split()[-1]) < 9090
+
+
 def test_where_no_port_is_named_the_next_free_one_is_used(tmp_path: Path) -> None:
     """Port 5000 is taken by this test, or was already."""
     (tmp_path / "mlflow.db").touch()
