@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from rlhf import __version__, ranks
-from rlhf.errors import RunFailure, UserError, unwritable
+from rlhf.errors import RunFailure, UserError, told_once, unwritable
 from rlhf.launchers import check_launcher, register_launchers
 from rlhf.launchers.task import Task, say, tell_warnings_once
 from rlhf.suggest import did_you_mean
@@ -52,6 +52,7 @@ def main() -> None:
         sys.exit(130)
 
 
+@told_once()
 def _verb(words: list[str]) -> str:
     """Take the verb off `words`; training needs none."""
     if words and not words[0].startswith("-") and "=" not in words[0]:
@@ -75,10 +76,7 @@ def train(words: list[str], resumed: Path | None = None) -> int:
     if INFORMATION & set(parsed.flags):
         composed(parsed)  # which explains a misspelt key better than Hydra does
         return _hydra(words, lambda config: None)
-    if own := next((word for word in parsed.overrides if word.startswith("hydra.sweep.")), None):
-        raise UserError(own, "a sweep makes its own folder below multirun", "Leave it out")
-    if ranks.world() > 1 and parsed.multirun:
-        raise UserError("-m", "a sweep runs its jobs one by one", "Under accelerate launch, start one job per command")
+    _refuse_sweep(parsed)
     if not ranks.first():
         words += ["hydra.run.dir=.", "hydra.output_subdir=null"]  # only the first process leaves files
     search = _search_of(parsed)
@@ -128,14 +126,20 @@ def _words_of(search: Any, words: list[str]) -> list[str]:
     return words_of(search, words)
 
 
+@told_once()
+def _refuse_sweep(parsed: Any) -> None:
+    """Raise `UserError` for a sweep's folder of the user's own, and for a sweep in several processes."""
+    if own := next((word for word in parsed.overrides if word.startswith("hydra.sweep.")), None):
+        raise UserError(own, "a sweep makes its own folder below multirun", "Leave it out")
+    if ranks.world() > 1 and parsed.multirun:
+        raise UserError("-m", "a sweep runs its jobs one by one", "Under accelerate launch, start one job per command")
+
+
+@told_once()
 def _pass_the_door(runs: list[Any]) -> None:
     from rlhf.door import check_files
 
-    try:
-        check_files(runs, ranks.world())
-    except UserError as error:
-        error.shared = True  # all processes read the same files
-        raise
+    check_files(runs, ranks.world())
 
 
 def _single(words: list[str], task: Task) -> int:

@@ -16,12 +16,15 @@ from rlhf.config import DPO, PPO, FileDataset, MethodSpec, Run, Spec
 from rlhf.errors import UserError
 from rlhf.ppo_clashes import ppo_clashes
 from rlhf.ppo_spec import RewardSourceSpec
+from rlhf.spec import STARTS
 from rlhf.suggest import did_you_mean
 from rlhf.trainer_fields import check_architecture, check_losses, check_trainer
 
 TAGS = {"method": "name", "adapter": "name", "quantization": "name", "dataset": "format"}
+REWARD_KINDS = ", ".join(
+    get_args(kind.model_fields["kind"].annotation)[0] for kind in get_args(get_args(RewardSourceSpec)[0])
+)
 SOURCE = ["method", "rewards"]  # of each member, `kind` tells which spec it has
-STARTS = ("base", "sft")
 
 
 def build(values: Mapping[str, Any]) -> Run:
@@ -55,11 +58,16 @@ def _explain(item: Any, values: Mapping[str, Any]) -> str:
         *parents, word = path.split(".")
         return f"{path}: unknown key. {did_you_mean(word, _known_keys(parents, values))}"
     if item["type"] == "missing":
+        *above, word = path.split(".")
+        if above[:2] == ["method", "rewards"]:  # a key of a mapping that was given as a whole
+            return f"{path}: has no value. Write {word}: VALUE between the braces of {'.'.join(above)}."
         return f"{path}: has no value. Give it one: {path}=VALUE."
     if item["type"].startswith("union_tag"):
         group, *rest = path.split(".")
         tag, known = item["ctx"].get("tag"), str(item["ctx"].get("expected_tags", "")).replace("'", "").split(", ")
         near = did_you_mean(str(tag), known) if tag else ""
+        if rest and tag is None:
+            return f"{path}.kind: has no value. Write kind: KIND between the braces of {path}, one of {REWARD_KINDS}."
         if rest:
             kinds = ", ".join(known)
             return f"{path}.kind: there is no {tag!r}. Write one of {kinds}: {path}.kind=KIND. {near}".strip()

@@ -14,13 +14,14 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlhf.build import build, refuse_wrong_names
 from rlhf.config import Run
-from rlhf.errors import UserError
+from rlhf.errors import UserError, told_once
 from rlhf.suggest import did_you_mean
 from rlhf.trainer_fields import OWNED, trainer_fields
 
@@ -49,17 +50,7 @@ class Words:
     config_dir: str | None
 
 
-@contextmanager
-def _told_once() -> Iterator[None]:
-    """Mark a refusal as one that every process of the job raises: all of them read the same words."""
-    try:
-        yield
-    except UserError as error:
-        error.shared = True
-        raise
-
-
-@_told_once()
+@told_once()
 def parse_words(words: Sequence[str]) -> Words:
     """Split `words` into overrides and flags (`--config-dir DIR` and its like keep their value).
 
@@ -72,6 +63,7 @@ def parse_words(words: Sequence[str]) -> Words:
     while waiting:
         word = waiting.pop()
         if not word.startswith("-"):
+            _refuse_unreadable(word)
             overrides += replaced(word)
             continue
         flag, joined, value = word.partition("=")
@@ -96,7 +88,7 @@ def replaced(word: str) -> list[str]:
     return [f"~{own.group(1)}", f"+{word}"] if own else [word]
 
 
-@_told_once()
+@told_once()
 def with_experiment_sweep(words: Words) -> Words:
     """Put what an experiment sweeps over (`hydra.sweeper.params` in its YAML) before a sweep's own words.
 
@@ -112,7 +104,7 @@ def with_experiment_sweep(words: Words) -> Words:
     return replace(words, overrides=(*added, *words.overrides, "hydra.sweeper.params=null"))
 
 
-@_told_once()
+@told_once()
 def jobs(words: Words) -> list[tuple[tuple[str, ...], Run]]:
     """Compose and check every job of the command line; returns (overrides, run) per job, in the sweeper's order.
 
@@ -121,7 +113,7 @@ def jobs(words: Words) -> list[tuple[tuple[str, ...], Run]]:
     return [(overrides, build(plain(config))) for overrides, config in composed(words)]
 
 
-@_told_once()
+@told_once()
 def composed(words: Words) -> list[tuple[tuple[str, ...], DictConfig]]:
     """Compose every job of the command line without checking its values, as `--cfg` prints it."""
     with initialized(words) as composer:
@@ -192,17 +184,28 @@ def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
         try:
             (parsed,) = parser.parse_overrides([word])
         except HydraException:
-            raise _not_an_override(word) from None
+            raise _unreadable(word) from None
         if parsed.is_interval_sweep():
             raise UserError(word, "only a search draws from an interval", "Add search=custom, or give values: KEY=1,2")
         if parsed.is_sweep_override():
             if parsed.key_or_group in swept:
                 raise UserError(word, "its values are swept over already", "Give all of them in one word")
             swept.add(parsed.key_or_group)
-            choices.append([f"{parsed.get_key_element()}={value}" for value in parsed.sweep_string_iterator()])
+            choices.append([f"{parsed.get_key_element()}={value}" for value in _swept_values(word, parsed)])
         else:
             choices.append([word])
     return list(product(*choices))
+
+
+def _swept_values(word: str, parsed: Override) -> list[str]:
+    """The values that `word` sweeps over; raises `UserError` where there is none, or no end of them."""
+    try:
+        values = list(parsed.sweep_string_iterator())
+    except HydraException:
+        raise UserError(word, "its values cannot be counted out", "Give them one by one: KEY=A,B") from None
+    if not values:
+        raise UserError(word, "it sweeps over nothing", "Give it a value: KEY=VALUE, or KEY=A,B for several")
+    return values
 
 
 class Composer:
@@ -215,13 +218,13 @@ class Composer:
         """Return the configuration of one job's words, with Hydra's own settings below `hydra` if asked."""
         for word in overrides:
             if word.startswith("="):
-                raise _not_an_override(word)
+                raise _unreadable(word)
             if re.fullmatch(r"~\w+(=.*)?", word):
                 raise UserError(word, "a run needs every group and key of the top level", f"Leave {word} out")
         try:
             return compose("config", overrides=[*self.search, *overrides], return_hydra_config=hydra_config)
         except OverrideParseException as error:
-            raise _not_an_override(error.override) from None
+            raise _unreadable(error.override) from None
         except (HydraException, OmegaConfBaseException) as error:
             raise self._explained(error, overrides) from None
 
@@ -278,6 +281,16 @@ class Composer:
         return OmegaConf.create()
 
 
-def _not_an_override(word: str) -> UserError:
-    quoting = "Quote values with spaces or brackets: 'key=\"a b\"'"
-    return UserError(word, "this is not KEY=VALUE", quoting)
+def _refuse_unreadable(word: str) -> None:
+    """Raise `UserError` for a word that Hydra's grammar does not know, as it was typed."""
+    try:
+        OverridesParser.create().parse_overrides([word])
+    except HydraException:
+        raise _unreadable(word) from None
+
+
+def _unreadable(word: str) -> UserError:
+    if re.match(r"[^\s=]+=", word):
+        remedy = "Check its commas, brackets and quotes; one with spaces is quoted twice: 'key=\"a b\"'"
+        return UserError(word, "its value cannot be read", remedy)
+    return UserError(word, "this is not KEY=VALUE", "Quote values with spaces or brackets: 'key=\"a b\"'")

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlhf.build import STARTS, needed_stages
+from rlhf.build import needed_stages
 from rlhf.config import PPO, MethodSpec, Run
 from rlhf.data import check_first_row
 from rlhf.errors import UserError, refuse_unwritable
 from rlhf.ppo.sources import check_sources
 from rlhf.ppo.sources.folder import is_scorer
+from rlhf.spec import STARTS
 
 
 def check_files(runs: Sequence[Run], processes: int) -> None:
@@ -36,17 +38,17 @@ def check_readable(runs: Sequence[Run], processes: int) -> None:
     asked: list[object] = []  # jobs of a sweep ask the same of the same files
     for run in runs:
         for place, stage in needed_stages(run):
-            question = (place, stage.starts_from, stage.trains_policy, run.adapter.name)
+            question = (place, stage.starts_from, stage.trains_policy, run.adapter.name, run.model.architecture)
             if question not in asked:
                 asked.append(question)
-                check_start(place, stage, run.adapter.name)
+                check_start(place, stage, run)
         if run.method.reward_sources not in asked:
             asked.append(run.method.reward_sources)
             check_sources(run.method.reward_sources)
 
 
-def check_start(place: str, method: MethodSpec, adapter: str) -> None:
-    """Raise `UserError` where `starts_from` names a folder from which `method` cannot start."""
+def check_start(place: str, method: MethodSpec, run: Run) -> None:
+    """Raise `UserError` where `starts_from` names a folder from which `method` of `run` cannot start."""
     if method.starts_from in STARTS:
         return
     folder = Path(method.starts_from)
@@ -56,8 +58,21 @@ def check_start(place: str, method: MethodSpec, adapter: str) -> None:
     scorer = is_scorer(folder, here)
     if method.trains_policy and scorer:
         raise UserError(here, "it holds a reward model, not a policy", "Give base, sft or the folder of a policy")
-    if adapter == "none" and (folder / "adapter_config.json").exists():
+    if run.adapter.name == "none" and (folder / "adapter_config.json").exists():
         raise UserError(here, "it holds an adapter", "Add adapter=lora")
+    held, wanted = _architecture(folder), run.model.architecture.get("model_type")
+    if None not in (held, wanted) and held != wanted:
+        problem = f"it holds a {held} and model={run.model.name} is a {wanted}"
+        raise UserError(here, problem, "Choose the model that it was trained from, or another folder")
+
+
+def _architecture(folder: Path) -> str | None:
+    """The `model_type` of whole weights; None for an adapter, and where the file does not tell."""
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return str(found) if found else None
 
 
 def _refuse_uneven(method: PPO, processes: int) -> None:

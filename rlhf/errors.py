@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,16 @@ class UserError(ValueError):
     def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str]]:
         """Let it travel between processes."""
         return type(self), (self.place, self.problem, self.remedy)
+
+
+@contextmanager
+def told_once() -> Iterator[None]:
+    """Mark a refusal as one that every process of the job raises: all of them read the same words and files."""
+    try:
+        yield
+    except UserError as error:
+        error.shared = True
+        raise
 
 
 class RunFailure(RuntimeError):
@@ -76,4 +88,6 @@ def refuse_unwritable(folder: Path) -> None:
             pass
     except OSError as error:
         error.filename = str(folder)
-        raise (unwritable(error) or error) from None
+        why = (error.strerror or type(error).__name__).lower()
+        cannot = UserError(str(folder), f"cannot be made ({why})", "Set store=FOLDER to one that can be")
+        raise (unwritable(error) or cannot) from None

@@ -89,8 +89,8 @@ class Job:
     def build(self, method: MethodSpec, *, upstream: bool) -> Finished:
         """Return the finished stage of `method`: reused, resumed or trained now (and its upstream stages before it)."""
         link = self.lineage.of(method)  # first: a reward source that is not there is told before anything is trained
-        if method.reward_sources:
-            try_functions(method.reward_sources, self.corpus(method.data_shape).train)
+        if not (self.run.reuses(method.name) and (link.folder / RESULT).exists()):
+            try_functions(method.reward_sources, lambda: self.corpus(method.data_shape).train)
         return self._build(link, upstream)
 
     def _build(self, link: Link, upstream: bool) -> Finished:
@@ -98,7 +98,7 @@ class Job:
             start = self._build(link.start, True) if link.start else None
             judge = self._build(link.judge, True) if link.judge else None
             if start is None and link.method.starts_from != "base":
-                check_start("method", link.method, self.run.adapter.name)
+                check_start("method", link.method, self.run)
             origin = Origin(starting_weights(link.method, start, self.base), link.origin, start, judge)
             self._built[link.fingerprint] = self._finish(link, origin, upstream)
         return self._built[link.fingerprint]

@@ -26,6 +26,12 @@ def ppo_clashes(run: Run, method: PPO) -> Iterator[str]:
             "method.kl.coefficient: from 0 neither a target nor a rollback can raise it by a factor. Set it above 0, "
             "or set method.kl.target=null and method.guard.on_collapse=warn."
         )
+    if method.kl.estimator == "k2" and method.whiten_rewards:
+        yield (
+            "method.whiten_rewards: it divides the rewards by another number at each step, but not the KL, which k2 "
+            "charges as a loss, so its price would change from step to step. Use method.kl.estimator=k1, which charges "
+            "it in the reward, or method.whiten_rewards=false."
+        )
     if not method.rewards:
         yield (
             "method.rewards: it is empty, so nothing is rewarded. Name a source: "
@@ -57,5 +63,4 @@ def ppo_clashes(run: Run, method: PPO) -> Iterator[str]:
 
 def is_path(value: str) -> bool:
     """Whether a value that may be a folder or a hub id (OWNER/NAME) can be no hub id."""
-    first, _, rest = value.partition("/")
-    return value.startswith((".", "/", "~")) or "\\" in value or "/" in rest or bool(rest and Path(first).is_dir())
+    return value.startswith((".", "/", "~")) or "\\" in value or value.count("/") > 1

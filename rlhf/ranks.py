@@ -90,7 +90,10 @@ def end_together(code: int) -> None:
 
 
 def _connect() -> None:
-    """Open the process group as the trainers do: gloo's where there is no GPU or it is not to be used, else nccl's."""
+    """Open the process group: gloo's where there is no GPU or ACCELERATE_USE_CPU says so, else nccl's.
+
+    `hardware=cpu` is not known here: on a machine with GPUs it needs ACCELERATE_USE_CPU=true beside it.
+    """
     import torch
     from accelerate import PartialState
     from accelerate.utils import parse_flag_from_env

@@ -221,7 +221,7 @@ class Sweep:
 
 
 def announce(console: Console, number: int, jobs: Sequence[Sequence[str]]) -> None:
-    """Head the output of job `number`, counted from 0, with its words: first, and whole, those that not all share."""
+    """Head the output of job `number`, counted from 0, with its words, those that other jobs do not share first."""
     title, own, words = f"job {number + 1} of {len(jobs)}", own_words(jobs)[number], given(jobs[number])
     shared = shlex.join(word for word in words if word not in own)
     told = " ".join(part for part in (shlex.join(own), shared) if part)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from rlhf.alike import all_alike
 from rlhf.config import DPO, PPO, SFT, MethodSpec, Reward, Run
 
 LN2 = math.log(2)
 FAR_OFF = 0.3  # share of the target by which a KL may end beside it, unmentioned
-SAME = 1e-6  # standard deviation of a step's scores, as a share of their size, below which they are all the same
 KINDS = {"stage": "reward stage", "gold": "gold reward", "linear": "linear model"}  # others are called by their name
 JUDGES = {"gold": "the gold reward (evaluation.judge=gold)", "reward": "the reward stage (evaluation.judge=reward)"}
 
@@ -103,10 +103,10 @@ def _same_scores(curves: Curves) -> str | None:
     """Say that no answer was scored above another, at each step of PPO or at half of them: nothing is learned there."""
     means = {step: mean for step, mean in curves.get("train/reward/score", ())}
     spreads = curves.get("train/reward/score_std", ())
-    flat = [step for step, spread in spreads if spread <= SAME * max(1.0, abs(means[step]))]
+    flat = [step for step, spread in spreads if all_alike(means[step], spread)]
     if not flat or 2 * len(flat) < len(spreads):
         return None
-    when = "every training step" if len(flat) == len(spreads) else f"{len(flat)} of {len(spreads)} training steps"
+    when = "every logged step" if len(flat) == len(spreads) else f"{len(flat)} of {len(spreads)} logged steps"
     return (
         f"at {when} the reward gave all answers the same score (mean {means[flat[-1]]:.4g}, standard deviation 0), "
         "from which nothing can be learned: see what the sources of method.rewards say of single answers"

@@ -58,7 +58,8 @@ def main() -> None:
         report[name] = found
         if asked.output:
             asked.output.parent.mkdir(parents=True, exist_ok=True)
-            asked.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            parts = ",\n".join(f"{json.dumps(part)}: {json.dumps(report[part])}" for part in report)
+            asked.output.write_text(f"{{\n{parts}\n}}\n", encoding="utf-8")
 
     for threads in asked.threads if asked.rounds else ():
         results = compare(replace(base, threads=threads), asked.rounds, measure)

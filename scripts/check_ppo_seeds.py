@@ -24,7 +24,6 @@ from omegaconf import OmegaConf
 from rlhf.build import build
 from rlhf.compose import plain
 from rlhf.config import PPO
-from rlhf.ppo.guard import CollapseGuard
 from rlhf.ppo_spec import GuardSpec
 
 KL_TOLERANCE = 0.3  # share of the target that the KL may be off by
@@ -98,6 +97,8 @@ def read(job: Path) -> Seed:
 
 def symptoms(curves: dict[str, Any], spec: GuardSpec) -> Iterator[str]:
     """Run the collapse guard over the training curves again; a symptom is told at the step where it is first seen."""
+    from rlhf.ppo.guard import CollapseGuard  # which imports torch: a wrong folder is told before
+
     steps: dict[int, dict[str, float]] = {}
     for name, points in curves.items():
         if name.startswith("train/"):

@@ -187,12 +187,17 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="folder of the sweep (each JOB/result.json is read)")
     parser.add_argument("--plot", type=Path, help="the PNG to write; default: over_optimisation.png in the folder")
     asked = parser.parse_args(words)
+    if not any(asked.folder.glob("*/result.json")):
+        problem = "holds no JOB/result.json of a finished sweep" if asked.folder.is_dir() else "there is no such folder"
+        told = f"over_optimisation: {asked.folder}: {problem}. Give a folder such as multirun/DATE/TIME-ID"
+        print(told, file=sys.stderr)
+        sys.exit(2)
     try:
         runs = [read(file.parent) for file in asked.folder.glob("*/result.json")]
     except ValueError as error:
         sys.exit(f"over_optimisation: {error}")
-    if not runs or len({run.model for run in runs}) > 1:
-        sys.exit(f"over_optimisation: {asked.folder} holds {'runs of several models' if runs else 'no runs'}")
+    if len({run.model for run in runs}) > 1:
+        sys.exit(f"over_optimisation: {asked.folder} holds runs of several models")
     runs.sort(key=lambda run: run.coefficient)
     print(report(runs))
     plot = asked.plot or asked.folder / "over_optimisation.png"

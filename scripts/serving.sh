@@ -24,7 +24,10 @@ free() {  # free HOST PORT
 
 choose_port() {  # choose_port HOST PORT: sets `port` to it, or where it is taken to the next free one
   port="$2"
-  until free "$1" "$port" || [ "$port" -ge $(($2 + 100)) ]; do port=$((port + 1)); done
+  local tries=0
+  until free "$1" "$port" || [ "$tries" -ge 100 ]; do
+    port=$((port < 65535 ? port + 1 : 5000)) tries=$((tries + 1)) # after the last port those from 5000 on
+  done
 }
 
 # One worker and no job consumers: 2 processes instead of 15. Nothing leaves the machine.

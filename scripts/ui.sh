@@ -12,6 +12,10 @@ source "$root/scripts/serving.sh"
 case "$wanted" in
   '' | *[!0-9]*) stop "'$wanted' is not a port. Write a number, such as: bash scripts/ui.sh 5001" ;;
 esac
+if [ "${#wanted}" -gt 5 ] || [ "$wanted" -lt 1 ] || [ "$wanted" -gt 65535 ]; then
+  stop "there is no port $wanted, they are 1 to 65535. Write one of them, such as: bash scripts/ui.sh 5001"
+fi
+wanted=$((10#$wanted)) # the shell would count 0800 in eights
 
 # 1. An MLflow server has a UI already; a database file must exist, or an empty one would be made and shown.
 case "$uri" in

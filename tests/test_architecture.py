@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "suggest": set(),
     "losses": set(),
     "kl": set(),
+    "alike": set(),
     "spec": set(),
     "ppo_spec": {"spec"},
     "model_spec": {"spec"},
@@ -34,13 +35,26 @@ ALLOWED: dict[str, set[str] | None] = {
     "sources": set(),
     "fingerprint": {"config", "ranks", "sources"},
     "store": {"disk", "fingerprint"},
-    "verdict": {"config"},
+    "verdict": {"config", "alike"},
     "data": BASICS,
     "models": BASICS | {"data", "disk", "ranks"},
     "evaluation": BASICS | {"data", "models", "losses", "kl"},
     "ppo": BASICS | {"data", "models", "evaluation", "kl", "fingerprint", "ranks"},
     "stages": BASICS
-    | {"data", "models", "evaluation", "losses", "kl", "fingerprint", "ppo", "ranks", "sources", "store", "disk"},
+    | {
+        "data",
+        "models",
+        "evaluation",
+        "losses",
+        "kl",
+        "alike",
+        "fingerprint",
+        "ppo",
+        "ranks",
+        "sources",
+        "store",
+        "disk",
+    },
     "report": {"evaluation", "tracking"},  # of tracking: what masks secrets
     "tracking": {"errors", "config"},
     "pipeline": BASICS
@@ -149,7 +163,7 @@ def test_a_library_has_one_home(library: str, homes: set[str]) -> None:
 
 LIGHT = {
     "errors", "suggest", "spec", "ppo_spec", "model_spec", "config", "disk", "build", "compose", "trainer_fields",
-    "data", "tracking", "report", "verdict", "door", "fingerprint", "ranks", "ppo_clashes",
+    "alike", "data", "tracking", "report", "verdict", "door", "fingerprint", "ranks", "ppo_clashes",
     "sources", "store", "lineage",
 }  # fmt: skip
 HEAVY = {"torch", "transformers", "trl", "peft", "mlflow", "datasets", "sklearn", "pandas", "matplotlib", "scipy"}

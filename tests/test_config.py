@@ -368,9 +368,32 @@ def test_a_wrong_value_is_told_with_its_place_bound_and_what_to_write(words: str
     assert refusal(*words.split()).startswith(expected)
 
 
-@pytest.mark.parametrize("word", ["method.beta=[", "a b", "=3", "method.beta", "seed = 3", "method.beta=[1,2"])
+@pytest.mark.parametrize("word", ["a b", "=3", "method.beta", "seed = 3"])
 def test_a_word_that_is_not_key_value_is_named_with_the_way_to_quote(word: str) -> None:
     assert refusal(word) == f"{word}: this is not KEY=VALUE. Quote values with spaces or brackets: 'key=\"a b\"'."
+
+
+@pytest.mark.parametrize("flag", [[], ["-m"]])
+@pytest.mark.parametrize(
+    "word",
+    ["method.beta=[", "method.beta=[1,2", "method.beta=1,,2", "method.beta=choice()", "dataset.columns={a: b"]
+    + ["method.rewards={gold: {weight: 1}", "+method.rewards={gold: {weight: 1}", "seed=a b ("],
+)
+def test_a_value_that_cannot_be_read_is_told_with_its_word_as_it_was_typed(word: str, flag: list[str]) -> None:
+    text = refusal(*flag, word)
+    assert text.startswith(f"{word}: its value cannot be read. Check its commas, brackets and quotes; ")
+
+
+@pytest.mark.parametrize("values", ["range(3,1)", "shuffle(range(3,1))", "glob(nothing*)"])
+def test_a_sweep_over_nothing_is_refused(values: str) -> None:
+    word = f"model={values}"
+    told = f"{word}: it sweeps over nothing. Give it a value: KEY=VALUE, or KEY=A,B for several."
+    assert refusal("-m", word) == refusal("-m", "seed=1,2", word) == told
+
+
+def test_a_sweep_over_an_interval_is_told_to_give_values() -> None:
+    text = refusal("-m", "method.beta=interval(0,1)")
+    assert text == "method.beta=interval(0,1): its values cannot be counted out. Give them one by one: KEY=A,B."
 
 
 def test_several_values_without_m_are_told_how_to_sweep() -> None:

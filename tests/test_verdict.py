@@ -140,9 +140,9 @@ def flat(*spreads: float) -> dict[str, list[list[float]]]:
 @pytest.mark.parametrize(
     ("spreads", "when"),
     [
-        ((0.0, 0.0), "every training step"),
-        ((2e-6, 1e-9), "every training step"),  # rounding of equal scores of size 3
-        ((0.0, 0.5), "1 of 2 training steps"),
+        ((0.0, 0.0), "every logged step"),
+        ((2e-6, 1e-9), "every logged step"),  # rounding of equal scores of size 3
+        ((0.0, 0.5), "1 of 2 logged steps"),
         ((0.0, 0.5, 0.4), None),
         ((0.1, 4e-6), None),
         ((), None),

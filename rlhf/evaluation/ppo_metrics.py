@@ -101,9 +101,9 @@ KL_K3_PER_TOKEN = Metric(
 )
 KL_SQRT = Metric(
     "kl/sqrt",
-    "distance from the reference, the axis of over-optimisation curves (Gao et al. 2022, arXiv 2210.10760)",
+    "distance from the reference as in over-optimisation curves (Gao et al. 2022, arXiv 2210.10760), which take k1",
     "square root of nats per response",
-    "square root of kl/k3_policy_to_reference",
+    "square root of kl/k3_policy_to_reference, which is never below 0",
     None,
 )
 KL_OLD_TO_NEW = Metric(

@@ -150,7 +150,7 @@ def _cell(row: ReportRow, column: _Column, style: str) -> Cell:
         if low is not None and high is not None:
             if column.title in INTERVALS_SHOWN:
                 text += f" [{_short(low)}, {_short(high)}]"
-            if low <= column.null <= high and not style:
+            if low <= column.null <= high:  # on a control as well
                 style = UNCLEAR
     return Cell(text, value, style)
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from transformers import TrainingArguments
 
 from rlhf import ranks
+from rlhf.alike import all_alike
 from rlhf.config import PPO
 from rlhf.evaluation import metrics as names
 from rlhf.evaluation.policy import distinct_prompts
@@ -29,7 +30,6 @@ from rlhf.stages.context import StageContext, StageResult
 from rlhf.stages.training import finish, fit, newest_whole_checkpoint, trainer_arguments
 from rlhf.stages.watch import Watch
 
-LEAST_SPREAD = 1e-6  # standard deviation of scores below which they are all the same
 BEFORE = -1  # the step whose samples the normalisation of rewards is taken from
 
 
@@ -171,7 +171,7 @@ def normalize(learner: ActorCritic, rollouts: Rollouts, method: PPO, console: Co
     if scores:
         whole = rollouts.gathered(torch.cat(scores))
         spread = whole.std(correction=0)
-        if float(spread) < LEAST_SPREAD:
+        if all_alike(float(whole.mean()), float(spread)):
             console.print(
                 f"  [yellow]note[/] all {len(whole)} answers of the start were scored {float(whole[0]):.4g}, so scores "
                 "have no scale of their own and are only shifted",

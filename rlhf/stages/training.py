@@ -17,6 +17,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from rlhf import ranks
+from rlhf.alike import all_alike
 from rlhf.errors import RunFailure, UserError
 from rlhf.evaluation import ppo_metrics
 from rlhf.fingerprint import file_sizes
@@ -26,7 +27,6 @@ from rlhf.stages.progress import Bar, Lines
 from rlhf.suggest import did_you_mean
 
 LEARNED = 1e-3  # nats: a loss this small has zero gradients for a good reason
-SAME_SCORES = 1e-6  # standard deviation, as a share of their size
 WHOLE = "whole.json"  # written into a checkpoint after everything else: without it the checkpoint is half-written
 SKIPPED_LOGS = ("epoch", "total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second")
 
@@ -113,7 +113,7 @@ class Guard(TrainerCallback):
 def remedy(logs: Mapping[str, float], otherwise: str) -> str:
     """Return what to check where a step moved nothing: PPO's rewards if its answers were all scored alike."""
     score, spread = logs.get(ppo_metrics.REWARD_SCORE.name), logs.get(ppo_metrics.REWARD_SCORE_STD.name)
-    if score is None or spread is None or spread > SAME_SCORES * max(1.0, abs(score)):
+    if score is None or spread is None or not all_alike(score, spread):
         return otherwise
     return f"Check the sources of method.rewards: all answers were scored {score:.4g} (standard deviation 0)"
 

@@ -39,6 +39,10 @@ def demonstrations(count: int, **more: object) -> bytes:
         ("=3", ("=3: this is not KEY=VALUE",)),
         ("trian method=sft", ("trian: is neither a verb nor KEY=VALUE", "Did you mean `train`?")),
         ("--cfg job method.betta=1", ("method.betta: unknown key",)),
+        (
+            "-m method=ppo method.kl.target=range(3,1)",
+            ("method.kl.target=range(3,1): it sweeps over nothing. Give it",),
+        ),
         ("-m method.beta=0.1,-1", ("method.beta: should be greater than 0, got -1",)),
     ],
 )
@@ -215,6 +219,15 @@ def test_a_file_in_the_place_of_the_store_is_told(here: Here, tmp_path: Path) ->
     (tmp_path / "taken").write_text("")
     line = here("method=sft", "store=taken", folder=tmp_path).refused(2)
     assert line == "rlhf: taken: is a file where a folder is needed. Move it, or set store=FOLDER to another place."
+
+
+def test_a_store_that_no_folder_can_be_made_for_is_told(here: Here, tmp_path: Path) -> None:
+    line = here("method=ppo", "store=/proc/nowhere", folder=tmp_path).refused(
+        2, "rlhf: /proc/nowhere: cannot be made ("
+    )
+    assert line.endswith("Set store=FOLDER to one that can be.")
+    long = here("method=ppo", f"store={'a' * 300}", folder=tmp_path).refused(2, "aaa: cannot be made (")
+    assert "Set store=FOLDER" in long and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -25,6 +25,13 @@ HH = "dataset=hh_rlhf evaluation.judge=reward"
             ("method.kl.estimator: k3 is a monitor, not an objective", "Use k1 (in the reward) or k2 (as a loss)"),
         ),
         ("method.kl.estimator=K1", ("method.kl.estimator: should be 'k1' or 'k2', got 'K1'. Did you mean `k1`?",)),
+        (
+            "method.kl.estimator=k2 method.whiten_rewards=true",
+            (
+                "method.whiten_rewards: it divides the rewards by another number at each step, but not the KL",
+                "Use method.kl.estimator=k1, which charges it in the reward, or method.whiten_rewards=false.",
+            ),
+        ),
         ("method.kl.estimator=kl", ("got 'kl'. Did you mean `k1`?",)),
         ("method.critic.kind=Shared", ("method.critic.kind: should be 'shared' or", "Did you mean `shared`?")),
         ("precision=fp16", ("precision: fp16 overflows in PPO's probability ratios", "Use precision=bf16")),
@@ -39,6 +46,14 @@ HH = "dataset=hh_rlhf evaluation.judge=reward"
         (
             "dataset=table dataset.path=. evaluation.judge=none method.rewards={g:{kind:gold,weight:1.0}}",
             ("method.rewards.g.kind: the gold reward is known only", "Use a finished reward model", "folder: FOLDER"),
+        ),
+        (
+            "method.rewards={g:{weight:1.0,name:a.b}}",
+            ("method.rewards.g.kind: has no value", "Write kind: KIND between the braces", "one of stage, gold, class"),
+        ),
+        (
+            "method.rewards={g:{kind:function,weight:1.0}}",
+            ("g.name: has no value. Write name: VALUE between the braces of method.rewards.g",),
         ),
         ("method.rewards={g:{kind:godl,weight:1.0}}", ("method.rewards.g.kind: there is no 'godl'", "mean `gold`?")),
         ("method.rewards.judge.folder=nowhere", ("method.rewards.judge.folder: there is no nowhere",)),
@@ -114,6 +129,7 @@ def given(tmp_path: Path) -> Path:
     with_json(tmp_path / "adapter", run={}, result={}, model__adapter_config={"task_type": "CAUSAL_LM"})
     with_json(tmp_path / "old", run={}, result={}, model__config={"architectures": ["GPT2ForSequenceClassification"]})
     with_json(tmp_path / "language_model", config=policy)
+    with_json(tmp_path / "mt5", config={"architectures": ["MT5ForConditionalGeneration"], "model_type": "mt5"})
     (with_json(tmp_path / "two", config={"id2label": {"0": "BAD", "1": "FINE"}}) / "model.safetensors").touch()
     with_json(tmp_path / "pickled", config={"id2label": {"0": "BAD", "1": "GOOD"}})
     with_json(tmp_path / "list", run={}, result={}, model__config=["GPT2"], config=["GPT2"])
@@ -146,7 +162,7 @@ def given(tmp_path: Path) -> Path:
             JUDGE.replace("PATH", "nowhere/at_all"),
             ("own.path: nowhere/at_all is neither a folder here nor reachable on the hub", "Check the path"),
         ),
-        (JUDGE.replace("PATH", "empty/at_all"), ("own.path: there is no empty/at_all. Give one that exists",)),
+        (JUDGE.replace("PATH", "./nowhere"), ("own.path: there is no ./nowhere. Give one that exists",)),
         (JUDGE.replace("PATH", "empty"), ("own.path: empty could not be loaded (FileNotFoundError",)),
         (JUDGE.replace("PATH", "policy"), ("policy is the folder of a stage", "kind: stage with folder: policy")),
         (JUDGE.replace("PATH", "language_model"), ("language_model is a language model (GPT2LMHeadModel)",)),
@@ -171,6 +187,10 @@ def test_a_source_that_does_not_fit_is_told_before_anything_is_made(
         ("old", ("method.starts_from=old/model: it holds a reward model, not a policy", "the folder of a policy")),
         ("old/model", ("it holds a reward model, not a policy",)),
         ("adapter/model", ("it holds an adapter", "Add adapter=lora")),
+        (
+            "mt5",
+            ("starts_from=mt5: it holds a mt5 and model=tiny_gpt2 is a gpt2", "Choose the model that it was trained"),
+        ),
         ("torn", ("method.starts_from=torn/model: torn/model/config.json does not say", "(JSONDecodeError")),
         ("list/model", ("list/model/config.json does not say what kind of model it is (AttributeError",)),
         ("untold/model", ("adapter_config.json does not say what kind of model it is (KeyError: 'task_type')",)),
@@ -192,7 +212,7 @@ def test_a_folder_to_start_from_is_looked_at_before_anything_is_made(
         ("~/judge", True),
         ("here\\judge", True),
         ("a/b/c", True),
-        ("here/judge", True),
+        ("here/judge", False),
         ("owner/name", False),
         ("name", False),
         ("here", False),
@@ -201,6 +221,7 @@ def test_a_folder_to_start_from_is_looked_at_before_anything_is_made(
 def test_what_can_only_be_a_path_is_not_asked_of_the_hub(
     value: str, path: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A folder here that is called as an owner is (`google/`) says nothing about the ids of that owner."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path)
     assert is_path(value) is path
@@ -223,7 +244,7 @@ def test_the_hub_is_asked_once(tmp_path: Path) -> None:
         network = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}"}
         network |= {name: "" for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")} | {"no_proxy": "*"}
         done = command(*words, folder=tmp_path, HF_HOME=str(tmp_path / "cache"), **network)
-        done.refused(2, "own.path: owner/name is neither a folder here nor reachable on the hub")
+        done.refused(2, "own.path: owner/name is neither a folder here nor reachable on the hub in 5 s (")
     assert sum(b"/owner/name/resolve/main/config.json" in request for request in asked) == 1
 
 
@@ -234,6 +255,62 @@ def test_a_stage_is_named_by_its_folder_or_by_that_of_its_weights(given: Path, m
     runs = [jobs(parse_words(["method=ppo", *both]))[0][1] for both in words]
     assert runs[0] == runs[1] == runs[2]  # so that they are one stage in the store
     assert runs[0].method.starts_from == "policy/model" and runs[0].method.reward_sources["judge"].folder == "old"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (
+            "403 Forbidden\r\nX-Error-Code: GatedRepo",
+            "closed to you on the hub (status 403). Ask for access on its page",
+        ),
+        ("401 Unauthorized\r\nX-Error-Code: GatedRepo", "closed to you on the hub (status 401). Ask for access"),
+        ("403 Forbidden", "closed to you on the hub (status 403). Ask for access"),
+        ("401 Unauthorized\r\nX-Error-Code: RepoNotFound", "known to the hub (status 401). Check the id, or log in"),
+        ("404 Not Found\r\nX-Error-Code: RepoNotFound", "known to the hub (status 404). Check the id, or log in"),
+    ],
+)
+def test_a_hub_that_refuses_is_told_apart_from_one_out_of_reach(answer: str, told: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hub:
+
+        def refuse() -> None:
+            with suppress(OSError):
+                while True:
+                    caller, _ = hub.accept()
+                    caller.recv(4096)
+                    caller.sendall(f"HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+                    caller.close()
+
+        Thread(target=refuse, daemon=True).start()
+        words = ("method=ppo", f"method.rewards={{own: {JUDGE.replace('PATH', 'owner/name')}}}")
+        network = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}"}
+        network |= {name: "" for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")} | {"no_proxy": "*"}
+        done = command(*words, folder=tmp_path, HF_HOME=str(tmp_path / "cache"), **network)
+        done.refused(2, "method.rewards.own.path: owner/name is ", told)
+
+
+@pytest.mark.parametrize("start", ["base", "sft"])
+def test_a_keyword_wins_over_a_folder_of_its_name(start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with_json(tmp_path / start, run={}, model__config={})
+    [(_, run)] = jobs(parse_words(["method=dpo", f"method.starts_from={start}"]))
+    assert run.method.starts_from == start
+    [(_, run)] = jobs(parse_words(["method=dpo", f"method.starts_from=./{start}"]))
+    assert run.method.starts_from == f"{start}/model"
+    (tmp_path / start / "run.json").unlink()
+    [(_, run)] = jobs(parse_words(["method=dpo", f"method.starts_from=./{start}"]))
+    assert run.method.starts_from == f"./{start}"
+
+
+def test_a_tilde_is_the_home_folder_for_stages_and_for_plain_folders(
+    given: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(given))
+    spelled = [('"~/policy"', '"~/old"'), ('"~/language_model"', '"~/empty"')]  # Hydra wants quotes around a tilde
+    words = [(f"method.starts_from={start}", f"method.rewards.judge.folder={judge}") for start, judge in spelled]
+    runs = [jobs(parse_words(["method=ppo", *both]))[0][1] for both in words]
+    assert [run.method.starts_from for run in runs] == [f"{given}/policy/model", f"{given}/language_model"]
+    assert [run.method.reward_sources["judge"].folder for run in runs] == [f"{given}/old", f"{given}/empty"]
 
 
 def test_rewards_are_refused_without_importing_torch(given: Path) -> None:

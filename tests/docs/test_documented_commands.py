@@ -94,7 +94,7 @@ REFUSED = {
     "rlhf quantization=nf4": "Add adapter=lora, or use quantization=none.",
     "rlhf dataset=hh_rlhf dataset.path=nowhere.jsonl evaluation.judge=reward": "there is no file or folder",
 }
-# Run for real elsewhere: by .ci/run, or by the named test.
+# Run for real elsewhere: by .ci/run, or by the named test (of benchmarks our side, in few steps).
 ELSEWHERE = {
     "bash scripts/quickstart.sh": ".ci/run",
     "bash scripts/test.sh": ".ci/run",
@@ -121,6 +121,8 @@ ELSEWHERE = {
     "RLHF_DATABASE=postgresql://mlflow:secret@db.example.org/mlflow MLFLOW_AUTH_ADMIN_PASSWORD=... "
     "bash scripts/mlflow_server.sh --artifacts /data/mlflow --host 0.0.0.0": "tests/tracking/test_load_server.py",
     "accelerate launch --multi_gpu --num_processes 2 -m rlhf method=ppo": "tests/docs/test_processes.py",
+    "python scripts/bench_ppo.py --levers --output benchmarks/results/ppo.json": "tests/docs/test_ppo_scripts.py",
+    "python scripts/bench_ppo_memory.py --output benchmarks/results/ppo_memory.json": "tests/docs/test_ppo_scripts.py",
     "python scripts/check_ppo_seeds.py multirun/2026-11-21/12-00-00-1a2b": "tests/docs/test_ppo_scripts.py",
     "python scripts/over_optimisation.py multirun/2026-11-21/12-00-00-1a2b": "tests/docs/test_ppo_scripts.py",
 }

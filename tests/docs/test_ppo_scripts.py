@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -111,6 +113,25 @@ def test_a_folder_that_is_missing_or_empty_is_told_in_one_line(
         assert (ending.value.code, out) == (2, "")
         (line,) = err.splitlines()
         assert line.startswith(f"check_ppo_seeds: {tmp_path / name}: {problem}") and "multirun/DATE/TIME-ID" in line
+
+
+@pytest.mark.parametrize("name", ["check_ppo_seeds", "over_optimisation"])
+def test_a_folder_is_looked_at_before_torch_is_imported(name: str, tmp_path: Path) -> None:
+    """Where importing torch fails, a wrong folder is still told in one line."""
+    (tmp_path / "torch.py").write_text("raise ImportError('torch was imported')")
+    shared = os.environ | {"PYTHONPATH": f"{tmp_path}:{SCRIPTS.parent}"}
+    words = [sys.executable, str(SCRIPTS / f"{name}.py"), "nowhere"]
+    done = subprocess.run(words, cwd=tmp_path, env=shared, capture_output=True, text=True, timeout=60)
+    told = f"{name}: nowhere: there is no such folder. Give "
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith(told)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_over_optimisation_tells_an_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ending:
+        script("over_optimisation").main([str(tmp_path)])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ending.value.code == 2 and line.startswith(f"over_optimisation: {tmp_path}: holds no JOB/result.json")
 
 
 def test_a_kl_is_held_against_the_target_that_the_last_step_had(

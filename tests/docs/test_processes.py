@@ -94,7 +94,12 @@ def test_prompts_that_two_processes_cannot_share_are_refused_at_the_door(tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("word", "told"), [("method.betta=2", "unknown key"), ("method.kl.estimator=K1", "Did you mean `k1`?")]
+    ("word", "told"),
+    [
+        ("-m", "start one job per command"),
+        ("method.betta=2", "unknown key"),
+        ("method.kl.estimator=K1", "Did you mean `k1`?"),
+    ],
 )
 def test_a_word_that_cannot_be_composed_is_told_once(word: str, told: str, tmp_path: Path) -> None:
     assert told in ended_together(launched(tmp_path, word), tmp_path, 2)

@@ -15,6 +15,7 @@ from rlhf.errors import RunFailure, UserError
 from rlhf.fingerprint import file_sizes
 from rlhf.ppo import builtin
 from rlhf.ppo.rewards import Combined, RewardParts, build_rewards, build_scorer, identities
+from rlhf.ppo.sources.functions import FIRST_READ
 from tests.bench import run_of
 from tests.ppo.sources import ANSWERS, PARTS, ROWS, SPEC, refusal, spec
 
@@ -194,6 +195,7 @@ def test_identities_change_with_the_bytes_behind_a_source(module: str, tmp_path:
     for name, file in files.items():
         file.write_text(file.read_text() + "\n")
         result.write_text(json.dumps({"sizes": file_sizes(tmp_path / "judge" / "model")}))
+        FIRST_READ.clear()  # as in another process
         after = identities(specs)
         assert {other for other in specs if after[other] != before[other]} == {name}
         before = after

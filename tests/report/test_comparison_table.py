@@ -137,6 +137,16 @@ def test_what_may_be_no_difference_is_marked_without_colour_too() -> None:
     assert "~" not in shown([ROWS[1], ROWS[3]], 140)
 
 
+def test_a_control_that_may_be_no_different_is_marked_as_well() -> None:
+    difference = {"final/reward": 0.3, "final/reward_difference_low": -0.1, "final/reward_difference_high": 0.2}
+    clear = {"final/reward": 0.2, "final/reward_difference_low": 0.1, "final/reward_difference_high": 0.3}
+    rows = [row("sft", "sft", {}, difference, ""), row("start", "start", {}, clear, ""), ROWS[3]]
+    lines = shown(rows, 140).splitlines()
+    marked = [line.split()[0] for line in lines if "~" in line]
+    assert marked == ["sft", "~:"]
+    assert "*0.300*" in to_markdown(rows) and "*0.200*" not in to_markdown(rows)
+
+
 def test_facts_stand_below_the_table() -> None:
     text = shown(ROWS, 140, ["trained on: judge (reward stage) x 1.0"])
     assert text.index("dpo-3") < text.index("trained on: judge (reward stage) x 1.0")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rlhf.errors import RunFailure
+from rlhf.errors import RunFailure, UserError
 from rlhf.job import execute
 from tests.bench import PPO_WORDS, run_of, toy
 
@@ -59,11 +59,18 @@ def test_the_same_command_goes_on_after_a_late_failure(
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("[1.0]", "returned 1 value for 4 answers"),
-        ("None", "returned NoneType, not numbers"),
-        ("['1'] * len(answers)", "returned text where numbers were expected"),
-        ("[float('nan')] * len(answers)", "returned nan"),
-        ("[1 / 0 for _ in answers]", "failed (ZeroDivisionError"),
+        ("[1.0]", "returned 1 value for 4 answers. Let it return one finite number per answer."),
+        (
+            "1.0",
+            "returned float, not numbers (TypeError: 'float' object is not iterable). Let it"
+            " return one finite number per answer.",
+        ),
+        (
+            "['1'] * len(answers)",
+            "returned text where numbers were expected. Let it return one finite number per answer.",
+        ),
+        ("[float('nan')] * len(answers)", "returned nan. Let it return one finite number per answer."),
+        ("[1 / 0 for _ in answers]", "failed (ZeroDivisionError: division by zero). Mend what fails."),
     ],
     ids=["too few", "nothing", "texts", "nan", "raises"],
 )
@@ -76,9 +83,9 @@ def test_what_a_function_returns_is_looked_at_before_the_stages_below_are_traine
     source = f"+method.rewards.own={{kind: function, weight: 1.0, name: '{module}:wrong'}}"
     run = run_of("method=ppo", "model=tiny_gpt2", source, store=tmp_path / "stages")
     said = io.StringIO()
-    with pytest.raises(RunFailure) as caught:
+    with pytest.raises(UserError) as caught:  # exit code 2: nothing is trained that could go on
         execute(run, tmp_path / "job", [], None, Console(file=said))
-    assert caught.value.place == "method.rewards.own" and told in str(caught.value)
+    assert str(caught.value) == f"method.rewards.own: {module}:wrong {told}"
     assert list(tmp_path.glob("stages/*-tiny_gpt2-*")) == [] and "sft on" not in said.getvalue()
 
 
@@ -87,7 +94,7 @@ def test_the_first_call_gets_prompts_and_answers_of_the_data(tmp_path: Path, mon
     (tmp_path / "seen_rewards.py").write_text(SEEING)
     source = "method.rewards={own: {kind: function, weight: 1.0, name: 'seen_rewards:seeing'}}"
     run = run_of("method=ppo", "model=tiny_gpt2", source, store=tmp_path / "stages")
-    with pytest.raises(RunFailure, match="enough was seen"):
+    with pytest.raises(UserError, match="enough was seen"):
         execute(run, tmp_path / "job", [], None, Console(file=io.StringIO()))
     rows = toy(run).train[:4]
     seen = json.loads((tmp_path / "seen.json").read_text())

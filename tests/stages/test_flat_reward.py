@@ -32,7 +32,7 @@ def test_a_run_that_goes_on_says_at_its_end_that_all_scores_were_the_same(source
     """Fines for missing ends still teach something. The result says what it was trained on, and who judged it."""
     said = io.StringIO()
     outcome = execute(run_of(*WORDS, source, store=tmp_path / "a"), tmp_path / "b", [], None, Console(file=said))
-    same = "at every training step the reward gave all answers the same score (mean 3, standard deviation 0)"
+    same = "at every logged step the reward gave all answers the same score (mean 3, standard deviation 0)"
     assert outcome["warnings"][0].startswith(same) and "adapter" not in " ".join(outcome["warnings"])
     kept = json.loads((tmp_path / "b" / "result.json").read_text())
     assert (kept["trained_on"], kept["judge"]) == ("own (function) x 1.0", "the gold reward (evaluation.judge=gold)")

@@ -13,6 +13,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 import rlhf.tracking as tracking
 from rlhf.config import TrackingSpec
 
@@ -81,6 +83,20 @@ def test_a_port_that_is_taken_is_refused_with_a_free_one(tmp_path: Path) -> None
     assert int(done.stderr.split()[-1]) > port
 
 
+def test_a_port_with_a_zero_in_front_is_read_as_a_decimal(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").touch()
+    try:
+        taken = socket.create_server(("127.0.0.1", 8989))
+    except OSError:
+        taken = None  # by another
+    words = ["bash", str(SCRIPT), "08989"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
+    if taken is not None:
+        taken.close()
+    assert done.returncode == 2 and "port 8989 is taken. Write another: bash scripts/ui.sh " in done.stderr
+    assert 8989 < int(done.stderr.split()[-1]) < 9090
+
+
 def test_where_no_port_is_named_the_next_free_one_is_used(tmp_path: Path) -> None:
     """Port 5000 is taken by this test, or was already."""
     (tmp_path / "mlflow.db").touch()
@@ -103,6 +119,27 @@ def test_where_no_port_is_named_the_next_free_one_is_used(tmp_path: Path) -> Non
     port = int(told.split()[-1])
     assert port > 5000 and told.startswith("port 5000 is taken: in the addresses that rlhf printed, write ")
     assert address.startswith(f"MLflow UI: http://127.0.0.1:{port} ")
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999999999999999999"])
+def test_a_port_that_there_cannot_be_is_refused_at_once(port: str, tmp_path: Path) -> None:
+    done = subprocess.run(["bash", str(SCRIPT), port], cwd=tmp_path, capture_output=True, text=True, timeout=5)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and line.startswith(f"ui.sh: there is no port {port}, they are 1 to 65535. Write one")
+
+
+def test_after_the_last_port_others_are_named(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").touch()
+    try:
+        last = socket.create_server(("127.0.0.1", 65535))
+    except OSError:
+        last = None  # taken by another
+    words = ["bash", str(SCRIPT), "65535"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
+    if last is not None:
+        last.close()
+    assert done.returncode == 2 and "port 65535 is taken. Write another: bash scripts/ui.sh " in done.stderr
+    assert 5000 <= int(done.stderr.split()[-1]) < 5100
 
 
 def test_a_port_that_is_no_number_is_refused(tmp_path: Path) -> None:

@@ -15,11 +15,33 @@ from rlhf.ppo_spec import FunctionReward, place
 EDITED = ", or from the start where the function's module was edited"  # whose bytes belong to the stage's fingerprint
 
 
+class Unfit(Exception):
+    """What a function did instead of giving one finite number per answer, and what mends it."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        self.problem, self.remedy = problem, remedy
+        super().__init__(problem)
+
+
 def function_scorer(name: str, spec: FunctionReward) -> Scorer:
     """Return the scorer that calls `spec.name`; raises `UserError` where it is no function of prompts and answers.
 
     The scorer raises `RunFailure` where the function fails or gives no finite numbers.
     """
+    called = call_function(name, spec)
+
+    def score(rows: Sequence[Row], answers: Sequence[str]) -> list[float]:
+        try:
+            return called(rows, answers)
+        except Unfit as error:
+            remedy = f"{error.remedy} and {GO_ON}{EDITED}"
+            raise RunFailure(place(name), error.problem, remedy, resumable=True) from error
+
+    return score
+
+
+def call_function(name: str, spec: FunctionReward) -> Scorer:
+    """Return the same, but raising `Unfit`: what that means depends on when the function is called."""
     function = find_function(name, spec)
 
     def score(rows: Sequence[Row], answers: Sequence[str]) -> list[float]:
@@ -27,17 +49,15 @@ def function_scorer(name: str, spec: FunctionReward) -> Scorer:
         try:
             values = function(prompts, list(answers))
         except Exception as error:  # it is the user's code, which may raise anything
-            problem = f"{spec.name} failed ({one_line(error)})"
-            raise RunFailure(place(name), problem, f"Mend what fails and {GO_ON}{EDITED}", resumable=True) from error
-        return _numbers(name, spec.name, values, len(answers))
+            raise Unfit(f"{spec.name} failed ({one_line(error)})", "Mend what fails") from error
+        return _numbers(spec.name, values, len(answers))
 
     return score
 
 
-def _numbers(name: str, what: str, values: Any, wanted: int) -> list[float]:
-    def refused(problem: str) -> RunFailure:
-        remedy = f"Let it return a list with one finite number per answer and {GO_ON}{EDITED}"
-        return RunFailure(place(name), f"{what} returned {problem}", remedy, resumable=True)
+def _numbers(what: str, values: Any, wanted: int) -> list[float]:
+    def refused(problem: str) -> Unfit:
+        return Unfit(f"{what} returned {problem}", "Let it return one finite number per answer")
 
     try:
         listed = list(values)

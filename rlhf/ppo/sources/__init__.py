@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rlhf.ppo.sources.classifier import check_classifier
 from rlhf.ppo.sources.folder import read_judge
-from rlhf.ppo.sources.functions import find_function
+from rlhf.ppo.sources.functions import find_function, unchanged_files
 from rlhf.ppo.sources.marked import read_marked
 from rlhf.ppo_spec import ClassifierReward, FunctionReward, LinearReward, RewardSourceSpec, StageReward
 
@@ -23,3 +23,4 @@ def check_sources(specs: Mapping[str, RewardSourceSpec]) -> None:
             read_marked(name, spec)
         elif isinstance(spec, FunctionReward):
             find_function(name, spec)
+            unchanged_files(name, spec)  # read now, as it is imported; a job that starts later reads it again

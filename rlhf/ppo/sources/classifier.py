@@ -12,6 +12,8 @@ from rlhf.ppo_spec import ClassifierReward, place
 from rlhf.suggest import did_you_mean
 
 NOT_FOUND = "Check the path, or the id and the network"
+CLOSED = "Ask for access on its page, then log in: `hf auth login`"
+UNKNOWN = "Check the id, or log in if it is private: `hf auth login`"
 QUICK = 5.0  # seconds in which the hub answers, or counts as out of reach
 NOT_A_CLASSIFIER = "Name a model that was trained to classify, or train one with method=reward"
 NO_SAFETENSORS = "Name a revision that has safetensors weights (refs/pr/NUMBER), or convert a copy"
@@ -26,8 +28,7 @@ def check_classifier(name: str, spec: ClassifierReward) -> None:
         config = json.loads((folder / "config.json" if folder.is_dir() else _downloaded(spec)).read_text("utf-8"))
         named, labels = [str(kind) for kind in config.get("architectures") or []], _labels(config)
     except _OutOfReach as error:
-        problem = f"{spec.path} is neither a folder here nor reachable on the hub ({error})"
-        raise UserError(here, problem, NOT_FOUND) from error
+        raise UserError(here, f"{spec.path} is {error.problem}", error.remedy) from error
     except (OSError, ValueError, AttributeError, TypeError) as error:  # it may hold anything
         problem = f"{spec.path} could not be loaded ({one_line(error)})"
         raise UserError(here, problem, NOT_FOUND) from error
@@ -67,7 +68,20 @@ def label_number(name: str, spec: ClassifierReward, labels: Mapping[str, Any], c
 
 
 class _OutOfReach(Exception):
-    """The hub did not answer or has no such file, and the cache has none either."""
+    """The hub did not answer, has no such file or does not show it, and the cache has none either."""
+
+    def __init__(self, cause: Exception) -> None:
+        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+        status = cause.response.status_code if isinstance(cause, HfHubHTTPError) else None
+        if isinstance(cause, GatedRepoError) or status == 403:
+            self.problem, self.remedy = f"closed to you on the hub (status {status})", CLOSED
+        elif isinstance(cause, RepositoryNotFoundError) or status == 401:
+            self.problem, self.remedy = f"neither a folder here nor known to the hub (status {status})", UNKNOWN
+        else:
+            self.problem = f"neither a folder here nor reachable on the hub in {QUICK:g} s ({one_line(cause)})"
+            self.remedy = NOT_FOUND
+        super().__init__(self.problem)
 
 
 def _downloaded(spec: ClassifierReward) -> Path:
@@ -85,7 +99,7 @@ def _downloaded(spec: ClassifierReward) -> Path:
     try:
         found = hf_hub_download(spec.path, "config.json", revision=spec.revision, local_files_only=problem is not None)
     except (OSError, ValueError) as error:
-        raise _OutOfReach(one_line(problem or error)) from error
+        raise _OutOfReach(problem or error) from error
     return Path(found)
 
 

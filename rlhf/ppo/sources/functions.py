@@ -11,8 +11,25 @@ from types import ModuleType
 from typing import Any
 
 from rlhf.errors import UserError, one_line
+from rlhf.fingerprint import digest_files
+from rlhf.ppo.sources.imports import source_files
 from rlhf.ppo_spec import FunctionReward, place
 from rlhf.suggest import did_you_mean
+
+FIRST_READ: dict[Path, str] = {}  # digests of the files behind functions; Python imports them once per process
+
+
+def unchanged_files(name: str, spec: FunctionReward) -> list[Path]:
+    """Return the user's files behind the function of `spec.name`.
+
+    Raises `UserError` where one is not what this process first read: the code that runs is then not what is on disk.
+    """
+    files = list(source_files(find_module(name, spec)).values())
+    for file in files:
+        now = digest_files(file)
+        if FIRST_READ.setdefault(file, now) != now:
+            raise UserError(place(name, "name"), f"{file} changed since this sweep began", "Start it again")
+    return files
 
 
 def find_module(name: str, spec: FunctionReward) -> ModuleType:

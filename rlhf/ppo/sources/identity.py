@@ -9,8 +9,7 @@ from typing import Any
 from rlhf.errors import UserError
 from rlhf.fingerprint import base_identity, digest, digest_files, hub_commit
 from rlhf.ppo.sources.folder import read_judge
-from rlhf.ppo.sources.functions import find_function, find_module
-from rlhf.ppo.sources.imports import source_files
+from rlhf.ppo.sources.functions import find_function, unchanged_files
 from rlhf.ppo_spec import ClassifierReward, FunctionReward, LinearReward, RewardSourceSpec, StageReward, place
 
 
@@ -42,7 +41,7 @@ def _identity(name: str, spec: RewardSourceSpec) -> Any:
         return digest_files(path)
     if isinstance(spec, FunctionReward):
         find_function(name, spec)  # so that a wrong name is told before the stages below PPO are trained
-        return [digest_files(file) for file in source_files(find_module(name, spec)).values()]
+        return [digest_files(file) for file in unchanged_files(name, spec)]
     return None
 
 

@@ -68,8 +68,7 @@ def _spec(name: str) -> ModuleSpec | None:
     parts = name.split(".")
     for length in range(1, len(parts) + 1):
         full = ".".join(parts[:length])
-        finders = (finder.find_spec(full, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
-        spec = next((one for one in finders if one is not None), None)
+        spec = _found(full, path)
         if spec is None:
             return None
         if length < len(parts):
@@ -77,6 +76,28 @@ def _spec(name: str) -> ModuleSpec | None:
                 return None
             path = list(spec.submodule_search_locations)
     return spec
+
+
+def _found(full: str, path: list[str] | None) -> ModuleSpec | None:
+    """Ask Python's finders for a module in the folders of `path`, the package above it."""
+    for finder in sys.meta_path:
+        if not hasattr(finder, "find_spec"):
+            continue
+        try:
+            spec = finder.find_spec(full, path)
+        except (KeyError, AttributeError):  # of a folder without __init__.py, PathFinder asks packages nobody imported
+            spec = _plain_folder(full, sys.path if path is None else path)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _plain_folder(full: str, path: list[str]) -> ModuleSpec | None:
+    """The package that folders without `__init__.py` make of themselves."""
+    folders = [str(folder) for entry in path if (folder := Path(entry) / full.rpartition(".")[2]).is_dir()]
+    spec = ModuleSpec(full, None, is_package=True)
+    spec.submodule_search_locations = folders
+    return spec if folders else None
 
 
 def _own(file: Path) -> bool:
