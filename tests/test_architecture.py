@@ -85,7 +85,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "__main__": None,
     "__init__": set(),
 }
-ABOVE = {"job", "sweep", "searched", "launchers", "verbs", "__main__"}  # nobody below imports these
+ABOVE = {"job", "sweep", "searched", "launchers", "plan", "verbs", "__main__"}  # nobody below imports these
 HYDRA_PLUGINS = {f"rlhf/launchers/{name}.py" for name in ("__init__", "jobs", "local", "on_slurm", "on_ray", "search")}
 IN_A_JOB = {"rlhf/launchers/forked.py", "rlhf/launchers/task.py"}
 

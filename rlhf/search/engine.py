@@ -176,7 +176,11 @@ class Engine:
                 self._copy(same[0], live(self.study, twin))
 
     def _copy(self, first: FrozenTrial, twin: Trial) -> None:
-        for step, value in first.intermediate_values.items():
-            twin.report(value, step)
         values: Any = first.values if first.state == TrialState.COMPLETE else None
-        self.study.tell(twin.number, values, state=first.state)
+        try:
+            for step, value in first.intermediate_values.items():
+                twin.report(value, step)
+            self.study.tell(twin.number, values, state=first.state)
+        except (ValueError, RuntimeError):  # Optuna's words for a trial that has ended
+            if not self.trials[twin.number].state.is_finished():
+                raise  # it was not another process of this study that was quicker

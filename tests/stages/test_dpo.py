@@ -127,15 +127,16 @@ def test_accumulated_loss_is_a_mean_per_pair(model: str, tmp_path: Path) -> None
     assert norms[0] == pytest.approx(norms[1], rel=1e-3)
 
 
-def test_trl_still_prepares_its_data_where_we_keep_it_from_doing_so() -> None:
-    """`TokenPairTrainer` overrides a private method: were it renamed, TRL would tokenise our ids again, in silence."""
+def test_trl_still_calls_what_we_override() -> None:
+    """`TokenPairTrainer` overrides private methods: were one renamed, TRL would go its own way, in silence."""
     import inspect
 
     from trl import DPOTrainer
 
-    overridden = [name for name, value in vars(TokenPairTrainer).items() if callable(value)]
-    assert overridden == ["_prepare_dataset"]
-    assert "_prepare_dataset" in vars(DPOTrainer)
+    overridden = {name for name, value in vars(TokenPairTrainer).items() if callable(value)} - {"__init__"}
+    assert overridden == {"_prepare_dataset", "_precompute_ref_logps"}
+    assert overridden <= vars(DPOTrainer).keys()
+    assert "self._precompute_ref_logps(" in inspect.getsource(DPOTrainer)
     for caller in (DPOTrainer.__init__, DPOTrainer.evaluate):
         assert "self._prepare_dataset(" in inspect.getsource(caller)
 
