@@ -3,10 +3,10 @@
     python scripts/bench_sweep.py --output benchmarks/results/sweep.json      # about an hour on 2 cores
     python scripts/bench_sweep.py --rows 300 --betas 0.1 --rates 1e-4 3e-4 --prompts 32   # a look
 
-Every way trains one policy per beta and learning rate on the toy world, from an SFT policy, and runs in a folder of its
-own. Separate command lines train that SFT policy each, unless they share a store; a sweep trains it once. `trl dpo` gets
-the SFT policy of our sweep and the same pairs, batch, lengths and epochs; it samples and measures nothing, so its time
-is a lower bound of what a comparison costs. Wall seconds, ratios to the separate command lines.
+Every way trains one policy per beta and learning rate on the toy world, from an SFT policy, and runs in a folder of
+its own. Separate command lines train that SFT policy each, unless they share a store; a sweep trains it once. `trl dpo`
+gets the SFT policy of our sweep and the same pairs, batch, lengths and epochs; it samples and measures nothing, so its
+time is a lower bound of what a comparison costs. Wall seconds, ratios to the separate command lines.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def sweep(folder: Path, asked: argparse.Namespace, *launcher: str) -> float:
 
 
 def shell_loop(ours: Path, folder: Path, grid: Sequence[tuple[float, float]], asked: argparse.Namespace) -> float:
-    """Seconds of `trl dpo` once per setting, on the SFT policy and the pairs of our sweep; making both is not counted."""
+    """Seconds of `trl dpo` per setting, on the SFT policy and the pairs of our sweep; making these is not counted."""
     (policy,) = ours.glob("outputs/stages/sft-*/model")
     trainer = export_pairs(folder, asked)
     begun = time.perf_counter()
