@@ -58,19 +58,24 @@ def ended_together(done: subprocess.CompletedProcess[str], folder: Path, code: i
 
 BROKEN = """
 import os
+calls = []
 def broken(prompts, answers):
-    if os.environ["RANK"] == "1":
+    calls.append(len(answers))
+    if os.environ["RANK"] == "1" and len(calls) > CALLS:
         raise ValueError("out of luck")
-    return [0.0] * len(answers)
+    return [float(len(answer)) for answer in answers]
 """
 QUICK = ("method.starts_from=base", "evaluation.judge=none")
 
 
 @pytest.mark.slow
-def test_a_reward_function_that_fails_in_one_process_ends_both_with_one_line(tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text(BROKEN)
+@pytest.mark.parametrize(("calls", "code"), [(0, 2), (1, 1)], ids=["when it is tried", "later"])
+def test_a_reward_function_that_fails_in_one_process_ends_both_with_one_line(
+    calls: int, code: int, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(BROKEN.replace("CALLS", str(calls)))
     rewards = "method.rewards={own: {kind: function, weight: 1.0, name: 'own:broken'}}"
-    line = ended_together(launched(tmp_path, rewards, *QUICK), tmp_path, 1)
+    line = ended_together(launched(tmp_path, rewards, *QUICK), tmp_path, code)
     assert line.startswith("rlhf: method.rewards.own: own:broken failed (ValueError: out of luck). Mend what fails")
     assert len(list(tmp_path.glob("outputs/runs/*/*/result.json"))) == 1
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rlhf.errors import UserError
 from rlhf.evaluation.ppo_metrics import PPO_METRICS, REWARD_SOURCE
+from rlhf.ppo.sources.functions import FIRST_READ
 from tests.place import CAUSES, Place
 
 pytestmark = pytest.mark.slow
@@ -104,6 +107,10 @@ def test_a_function_of_the_users_is_followed_by_its_module(
     assert first["curves"]["train/reward/score"][0][1] > 0
     assert ppo_with(place, rewards)["reused"]
     module.write_text(module.read_text().replace("len(answer)", "-len(answer)"))
+    with pytest.raises(UserError, match="changed since this sweep began"):  # it would run the code that it has loaded
+        ppo_with(place, rewards)
+    FIRST_READ.clear()  # as in another process
+    sys.modules.pop("pipeline_test_reward")
     other = ppo_with(place, rewards)
     assert not other["reused"] and other["stage"] != first["stage"]
 
