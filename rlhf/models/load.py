@@ -34,7 +34,7 @@ from rlhf.models.adapter import (
 from rlhf.models.bridge import as_causal
 from rlhf.models.quantize import Quantization, mend_quantized, quantization_config
 from rlhf.models.quiet import quiet
-from rlhf.models.tiny import build_architecture, build_tiny, random_model, readable
+from rlhf.models.tiny import build_architecture, build_tiny, random_model, readable, save_whole
 from rlhf.models.tokenizers import ensure_padding
 
 __all__ = [
@@ -219,8 +219,7 @@ def _load(
         if isinstance(quantization, NoQuantization):
             return model.to(device)
         with tempfile.TemporaryDirectory() as scratch:  # bitsandbytes quantizes while it loads
-            with quiet():
-                model.save_pretrained(scratch)
+            save_whole(model, Path(scratch))
             return _pretrained(auto_class, spec, scratch, config, quantization, dtype, device, seed)
     return _pretrained(auto_class, spec, source.base, config, quantization, dtype, device, seed)
 

@@ -41,8 +41,7 @@ def build_tiny(spec: ModelSpec, folder: Path) -> Path:
     def write(target: Path) -> None:
         write_architecture(spec, target)
         model = random_model(BACKBONES[spec.family], AutoConfig.from_pretrained(target), torch.float32, WEIGHT_SEED)
-        with quiet():
-            model.save_pretrained(target)
+        save_whole(model, target)
 
     return _cached(spec, folder, "tiny", write)
 
@@ -122,6 +121,17 @@ def _cached(spec: ModelSpec, folder: Path, kind: str, write: Callable[[Path], No
                 shutil.rmtree(scratch, ignore_errors=True)
                 raise
     return target
+
+
+def save_whole(model: PreTrainedModel, folder: Path) -> None:
+    """Write weights in whichever process this is; where several share a job, transformers writes in the first alone."""
+    saved: Any = model  # of any type: a method is put in the place of its own
+    saved.should_save_on_this_rank = lambda is_main_process: True
+    try:
+        with quiet():
+            saved.save_pretrained(folder)
+    finally:
+        del saved.should_save_on_this_rank
 
 
 def readable(folder: Path) -> None:
