@@ -23,7 +23,7 @@ from rlhf.build import build, refuse_wrong_names
 from rlhf.config import Run
 from rlhf.errors import UserError, told_once
 from rlhf.suggest import did_you_mean
-from rlhf.trainer_fields import OWNED, trainer_fields
+from rlhf.trainer_fields import owned_fields, trainer_fields
 
 CONFIG_DIR = ("--config-dir", "-cd")
 VALUED_FLAGS = {*CONFIG_DIR, "--package", "-p", "--cfg", "-c"}
@@ -261,7 +261,10 @@ class Composer:
         node = self._node(parents, overrides)
         names = [str(name) for name in node if not str(name).startswith("_")]
         if parents[-1:] == ["trainer"] and (method := self._node(parents[:-1], overrides).get("name")):
-            names = sorted(trainer_fields(method).keys() - OWNED.keys())
+            owned = owned_fields(method)
+            if word in owned:
+                return UserError(key, f"is set by {owned[word]}", "Set it there")
+            names = sorted(trainer_fields(method).keys() - owned.keys())
             if word in names:
                 return UserError(key, "the YAML does not set it, so it is to be added", f"Write ++{key}=VALUE")
         if parents[-1:] == ["rewards"]:

@@ -45,7 +45,7 @@ SOURCES = {
     "dpo": ("trl", "trainer/dpo_config.py"),
 }
 TRANSFORMERS, TRL = ("transformers", "training_args.py"), ("trl", "trainer/base_config.py")
-PPO_OWNED = {  # what PPO's own loop decides
+PPO_OWNED = OWNED | {  # what PPO's own loop decides
     "per_device_train_batch_size": "method.prompts_per_step",
     "gradient_accumulation_steps": "method.microbatch_tokens",
     "num_train_epochs": "method.trainer.max_steps and method.epochs",
@@ -83,10 +83,15 @@ def trainer_fields(method: str) -> dict[str, str]:
     return {name: kind for source in sources for name, kind in _fields(*source).items()}
 
 
+def owned_fields(method: str) -> dict[str, str]:
+    """Return the arguments that a key of ours sets, each with that key."""
+    return OWNED if method in SOURCES else PPO_OWNED
+
+
 def check_trainer(method: str, values: Mapping[str, Any], place: str) -> Iterator[str]:
     """Yield one message per key of `place` that the trainer does not know, with a home elsewhere or of a wrong type."""
     known = trainer_fields(method)
-    owned = OWNED if method in SOURCES else OWNED | PPO_OWNED
+    owned = owned_fields(method)
     for key, value in values.items():
         if key in owned and key in known:
             yield f"{place}.{key}: is set by {owned[key]}. Set it there."

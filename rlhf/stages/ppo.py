@@ -28,7 +28,7 @@ from rlhf.ppo.shared_judge import add_judge, on_same_base, shared_scorer
 from rlhf.ppo.trainer import PPOTrainer
 from rlhf.stages.context import StageContext, StageResult
 from rlhf.stages.training import finish, fit, newest_whole_checkpoint, trainer_arguments
-from rlhf.stages.watch import Watch
+from rlhf.stages.watch import Watch, flat_rewards
 
 BEFORE = -1  # the step whose samples the normalisation of rewards is taken from
 
@@ -82,7 +82,7 @@ def complete(context: StageContext, trainer: PPOTrainer) -> StageResult:
     checkpoints = context.folder / "checkpoints"
     if not ranks.agreed(newest_whole_checkpoint(checkpoints) is not None if ranks.first() else None):
         normalize(learner, trainer.rollouts, method, context.console)  # a checkpoint holds what was found at the start
-    history = fit(trainer, context)
+    history = fit(trainer, context, flat_rewards)
     held_out = distinct_prompts(context.corpus.test, context.run.evaluation)
     final = trainer.evaluate(held_out, metric_key_prefix="final")
     # with k2 the KL is charged in the loss, not in the reward

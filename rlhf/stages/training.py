@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from rlhf import ranks
-from rlhf.alike import all_alike
 from rlhf.errors import RunFailure, UserError
-from rlhf.evaluation import ppo_metrics
 from rlhf.fingerprint import file_sizes
 from rlhf.models.adapter import full_precision
 from rlhf.stages.context import StageContext
@@ -28,6 +26,7 @@ from rlhf.suggest import did_you_mean
 
 LEARNED = 1e-3  # nats: a loss this small has zero gradients for a good reason
 WHOLE = "whole.json"  # written into a checkpoint after everything else: without it the checkpoint is half-written
+Cause = Callable[[Mapping[str, float]], str | None]  # a stage's own logs -> what to check where a step moved nothing
 SKIPPED_LOGS = ("epoch", "total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second")
 
 
@@ -78,8 +77,9 @@ class History:
 class Guard(TrainerCallback):
     """Stops a run that learns nothing: NaN or infinite loss, or gradients that are exactly zero."""
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, method: str, cause: Cause) -> None:
         self.method = method
+        self.cause = cause
         self.zero_norms = 0
 
     def on_log(
@@ -104,18 +104,9 @@ class Guard(TrainerCallback):
                 raise RunFailure(
                     f"{self.method} step {state.global_step}",
                     "the gradient is exactly zero, nothing is being learned",
-                    remedy(
-                        logs, "Check adapter.targets and gradient_checkpointing, and that the loss is not saturated"
-                    ),
+                    self.cause(logs)
+                    or "Check adapter.targets and gradient_checkpointing, and that the loss is not saturated",
                 )
-
-
-def remedy(logs: Mapping[str, float], otherwise: str) -> str:
-    """Return what to check where a step moved nothing: PPO's rewards if its answers were all scored alike."""
-    score, spread = logs.get(ppo_metrics.REWARD_SCORE.name), logs.get(ppo_metrics.REWARD_SCORE_STD.name)
-    if score is None or spread is None or not all_alike(score, spread):
-        return otherwise
-    return f"Check the sources of method.rewards: all answers were scored {score:.4g} (standard deviation 0)"
 
 
 class Recorder(TrainerCallback):
@@ -224,8 +215,11 @@ def _is_whole(checkpoint: Path) -> bool:
     return {name: size for name, size in file_sizes(checkpoint).items() if name != WHOLE} == written
 
 
-def fit(trainer: Trainer, context: StageContext) -> History:
-    """Train to the end, from the newest whole checkpoint when there is one; the guards may raise `RunFailure`."""
+def fit(trainer: Trainer, context: StageContext, cause: Cause = lambda logs: None) -> History:
+    """Train to the end, from the newest whole checkpoint when there is one; the guards may raise `RunFailure`.
+
+    `cause` reads a stage's own logs for a better remedy than the guards' where nothing was learned.
+    """
     checkpoint = ranks.agreed(newest_whole_checkpoint(context.folder / "checkpoints") if ranks.first() else None)
     mark: Mapping[str, Any] = {"seconds": 0.0, "curves": {}}
     if checkpoint is not None:
@@ -234,7 +228,7 @@ def fit(trainer: Trainer, context: StageContext) -> History:
     recorder, bar = Recorder(context), Bar(context.method.name, context.console)
     recorder.resume(mark["curves"])
     lines = Lines(context.method.name, context.console)
-    for callback in (Guard(context.method.name), recorder, Checkpoints(recorder, mark["seconds"]), bar, lines):
+    for callback in (Guard(context.method.name, cause), recorder, Checkpoints(recorder, mark["seconds"]), bar, lines):
         trainer.add_callback(callback)
     if isinstance(trainer.model, PeftModel):
         full_precision(trainer.model)  # TRL has just cast a quantized model's adapter to bf16
@@ -245,7 +239,7 @@ def fit(trainer: Trainer, context: StageContext) -> History:
         past_warmup = trainer.state.global_step > trainer.args.get_warmup_steps(trainer.state.max_steps)
         if past_warmup and checkpoint is None and before == _sums(trainer.model):
             last = {name.removeprefix("train/"): points[-1][1] for name, points in recorder.curves.items()}
-            check = remedy(last, "Check adapter.targets and the learning rate")
+            check = cause(last) or "Check adapter.targets and the learning rate"
             raise RunFailure(context.method.name, "no trainable weight has moved", check)
     except torch.cuda.OutOfMemoryError as error:
         raise RunFailure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from accelerate.utils import gather_object
 from safetensors.torch import load_file
 
+from rlhf.alike import all_alike
 from rlhf.config import PPO
 from rlhf.errors import RunFailure
 from rlhf.evaluation import ppo_metrics as names
@@ -28,6 +30,14 @@ from rlhf.stages.training import WHOLE
 WEIGHTS = "model.safetensors"
 BINS = 20  # of the histograms of rewards
 MOST_ROLLBACKS = 5  # a run that still collapses after them is not healed by another
+
+
+def flat_rewards(logs: Mapping[str, float]) -> str | None:
+    """Return the remedy where a step's answers were all scored alike; None where that is not what its logs say."""
+    score, spread = logs.get(names.REWARD_SCORE.name), logs.get(names.REWARD_SCORE_STD.name)
+    if score is None or spread is None or not all_alike(score, spread):
+        return None
+    return f"Check the sources of method.rewards: all answers were scored {score:.4g} (standard deviation 0)"
 
 
 class Watch:

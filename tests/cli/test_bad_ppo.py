@@ -36,6 +36,7 @@ HH = "dataset=hh_rlhf evaluation.judge=reward"
         ("method.critic.kind=Shared", ("method.critic.kind: should be 'shared' or", "Did you mean `shared`?")),
         ("precision=fp16", ("precision: fp16 overflows in PPO's probability ratios", "Use precision=bf16")),
         ("++method.trainer.num_train_epochs=1", ("num_train_epochs: is set by method.trainer.max_steps and",)),
+        ("method.trainer.num_train_epochs=1", ("num_train_epochs: is set by method.trainer.max_steps and",)),
         ("++method.trainer.per_device_train_batch_size=4", ("is set by method.prompts_per_step. Set it there.",)),
         ("++method.trainer.gradient_accumulation_steps=2", ("is set by method.microbatch_tokens. Set it there.",)),
         ("method.trainer.max_steps=-1", ("max_steps: should be above 0, got -1", "method.trainer.max_steps=100")),

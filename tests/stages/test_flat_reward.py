@@ -13,6 +13,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from rlhf.errors import RunFailure
 from rlhf.job import execute
 from rlhf.stages.training import Guard
+from rlhf.stages.watch import flat_rewards
 from tests.bench import PPO_WORDS, run_of
 
 WORDS = (*PPO_WORDS, "method=ppo", "model=tiny_gpt2", "method.starts_from=base", "method.prompts_per_step=4")
@@ -58,5 +59,5 @@ def test_a_gradient_of_zero_is_blamed_on_the_rewards_only_where_they_are_all_the
     logs = {"grad_norm": 0.0, "loss": 1.0, "reward/score": 3.0, "reward/score_std": spread}
     arguments, state = TrainingArguments(output_dir=str(tmp_path)), TrainerState(global_step=1)
     with pytest.raises(RunFailure, match="the gradient is exactly zero") as failure:
-        Guard("ppo").on_log(arguments, state, TrainerControl(), logs)
+        Guard("ppo", flat_rewards).on_log(arguments, state, TrainerControl(), logs)
     assert named in failure.value.remedy
