@@ -22,7 +22,6 @@ from rlhf.launchers.task import Task, say, tell_warnings_once
 from rlhf.suggest import did_you_mean
 
 INFORMATION = {"--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--resolve", "-sc"}
-SWEEP_VARIABLE = "RLHF_SWEEP_ID"  # tells jobs, in whatever process they run, which sweep they belong to
 LAUNCHER, BASIC = "hydra/launcher=", "basic"
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
@@ -98,13 +97,13 @@ def train(words: list[str], resumed: Path | None = None) -> int:
         from rlhf.searched import run_search
 
         return run_search(search, words, added, console, resumed, _hydra)
-    task = Task([own for own, _ in checked], None)
+    task = Task([own for own, _ in checked], None, words)
     if not parsed.multirun:
         return _single(words, task)
     from rlhf.sweep import Sweep
 
     with Sweep(checked, words, console, resumed) as sweep:
-        os.environ[SWEEP_VARIABLE] = task.sweep_id = sweep.id
+        task.sweep_id = sweep.id
         _hydra([*words, f"hydra.sweep.dir={sweep.folder}"], task)
     return sweep.exit_code
 
@@ -143,7 +142,6 @@ def _pass_the_door(runs: list[Any]) -> None:
 
 
 def _single(words: list[str], task: Task) -> int:
-    os.environ.pop(SWEEP_VARIABLE, None)
     _hydra(words, task)
     if task.failures:
         raise task.failures[0]

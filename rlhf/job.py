@@ -21,6 +21,7 @@ from rlhf.config import Run
 from rlhf.data import load_corpus
 from rlhf.disk import locked
 from rlhf.errors import RunFailure, UserError, unwritable
+from rlhf.fingerprint import loading_packages, versions
 from rlhf.kept import for_report
 from rlhf.launchers.endings import read_outcome, write_outcome
 from rlhf.lineage import Lineage
@@ -29,6 +30,7 @@ from rlhf.report.learning import StageCurves, draw_job
 from rlhf.report.outcome import facts_of, report_rows
 from rlhf.report.table import comparison_table
 from rlhf.search.watcher import Pruned, watcher_of_this_job
+from rlhf.sources import source_digest
 from rlhf.stages.device import choose_device, limit_threads
 from rlhf.stages.evaluate import Evaluator, Row
 from rlhf.tracking import NullRun, NullTracker, deliver_spool, open_tracker
@@ -76,8 +78,16 @@ def _finished_before(run: Run, folder: Path) -> dict[str, Any] | None:
         return None
     device = choose_device(run)
     corpora = cache(lambda shape: load_corpus(run.dataset, shape).fingerprint)
-    stages = Lineage(run, device.kind, device.precision, corpora).stages()
-    return outcome if outcome.get("job") == job_digest(run, [stage.fingerprint for stage in stages]) else None
+    now = _identity(run, Lineage(run, device.kind, device.precision, corpora))
+    return outcome if outcome.get("job") == now else None
+
+
+def _identity(run: Run, lineage: Lineage) -> str:
+    """Hash what decides the outcome of a job: a policy is also measured, on prompts and by code of their own."""
+    measuring: list[Any] = []
+    if run.method.trains_policy:
+        measuring = [lineage.data("demonstration"), versions(loading_packages(run)), source_digest("evaluate")]
+    return job_digest(run, [stage.fingerprint for stage in lineage.stages()], measuring)
 
 
 def _begin(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, tracker: Any) -> Any:
@@ -181,7 +191,7 @@ def _record(job: Job, finished: Finished, rows: list[Row], judge: Finished | Non
         "warnings": warnings,
         "reused": finished.reused,
         "fingerprint": finished.fingerprint,
-        "job": job_digest(job.run, [stage.fingerprint for stage in job.lineage.stages()]),
+        "job": _identity(job.run, job.lineage),
         "stages": [_saved(stage) for stage in (*stages, finished)],
         "stage": str(finished.folder),
         **for_report(job, finished.method, rows),

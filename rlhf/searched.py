@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -67,11 +66,8 @@ def run_search(
 
     `added` are the words that make Hydra search; they are no part of the command that is written down.
     """
-    from rlhf.__main__ import SWEEP_VARIABLE
-
     with SearchSweep(search, words, console, resumed) as sweep:
         hand_over(sweep.drive)
-        os.environ[SWEEP_VARIABLE] = sweep.id
-        task = Task(sweep.drive.words, sweep.id)
+        task = Task(sweep.drive.words, sweep.id, words)
         hydra([*words, *added, f"hydra.sweep.dir={sweep.folder}"], task)
     return sweep.exit_code

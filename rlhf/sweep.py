@@ -22,9 +22,9 @@ from rlhf.report.learning import IMPLICIT_UNIT, StageCurves, draw_sweep_stages
 from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
 from rlhf.report.plots import Panel, plot_curves
 from rlhf.report.record import job_folders
-from rlhf.report.table import comparison_table, to_csv, to_markdown
+from rlhf.report.table import comparison_table
 from rlhf.report.words import given, own_words
-from rlhf.report.write import write_report
+from rlhf.report.write import TABLE_NAME, tables, write_report
 from rlhf.tracking import open_tracker
 from rlhf.tracking.store import LOCAL_ID
 from rlhf.unfinished import (
@@ -40,7 +40,6 @@ from rlhf.unfinished import (
 )
 from rlhf.verdict import judged_by, loss_baseline, loss_unit, trained_on
 
-LEGEND = "Gains, KL and win rates are over the model a run started from; italics: the 95% interval holds no difference."
 PANELS = {  # curve of a job -> title of the panel that shows it, and its unit (of losses: the method's own)
     "train/loss": ("training loss", None),
     "eval/loss": ("held-out loss", None),
@@ -95,7 +94,7 @@ class Sweep:
             tags={LOCAL_ID: f"sweep-{self.id}", "sweep_id": self.id, "command": shlex.join(["rlhf", *record.words])},
             params={"jobs": record.jobs},
         )
-        self.record.summary_run = self.summary.id
+        self.record.summary_run, self.record.reported = self.summary.id, False
         self.record.write(self.folder)
 
     def __enter__(self) -> Sweep:
@@ -120,6 +119,8 @@ class Sweep:
             self.console.print(told, highlight=False, soft_wrap=True)
         stopped = isinstance(error, KeyboardInterrupt)
         self.summary.end("KILLED" if stopped else "FAILED" if failed or error else "FINISHED")
+        self.record.reported = True
+        self.record.write(self.folder)
         assert self.lock is not None
         self.lock.release()
 
@@ -136,7 +137,7 @@ class Sweep:
 
     def _close_runs(self, outcomes: list[dict[str, Any]]) -> None:
         """Close the tracked runs of jobs that were killed, with the reason; their machine may be another one."""
-        self.tracker.close_zombies()
+        killed = []
         for number, outcome in enumerate(outcomes):
             last = last_attempt(self.folder / str(number))
             if outcome["status"] == "failed" and "run_id" not in outcome and last:
@@ -144,6 +145,8 @@ class Sweep:
                 run = self.tracker.start_run(outcome["name"], role="job", tags=tags, params={})
                 run.end("FAILED")
                 outcome["run_id"] = run.id
+                killed.append(run.id)
+        self.tracker.close_zombies(killed)
 
     def _outcomes(self) -> list[dict[str, Any]]:
         """Read what each job left; one that left nothing was killed, or never started where it has no folder either."""
@@ -174,10 +177,9 @@ class Sweep:
         for note in notes:
             self.console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
         self.folder.mkdir(parents=True, exist_ok=True)
-        page = to_markdown(rows) + "".join(f"\n- {line}" for line in (*facts, LEGEND, *notes)) + "\n"
-        for name, text in (("comparison.md", page), ("comparison.csv", to_csv(rows))):
-            (self.folder / name).write_text(text, encoding="utf-8")
-            self.summary.text(name, text)
+        for ending, text in tables(outcomes).items():
+            (self.folder / f"{TABLE_NAME}{ending}").write_text(text, encoding="utf-8")
+            self.summary.text(f"{TABLE_NAME}{ending}", text)
         figures = self._figures(outcomes)
         for figure in figures:
             self.summary.figure(figure)

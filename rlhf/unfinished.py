@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from rlhf.config import Run
+from rlhf.disk import write_whole
 from rlhf.errors import UserError
 from rlhf.fingerprint import digest
 
@@ -38,13 +39,11 @@ class Record:
     jobs: int
     composed: str  # digest of all jobs' words and settings
     search: dict[str, Any] | None = None
+    reported: bool = False  # whether its report was written, and its summary run ended, after the last of its jobs
 
     def write(self, folder: Path) -> None:
-        """Leave it in the sweep's folder by rename."""
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / RECORD
-        file.with_suffix(".new").write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        file.with_suffix(".new").replace(file)
+        """Leave it in the sweep's folder."""
+        write_whole(folder / RECORD, json.dumps(asdict(self), indent=1))
 
 
 def read(folder: Path) -> Record | None:
@@ -66,9 +65,9 @@ def composed_digest(jobs: Sequence[tuple[Sequence[str], Run]]) -> str:
     return digest([[list(words), run.model_dump(exclude=UNTOLD)] for words, run in jobs])
 
 
-def job_digest(run: Run, stages: Sequence[str]) -> str:
-    """Hash everything that decides a job's outcome: its settings, and the fingerprints of its stages."""
-    return digest({"run": run.model_dump(exclude=UNTOLD), "stages": list(stages)})
+def job_digest(run: Run, stages: Sequence[str], measuring: Sequence[Any]) -> str:
+    """Hash everything that decides a job's outcome: settings, fingerprints of its stages, what measures its policy."""
+    return digest({"run": run.model_dump(exclude=UNTOLD), "stages": list(stages), "measuring": list(measuring)})
 
 
 def claim(folder: Path) -> FileLock | None:
@@ -95,8 +94,10 @@ def finished_jobs(folder: Path, jobs: int) -> int:
     return sum(_status(folder / str(number)) == "finished" for number in range(jobs))
 
 
-def _lacks_jobs(folder: Path, record: Record) -> bool:
-    """Whether a sweep has jobs to run; a search may be complete with trials that failed or were pruned."""
+def _unfinished(folder: Path, record: Record) -> bool:
+    """Whether a sweep has jobs to run or a report to write; a search is complete with trials that failed, too."""
+    if not record.reported:
+        return True
     if record.search is None:
         return finished_jobs(folder, record.jobs) < record.jobs
     try:
@@ -109,8 +110,7 @@ def same_sweep(words: Sequence[str], composed: str) -> Path | None:
     """Find the newest sweep of the same command and the same jobs, if it is unfinished and nobody runs it."""
     for folder, record in sweeps():
         if record.words == list(words) and record.composed == composed:
-            missing = finished_jobs(folder, record.jobs) < record.jobs
-            return folder if missing and not is_running(folder) else None
+            return folder if _unfinished(folder, record) and not is_running(folder) else None
     return None
 
 
@@ -120,7 +120,7 @@ def named_sweep(name: str | None) -> tuple[Path, Record]:
     Raises `UserError` where there is none, or where it still runs.
     """
     if name is None:
-        waiting = [(f, r) for f, r in sweeps() if _lacks_jobs(f, r) and not is_running(f)]
+        waiting = [(f, r) for f, r in sweeps() if _unfinished(f, r) and not is_running(f)]
         if not waiting:
             raise UserError(f"{ROOT}", "there is no unfinished sweep here", "Name one: rlhf resume FOLDER")
         return waiting[0]
@@ -152,7 +152,8 @@ def begin_attempt(folder: Path, run_id: str) -> list[str]:
 def last_attempt(folder: Path) -> str | None:
     """Return the tracked run of the newest attempt at a job, by its local id."""
     file = folder / ATTEMPTS
-    return file.read_text(encoding="utf-8").split()[-1] if file.exists() else None
+    found = file.read_text(encoding="utf-8").split() if file.exists() else []
+    return found[-1] if found else None
 
 
 def fresh_record(sweep_id: str, words: Sequence[str], jobs: Sequence[tuple[Sequence[str], Run]]) -> Record:

@@ -10,7 +10,6 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.pop("MLFLOW_TRACKING_URI", None)
-os.environ.pop("RLHF_SWEEP_ID", None)
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -73,7 +73,7 @@ ALLOWED: dict[str, set[str] | None] = {
         "store",
     },
     "lineage": BASICS | {"fingerprint", "ppo"},
-    "unfinished": {"config", "errors", "fingerprint"},
+    "unfinished": {"config", "disk", "errors", "fingerprint"},
     "verbs": None,
     "search": BASICS | {"build", "compose", "evaluation", "fingerprint"},
     "launchers": None,

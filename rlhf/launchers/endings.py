@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlhf.disk import write_whole
+
 KILLED_FOR_MEMORY = "the system's out-of-memory killer does that"
 
 
@@ -31,23 +33,30 @@ def in_words(code: int) -> str:
     """Say how a process ended, from its exit code (minus a signal's number where one ended it)."""
     if code >= 0:
         return f"ended with exit code {code} and left no result"
-    name = signal.Signals(-code).name
     cause = f" ({KILLED_FOR_MEMORY})" if -code == signal.SIGKILL else ""
-    return f"killed by {name}{cause}"
+    return f"killed by {signal_name(-code)}{cause}"
+
+
+def signal_name(number: int) -> str:
+    """A signal's name; a real-time signal has none of its own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def read_outcome(folder: Path) -> dict[str, Any] | None:
-    """What a job left in its folder; None where it left nothing."""
-    file = folder / "result.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    """What a job left in its folder; None where it left nothing that can be read."""
+    try:
+        found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there, or torn by a power cut
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def write_outcome(folder: Path, outcome: dict[str, Any]) -> None:
-    """Leave an outcome by rename, so that it is there in full or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "result.json"
-    file.with_suffix(".new").write_text(json.dumps(outcome), encoding="utf-8")
-    file.with_suffix(".new").replace(file)
+    """Leave an outcome that is there in full or not at all."""
+    write_whole(folder / "result.json", json.dumps(outcome))
 
 
 def forget_failure(folder: Path) -> None:

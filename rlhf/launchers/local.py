@@ -23,7 +23,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from rlhf.launchers import HOME
-from rlhf.launchers.endings import in_words, lost, read_outcome, write_outcome
+from rlhf.launchers.endings import in_words, lost, read_outcome, signal_name, write_outcome
 from rlhf.launchers.forked import LOG
 from rlhf.launchers.jobs import Prepared, prepared, returned, shared_words
 from rlhf.launchers.slots import Slot, divided, own_cores, own_gpus, sensible_jobs, thread_environment
@@ -106,7 +106,7 @@ class LocalLauncher(Launcher):
                 while self._start(work, following) or work.running:
                     for number in self._turn(work, view):
                         ended(number)
-            except KeyboardInterrupt:
+            except BaseException:  # Ctrl-C, or jobs that cannot be composed or drawn: none goes on unattended
                 self._interrupt(work, view)
                 raise
         return work.returned
@@ -131,7 +131,8 @@ class LocalLauncher(Launcher):
     def _turn(self, work: Work, view: View) -> list[int]:
         """Take in what has happened within a moment; the numbers of jobs that have ended."""
         ended = []
-        zygote = self._warm()
+        zygote = self.zygote
+        assert zygote is not None, "jobs run, so it was started"
         for event in zygote.events(TURN):
             if isinstance(event, Started):
                 running = work.running[event.number]
@@ -153,7 +154,7 @@ class LocalLauncher(Launcher):
         if outcome is None:
             outcome = lost(running.job.name, running.job.words, how)
             if code is not None and code < 0:
-                outcome["signal"] = signal.Signals(-code).name
+                outcome["signal"] = signal_name(-code)
             write_outcome(running.job.folder, outcome)
         work.returned[number] = returned(running.job, outcome)
         view.ended(running.job, outcome, time.time() - running.asked)

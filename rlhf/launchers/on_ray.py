@@ -28,7 +28,7 @@ from rlhf.launchers.jobs import Prepared, prepared, returned, shared_words
 from rlhf.launchers.slots import THREAD_VARIABLES
 from rlhf.launchers.view import View
 
-COPIED = ("RLHF_", "MLFLOW_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "PYTHON", "OMP_", "MKL_")  # variables by beginning
+COPIED = ("RLHF_", "MLFLOW_", "HF_", "TRANSFORMERS_", "TOKENIZERS_")  # variables that go along, by beginning
 
 
 @dataclass
@@ -66,9 +66,12 @@ class RayLauncher(Launcher):
             ray.shutdown()
 
     def _connect(self, ray: Any) -> None:
-        """Join the cluster, or start one on this machine; the workers get our variables and search path."""
-        variables = {name: value for name, value in os.environ.items() if name.startswith(COPIED)}
-        variables |= {name: str(max(1, int(self.cores))) for name in THREAD_VARIABLES if name not in os.environ}
+        """Join the cluster, or start one on this machine; its workers get our search path and threads.
+
+        Whoever looks at the cluster sees these: what may hold a password or a token goes with each job.
+        """
+        threads = str(max(1, int(self.cores)))
+        variables = {name: os.environ.get(name, threads) for name in THREAD_VARIABLES}
         variables["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         try:
             ray.init(
@@ -86,9 +89,11 @@ class RayLauncher(Launcher):
         """Submit every job, then take in their ends as they come."""
         remote = ray.remote(num_cpus=self.cores, num_gpus=self.gpus, max_retries=0, max_calls=1)(_run_job)
         asked = time.time()
+        own = {name: value for name, value in os.environ.items() if name.startswith(COPIED)}
         waiting = {}
         for job in jobs:
-            handle = remote.remote(self.task, job.config, self.hydra_context.callbacks, os.getcwd(), str(job.folder))
+            shared = (self.hydra_context.callbacks, os.getcwd(), own)
+            handle = remote.remote(self.task, job.config, *shared, str(job.folder))
             waiting[handle] = job
             view.started(job, "ray")
         ended: dict[int, JobReturn] = {}
@@ -103,12 +108,13 @@ class RayLauncher(Launcher):
         return [ended[job.number] for job in jobs]
 
 
-def _run_job(task: Any, config: DictConfig, callbacks: Any, home: str, folder: str) -> int:
-    """What a worker does: the job, with what it prints in its own log."""
+def _run_job(task: Any, config: DictConfig, callbacks: Any, home: str, own: dict[str, str], folder: str) -> int:
+    """What a worker does: the job, with our own variables, and with what it prints in its own log."""
     from pathlib import Path
 
     from rlhf.launchers.forked import LOG, run_here, write_to
 
+    os.environ.update(own)
     os.chdir(home)
     write_to(Path(folder) / LOG)
     return run_here(task, config, callbacks)

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rlhf.errors import RunFailure
 from rlhf.launchers import HOME
-from rlhf.launchers.endings import lost, read_outcome, write_outcome
+from rlhf.launchers.endings import forget_failure, lost, read_outcome, write_outcome
 from rlhf.launchers.forked import LOG, run_here, write_to
 from rlhf.launchers.jobs import Prepared, prepared, returned, shared_words
 from rlhf.launchers.slots import THREAD_VARIABLES
@@ -57,19 +57,26 @@ class JobOnNode:
     def __init__(self, task: Any, config: DictConfig, callbacks: Any, home: str, folder: str, threads: int) -> None:
         self.task, self.config, self.callbacks = task, config, callbacks
         self.home, self.folder, self.threads = home, folder, threads
+        self.handed_in_again = False
 
     def __call__(self) -> int:
         """Run the job, with what it prints in its own log."""
+        self.handed_in_again = False  # by this attempt
         for name in THREAD_VARIABLES:
             os.environ.setdefault(name, str(self.threads))
         os.chdir(self.home)
         write_to(Path(self.folder) / LOG)
-        return run_here(self.task, self.config, self.callbacks)
+        code = run_here(self.task, self.config, self.callbacks)
+        if self.handed_in_again:  # the task takes submitit's `sys.exit` for a failure
+            forget_failure(Path(self.folder))
+            raise next(error for error in reversed(self.task.failures) if isinstance(error, SystemExit))
+        return code
 
     def checkpoint(self) -> Any:
         """Have the job handed in again: its stages go on from their newest checkpoints."""
         from submitit.helpers import DelayedSubmission
 
+        self.handed_in_again = True
         return DelayedSubmission(self)
 
 

@@ -21,6 +21,7 @@ class Task:
 
     jobs: list[tuple[str, ...]]  # words of each
     sweep_id: str | None  # None: a single run, whose failure is kept for the caller
+    command: list[str]  # words of the whole command line, of which the tracker is told in whatever process the job runs
     failures: list[BaseException] = field(default_factory=list)
 
     def __call__(self, config: Any) -> dict[str, Any]:
@@ -32,6 +33,7 @@ class Task:
         from rlhf.job import execute
         from rlhf.launchers.endings import read_outcome
 
+        sys.argv = ["rlhf", *self.command]
         tell_warnings_once()
         console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
         hydra = HydraConfig.get()

@@ -39,7 +39,9 @@ def write_spreadsheet(lines: Lines, jobs: Sequence[JobRecord], notes: Sequence[s
         sheet.append([safe(note)])
     for each in book.worksheets:
         _dress(each)
-    book.save(path)
+    new = path.with_name(f"{path.name}.new")  # who looks at it finds the old one or the new one
+    book.save(new)
+    new.replace(path)
     return path
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rlhf.report.html import render
 from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
@@ -36,13 +38,17 @@ def write_pages(record: Record, page: Path) -> list[Path]:
 
 def write_tables(record: Record, page: Path) -> list[Path]:
     """Write the comparison, one line per job, as Markdown and CSV beside the page."""
-    outcomes = [dict(job.outcome) for job in record.jobs]
-    rows = report_rows(outcomes)
-    told = (*facts_of(outcomes), LEGEND, *without_effect(outcomes), *notes_of(outcomes))
-    files = {".md": to_markdown(rows) + "".join(f"\n- {line}" for line in told) + "\n", ".csv": to_csv(rows)}
+    files = tables([dict(job.outcome) for job in record.jobs])
     for ending, text in files.items():
         _replace(_beside(page, ending), text)
     return [_beside(page, ending) for ending in files]
+
+
+def tables(outcomes: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The comparison, one line per job, as Markdown and CSV: ending of the file -> text."""
+    rows = report_rows(outcomes)
+    told = (*facts_of(outcomes), LEGEND, *without_effect(outcomes), *notes_of(outcomes))
+    return {".md": to_markdown(rows) + "".join(f"\n- {line}" for line in told) + "\n", ".csv": to_csv(rows)}
 
 
 def _beside(page: Path, ending: str) -> Path:

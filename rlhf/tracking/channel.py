@@ -21,7 +21,7 @@ from typing import Any
 
 from rlhf.tracking.names import as_number
 from rlhf.tracking.store import Event, Store, StoreDown
-from rlhf.tracking.surroundings import process_gone
+from rlhf.tracking.surroundings import process_gone, process_tags
 
 RETRY_AFTER = (0.2, 1.0)  # seconds before the second and the third try of one write
 REDELIVER_SECONDS = 30.0  # how long a spooling run waits before it knocks again
@@ -225,6 +225,10 @@ def deliver(spool: Path, store: Store) -> str:
 def _deliver(spool: Path, store: Store) -> str:
     header, *events = read_spool(spool)
     run_id = header["run_id"]
+    if superseded := [event["run_id"] for event in events if event["kind"] == "superseded"]:
+        store.delete_runs(superseded)
+        spool.unlink()
+        return str(superseded[0])
     if run_id is not None and store.was_deleted(run_id):  # superseded, or thrown away by hand
         spool.unlink()
         discard_files(events)
@@ -241,6 +245,16 @@ def _deliver(spool: Path, store: Store) -> str:
     mark.unlink(missing_ok=True)
     discard_files(events)
     return str(run_id)
+
+
+def note_superseded(folder: Path, run_ids: Sequence[str]) -> None:
+    """Leave word in a spool's folder that runs are to be deleted. It is delivered after their own records: by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    header = {"kind": "run", "run_id": None, "name": "superseded", "tags": process_tags(os.getpid())}
+    for run_id in run_ids:
+        lines = (header, {"kind": "superseded", "run_id": run_id}, {"kind": "end"})
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder / f"superseded-{run_id}.jsonl").write_text(text, encoding="utf-8")
 
 
 def read_spool(spool: Path) -> list[Event]:

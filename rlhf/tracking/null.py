@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ class NullTracker:
         """Nothing."""
         return []
 
-    def close_zombies(self) -> list[str]:
+    def close_zombies(self, killed: Collection[str] = ()) -> list[str]:
         """Nothing."""
         return []
 

@@ -11,7 +11,7 @@ import shlex
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,12 +78,17 @@ class Tracker:
     def supersede(self, run_ids: Sequence[str]) -> list[str]:
         """Delete runs (the UI can restore them) that a new attempt replaces; the ids of those deleted. Never raises.
 
-        A run that never reached the store under its own id is found by the local id that it had.
+        A run that never reached the store under its own id is found by the local id that it had. While the store is
+        down, they are deleted when our records are delivered.
         """
+        replaced = [run_id for run_id in run_ids if run_id]
+        if not replaced:
+            return []
         try:
-            return self.store.delete_runs([run_id for run_id in run_ids if run_id])
+            return self.store.delete_runs(replaced)
         except StoreDown as error:
             log.warning("tracking: the runs of earlier attempts are still shown (%s)", error)
+            channels.note_superseded(self.folder / "spool", replaced)
             return []
 
     def run_url(self, run_id: str) -> str:
@@ -120,12 +125,15 @@ class Tracker:
         except StoreDown as error:
             log.warning("tracking: run %s was not linked (%s)", run_id, error)
 
-    def close_zombies(self) -> list[str]:
-        """Mark runs FAILED that are RUNNING by their record while their process on this host is gone; their ids."""
+    def close_zombies(self, killed: Collection[str] = ()) -> list[str]:
+        """Mark runs FAILED that are RUNNING by their record while their process is gone; their ids.
+
+        That is so where it ran on this host and has ended, and of stages that were built for the runs `killed`.
+        """
         closed: list[str] = []
         try:
             for run in self.store.runs({}, "RUNNING"):
-                if process_gone(run.tags):
+                if process_gone(run.tags) or run.tags.get("built_for") in killed:
                     note = {"closed": f"process {run.tags['rlhf.pid']} ended without closing this run"}
                     end = {"kind": "end", "status": "FAILED", "time": int(time.time() * 1000)}
                     self.store.apply(run.id, [{"kind": "tags", "values": note}, end])
@@ -147,7 +155,7 @@ class TrackedRun:
     @property
     def id(self) -> str:
         """The store's run id; a local id as long as the store hasn't been reached."""
-        return str(self._channel.header["run_id"] or self._channel.header["local_id"])
+        return str(self._channel.header["run_id"] or self._channel.header["tags"][LOCAL_ID])
 
     @property
     def url(self) -> str:

@@ -215,8 +215,6 @@ def run(words: list[str], place: Path, monkeypatch: pytest.MonkeyPatch) -> objec
     GlobalHydra.instance().clear()
     monkeypatch.chdir(place)
     monkeypatch.setattr(sys, "argv", ["rlhf", *words])
-    monkeypatch.setenv("RLHF_SWEEP_ID", "")
-    monkeypatch.delenv("RLHF_SWEEP_ID")  # set before, so that what a sweep leaves there is undone
     with pytest.raises(SystemExit) as ending:
         main()
     return ending.value.code

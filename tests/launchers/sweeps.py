@@ -14,6 +14,7 @@ from pathlib import Path
 
 calls = {}
 MENDED = Path(__file__).with_name("mended")
+LEFT = Path(__file__).with_name("left")
 
 def fine(prompts, answers):
     return [float(len(answer)) for answer in answers]
@@ -33,6 +34,12 @@ def raises(prompts, answers):
 def kills(prompts, answers):
     if _in_the_middle("kills"):
         os.kill(os.getpid(), signal.SIGKILL)
+    return fine(prompts, answers)
+
+def leaves(prompts, answers):
+    if _in_the_middle("leaves") and not LEFT.exists():
+        LEFT.touch()
+        os.kill(os.getpid(), signal.SIGUSR2)  # what SLURM sends before it takes a node back
     return fine(prompts, answers)
 '''
 WORDS = (

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commandline import command, tracked
+from commandline import Done, command, tracked
 
 from tests.launchers.sweeps import FOUR, WORDS, outcomes, prepare, sweep_folder
 
@@ -29,6 +29,20 @@ def test_two_jobs_finish_one_fails_and_one_is_killed(launcher: str, tmp_path: Pa
     if launcher in NEEDED:
         pytest.importorskip(NEEDED[launcher])
     check(command(*WORDS, FOUR, *LAUNCHERS[launcher], folder=prepare(tmp_path)), tmp_path, KILLED[launcher])
+
+
+@pytest.mark.slow
+def test_a_job_that_slurm_takes_back_is_handed_in_again_and_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    words = (*WORDS, "method.rewards.own.name=hurt:leaves", *LAUNCHERS["slurm"])
+    done = command(*words, folder=prepare(tmp_path))
+    assert done.code == 0, done.out + done.err
+    log = (sweep_folder(tmp_path) / "0" / "log.txt").read_text()
+    assert log.count("this job is preempted") == log.count("ppo: resumed from step") == 1, log
+    runs = tracked(tmp_path)
+    assert sorted((run.data.tags["role"], run.info.status) for run in runs) == [
+        ("job", "FINISHED"), ("summary", "FINISHED"),
+    ]  # fmt: skip
 
 
 @pytest.fixture
@@ -53,7 +67,9 @@ def cluster() -> Iterator[str]:
 @pytest.mark.slow
 def test_a_ray_cluster_that_runs_already_takes_the_jobs(cluster: str, tmp_path: Path) -> None:
     words = (*WORDS, FOUR, "hydra/launcher=ray", f"hydra.launcher.address={cluster}")
-    check(command(*words, folder=prepare(tmp_path), **OPEN), tmp_path, KILLED["ray"])
+    store = "sqlite:///named.db"  # which the cluster was not told when it was started
+    done = command(*words, folder=prepare(tmp_path), MLFLOW_TRACKING_URI=store, **OPEN)
+    check(done, tmp_path, KILLED["ray"], store)
 
 
 @pytest.mark.slow
@@ -78,7 +94,7 @@ def test_a_basic_sweep_dies_with_its_killed_job_and_resume_runs_the_rest(tmp_pat
     assert "there is no unfinished sweep here" in done.refused(2)
 
 
-def check(done: object, folder: Path, killed: str) -> None:
+def check(done: Done, folder: Path, killed: str, store: str = "sqlite:///mlflow.db") -> None:
     """Two finished, one failed, one was killed; table, outcomes and tracker say which and why."""
     assert done.code == 1, done.out + done.err
     ends = outcomes(folder)
@@ -91,9 +107,10 @@ def check(done: object, folder: Path, killed: str) -> None:
     table = (sweep_folder(folder) / "comparison.csv").read_text()
     assert killed in table and "the service does not answer" in table
     assert "runs what is missing: 2 of 4 jobs" in done.out
-    runs = tracked(folder)
+    runs = tracked(folder, uri=store)
     by_role = {role: sorted(r.info.status for r in runs if r.data.tags["role"] == role) for role in ("job", "summary")}
     assert by_role == {"job": ["FAILED", "FAILED", "FINISHED", "FINISHED"], "summary": ["FAILED"]}
     assert any(killed in run.data.tags.get("error", "") for run in runs)
+    assert all(run.data.tags["command_line"].startswith("rlhf -m method=ppo") for run in runs)
     for number in (0, 1, 3):
         assert (sweep_folder(folder) / str(number) / "log.txt").read_text().count("ppo on tiny_gpt2 ->") == 1

@@ -9,14 +9,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 from commandline import environment
+from omegaconf import OmegaConf
 
+from rlhf.launchers.endings import in_words
+from rlhf.launchers.jobs import Prepared
+from rlhf.launchers.local import LocalLauncher, Running, Work
 from rlhf.launchers.slots import divided, sensible_jobs
+from rlhf.launchers.view import View
 
 TOYS = [sys.executable, "-m", "tests.launchers.toys"]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
@@ -136,6 +143,18 @@ def test_ctrl_c_interrupts_the_jobs(tmp_path: Path) -> None:
     assert not (tmp_path / "sweep" / "2").exists()
 
 
+def test_jobs_of_a_warm_process_that_has_ended_are_told_as_lost(tmp_path: Path) -> None:
+    """Also where that was seen by asking it for another job."""
+    config = OmegaConf.create({"method": {"name": "dpo"}, "model": {"name": "m"}, "hydra": {"overrides": {"task": []}}})
+    job = Prepared(0, ("seed=1",), tmp_path / "0", config)
+    launcher = LocalLauncher(jobs=1)
+    launcher.zygote = SimpleNamespace(alive=False, events=lambda seconds: [])  # type: ignore[assignment]
+    work = Work(deque(), {0: Running(job, launcher.slots[0], time.time())})
+    assert launcher._turn(work, View(None)) == [0]
+    assert not work.running and list(work.free) == launcher.slots
+    assert "its warm parent process was killed" in work.returned[0].return_value["error"]
+
+
 def test_the_machine_is_divided_between_jobs() -> None:
     """Whole cores, one GPU each; more jobs than either share in turn."""
     assert [slot.cores for slot in divided([0, 1, 2, 3, 4], [], 2)] == [(0, 1), (2, 3, 4)]
@@ -144,3 +163,9 @@ def test_the_machine_is_divided_between_jobs() -> None:
     assert [sensible_jobs(*machine) for machine in ((1, 0), (2, 0), (3, 0), (8, 0), (64, 0), (64, 4))] == [
         1, 2, 2, 4, 32, 4,
     ]  # fmt: skip
+
+
+def test_an_end_is_told_in_words() -> None:
+    assert in_words(3) == "ended with exit code 3 and left no result"
+    assert in_words(-9) == "killed by SIGKILL (the system's out-of-memory killer does that)"
+    assert in_words(-40) == "killed by signal 40"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from commandline import Here
 
+from rlhf.launchers.on_ray import RayLauncher
 from rlhf.launchers.on_slurm import SlurmSettings, _parameters
 
 
@@ -36,6 +39,18 @@ def test_slurm_is_asked_in_its_own_words() -> None:
         "slurm_setup": ["module load cuda"],
         "slurm_additional_parameters": {"qos": "high"},
     }
+
+
+def test_ray_is_told_no_secrets_where_others_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime environment is shown by the cluster's dashboard and in its logs."""
+    told: dict[str, Any] = {}
+    ray = SimpleNamespace(init=lambda **words: told.update(words), exceptions=SimpleNamespace(RayError=OSError))
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    RayLauncher(None, cores=2, gpus=0)._connect(ray)
+    shown = told["runtime_env"]["env_vars"]
+    assert "hf_secret" not in shown.values()
+    assert (shown["OPENBLAS_NUM_THREADS"], shown["RAYON_NUM_THREADS"]) == ("3", "2")
 
 
 def test_the_script_for_sbatch_holds_them(tmp_path: Path) -> None:

@@ -169,6 +169,36 @@ def test_what_a_superseded_attempt_left_behind_is_dropped_without_a_word(
     assert tracker.find({}) == []
 
 
+def test_attempts_that_the_store_never_saw_leave_one_run(tmp_path: Path) -> None:
+    """The store is down while a job fails, and while it is tried again."""
+    away = make_spec(f"http://127.0.0.1:{closed_port()}")
+    for attempt, status in (("one", "FAILED"), ("two", "FINISHED")):
+        tracker = open_real(away, tmp_path / "job")
+        run = tracker.start_run(attempt, role="job", tags={LOCAL_ID: f"{attempt}-id"}, params={})
+        assert run.id == f"{attempt}-id"  # by which it is found once it is delivered
+        assert tracker.supersede([] if attempt == "one" else ["one-id"]) == []
+        run.end(status)  # type: ignore[arg-type]
+    spec = make_spec(f"sqlite:///{tmp_path}/mlflow.db")
+    assert tracking.deliver_spool(spec, tmp_path) == 3
+    assert [(info.name, info.status) for info in open_real(spec, tmp_path).find({})] == [("two", "FINISHED")]
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_stages_of_a_job_that_was_killed_elsewhere_are_closed_with_it(tmp_path: Path) -> None:
+    tracker = open_real(make_spec(f"sqlite:///{tmp_path}/mlflow.db"), tmp_path)
+    elsewhere = {"rlhf.host": "another machine"}
+    runs = [
+        tracker.start_run(name, role="stage", tags={"built_for": job, **elsewhere}, params={})
+        for name, job in (("own", "killed"), ("other's", "living"))
+    ]
+    tracker.settle()
+    assert tracker.close_zombies() == []
+    assert len(tracker.close_zombies(["killed"])) == 1
+    assert {info.name: info.status for info in tracker.find({})} == {"own": "FAILED", "other's": "RUNNING"}
+    for run in runs:
+        run.end("FAILED")
+
+
 def test_a_run_is_gone_on_with_where_the_caller_names_its_local_id(tmp_path: Path) -> None:
     tracker = open_real(make_spec(f"sqlite:///{tmp_path}/mlflow.db"), tmp_path)
     first = tracker.start_run("r", role="job", tags={LOCAL_ID: "job-7"}, params={})
