@@ -29,15 +29,17 @@ from rlhf.pipeline import Finished, Job
 from rlhf.report.learning import StageCurves, draw_job
 from rlhf.report.outcome import facts_of, report_rows
 from rlhf.report.table import comparison_table
+from rlhf.report.words import told_apart
 from rlhf.search.watcher import Pruned, watcher_of_this_job
 from rlhf.sources import source_digest
 from rlhf.stages.device import choose_device, limit_threads
 from rlhf.stages.evaluate import Evaluator, Row
 from rlhf.tracking import NullRun, NullTracker, deliver_spool, open_tracker
 from rlhf.tracking.store import LOCAL_ID
-from rlhf.unfinished import begin_attempt, job_digest
+from rlhf.unfinished import begin_attempt, job_digest, read
 from rlhf.verdict import judged_by, kl_target, loss_baseline, loss_unit, notes_before, trained_on, warnings_of
 
+NAME_LENGTH = 120  # of a run in the UI, where one word may be a whole mapping
 SPOOL_HOMES = ("outputs/runs", "multirun")  # where earlier runs may have had to keep their records
 
 
@@ -97,8 +99,10 @@ def _begin(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None, t
     if sweep_id:
         tags["sweep_id"] = sweep_id
         earlier = begin_attempt(folder, tags[LOCAL_ID])
+    record = read(folder.parent) if sweep_id else None
     name = f"{run.method.name}-{run.model.name}"
-    tracked = tracker.start_run(name, role="job", tags=tags, params=run.model_dump())
+    shown = f"{name} {told_apart(words, record.words)}".rstrip()[:NAME_LENGTH] if record else name
+    tracked = tracker.start_run(shown, role="job", tags=tags, params=run.model_dump())
     for replaced in tracker.supersede(earlier):
         with suppress(RunFailure):  # where the store does not answer
             built = tracker.find({"built_for": replaced})

@@ -18,6 +18,7 @@ from rlhf.config import Run
 from rlhf.errors import UserError
 from rlhf.launchers.endings import read_outcome
 from rlhf.report.cells import UNFINISHED
+from rlhf.report.charts import sweep_view
 from rlhf.report.learning import IMPLICIT_UNIT, StageCurves, draw_sweep_stages
 from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
 from rlhf.report.plots import Panel, plot_curves
@@ -195,7 +196,8 @@ class Sweep:
         drawn += [f"{self.folder}/JOB/plots"] if any(self.folder.glob("*/plots/*.png")) else []
         if drawn:
             self.console.print(f"plots    {' and '.join(drawn)}", highlight=False, soft_wrap=True)
-        if ids and (url := self.tracker.compare_url(ids)):
+        view = sweep_view(self.id, outcomes)
+        if ids and (url := self.tracker.compare_url(ids, f"sweep-{self.id}", view)):
             self.console.print(f"open UI  {self.tracker.ui_command}", highlight=False, soft_wrap=True)
             self.console.print(f"compare  {url}", highlight=False, soft_wrap=True)
 

@@ -27,3 +27,12 @@ def own_words(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
     all_given = [given(words) for words in jobs]
     shared = set.intersection(*map(set, all_given)) if all_given else set()
     return [[word for word in words if word not in shared] for words in all_given]
+
+
+def told_apart(words: Sequence[str], sweep: Sequence[str]) -> str:
+    """Return the settings by which a sweep's job is known among the others, with the last part of each key.
+
+    `sweep` is the sweep's own command line: what all jobs share stands there as it stands in each job.
+    """
+    own = [word.lstrip("+").partition("=") for word in given(words) if word not in sweep]
+    return " ".join(f"{key.rpartition('.')[2]}={value}" for key, _, value in own if key not in ("model", "method"))

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from rlhf.tracking import channel
 from rlhf.tracking.names import resolve_uri
 from rlhf.tracking.null import NullRun, NullTracker
-from rlhf.tracking.store import RunInfo, Store, StoreDown
+from rlhf.tracking.run_info import RunInfo
+from rlhf.tracking.store import Store, StoreDown
 from rlhf.tracking.surroundings import process_gone
 from rlhf.tracking.tracker import TrackedRun, Tracker
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlhf.tracking.store import RunInfo
+    from rlhf.tracking.run_info import RunInfo
     from rlhf.tracking.tracker import Status
 
 
@@ -22,7 +22,7 @@ class NullTracker:
         """No page."""
         return ""
 
-    def compare_url(self, run_ids: Sequence[str]) -> str:
+    def compare_url(self, run_ids: Sequence[str], name: str = "", view: Mapping[str, Any] | None = None) -> str:
         """No page."""
         return ""
 

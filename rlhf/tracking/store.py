@@ -13,7 +13,6 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from rlhf.errors import UserError
 from rlhf.tracking.masking import mask_text
 from rlhf.tracking.names import KEY_LIMIT, PARAM_LIMIT, TAG_LIMIT, cut, metric_key
 from rlhf.tracking.reach import Refused, StoreDown, knock, set_up_whole, setup_turn
+from rlhf.tracking.run_info import RunInfo
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Event = dict[str, Any]  # {"kind": metrics|params|tags|text|file|dataset|end, ...}, plain JSON
 LOCAL_ID = "rlhf.local_id"  # the id a run has before the store knows it
 AT_ONCE = (LOCAL_ID, "role", "sweep_id", "built_for", "rlhf.pid", "rlhf.host", "rlhf.boot", "rlhf.process_started")
+VIEW = "mlflow.sharedViewState."  # begins the experiment's tags that are views
 METRICS_PER_CALL, PARAMS_PER_CALL = 1000, 100
 
 log = logging.getLogger("rlhf.tracking")
@@ -41,19 +42,6 @@ def _after_fork() -> None:
     _writing.release()
     for engine in _engines:
         engine.dispose(close=False)
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """A tracked run as found in the store. `started` is in milliseconds since the epoch."""
-
-    id: str
-    name: str
-    status: str
-    started: int
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
 
 
 class Store:
@@ -159,6 +147,12 @@ class Store:
             with self._drop_refused(event["kind"]), self._guard():
                 _apply_other(client, run_id, event)
 
+    def save_view(self, name: str, state: Mapping[str, Any]) -> None:
+        """Keep a state of the UI's page of runs, where its links `?viewStateShareKey=name` look for it."""
+        client = self.connect()
+        with self._guard():
+            client.set_experiment_tag(self.experiment_id, f"{VIEW}{name}", json.dumps(state))
+
     def runs(self, tags: Mapping[str, str], status: str | None) -> list[RunInfo]:
         """Runs of this experiment that carry all these tags (and have this status, if given), newest first."""
         self.connect()
@@ -223,11 +217,8 @@ class Store:
         client = MlflowClient(tracking_uri=self.uri)
         found = client.get_experiment_by_name(self.experiment)
         if found is None:
-            folder = (
-                (self.database.parent / "mlruns" / re.sub(r"[^\w.-]+", "_", self.experiment)).as_uri()
-                if self.database
-                else None
-            )
+            home = re.sub(r"[^\w.-]+", "_", self.experiment)
+            folder = (self.database.parent / "mlruns" / home).as_uri() if self.database else None
             try:
                 self.experiment_id = client.create_experiment(self.experiment, artifact_location=folder)
             except MlflowException as error:

@@ -21,7 +21,9 @@ from rlhf.errors import RunFailure
 from rlhf.tracking import channel as channels
 from rlhf.tracking.masking import flatten, mask_settings, mask_text, mask_value
 from rlhf.tracking.names import as_text, resolve_uri, ui_base
-from rlhf.tracking.store import LOCAL_ID, RunInfo, Store, StoreDown
+from rlhf.tracking.reach import Refused, StoreDown
+from rlhf.tracking.run_info import RunInfo
+from rlhf.tracking.store import LOCAL_ID, Store
 from rlhf.tracking.surroundings import process_gone, surroundings
 
 if TYPE_CHECKING:
@@ -95,8 +97,15 @@ class Tracker:
         """The run's page in the UI."""
         return f"{ui_base(self.uri)}/#/experiments/{self.store.experiment_id or 0}/runs/{run_id}"
 
-    def compare_url(self, run_ids: Sequence[str]) -> str:
-        """The UI's page that compares these runs side by side."""
+    def compare_url(self, run_ids: Sequence[str], name: str = "", view: Mapping[str, Any] | None = None) -> str:
+        """The UI's page that compares these runs: its saved view `name`, where one is given and the store answers."""
+        if view is not None:
+            try:
+                self.store.save_view(name, view)
+                home = f"{ui_base(self.uri)}/#/experiments/{self.store.experiment_id}/runs"
+                return f"{home}?viewStateShareKey={quote(name)}&compareRunsMode=CHART"
+            except (StoreDown, Refused) as error:
+                log.warning("tracking: the view of charts was not saved (%s)", error)
         runs, experiments = (quote(json.dumps(ids), safe="") for ids in (list(run_ids), [self.store.experiment_id]))
         return f"{ui_base(self.uri)}/#/compare-runs?runs={runs}&experiments={experiments}"
 

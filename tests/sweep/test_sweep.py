@@ -6,7 +6,6 @@ import csv
 import json
 import re
 from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
 from commandline import QUICK, Done, Here, command, tracked
@@ -106,14 +105,14 @@ def test_the_table_holds_four_policies_and_each_control_once_sorted_by_reward(sw
 
 
 @pytest.mark.slow
-def test_the_compare_url_names_the_four_jobs(swept: Done, place: Path) -> None:
+def test_the_compare_url_opens_the_four_jobs_each_under_its_own_name(swept: Done, place: Path) -> None:
     (url,) = re.findall(r"^compare\s+(\S+)$", swept.out, flags=re.MULTILINE)
-    runs, experiments = re.fullmatch(
-        r"http://127.0.0.1:5000/#/compare-runs\?runs=(\S+)&experiments=(\S+)", url
-    ).groups()  # type: ignore[union-attr]
-    found = tracked(place)
-    assert set(json.loads(unquote(runs))) == {run.info.run_id for run in found if run.data.tags["role"] == "job"}
-    assert json.loads(unquote(experiments)) == [found[0].info.experiment_id]
+    found = [run for run in tracked(place) if run.data.tags["role"] == "job"]
+    home = f"http://127.0.0.1:5000/#/experiments/{found[0].info.experiment_id}/runs"
+    key = f"sweep-{found[0].data.tags['sweep_id']}"
+    assert url == f"{home}?viewStateShareKey={key}&compareRunsMode=CHART"
+    names = [f"dpo-{model} beta={beta}" for model in ("tiny_gpt2", "tiny_mt5") for beta in ("0.05", "0.2")]
+    assert sorted(run.info.run_name for run in found) == names
 
 
 @pytest.mark.slow

@@ -7,8 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -17,13 +15,7 @@ import pytest
 
 import rlhf.tracking as tracking
 from rlhf.config import TrackingSpec
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "ui.sh"
-
-
-def environment() -> dict[str, str]:
-    values = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    return values | {"PATH": f"{Path(sys.executable).parent}:{values['PATH']}"}
+from tests.ui_server import SCRIPT, environment, serving
 
 
 def test_the_ui_shows_the_runs_of_the_database_beside_it(tmp_path: Path) -> None:
@@ -32,37 +24,14 @@ def test_the_ui_shows_the_runs_of_the_database_beside_it(tmp_path: Path) -> None
     assert isinstance(tracker, tracking.Tracker)
     for name in ("first", "second"):
         tracker.start_run(name, role="job", tags={}, params={}).end("FINISHED")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        ["bash", str(SCRIPT), str(port)], cwd=tmp_path, env=environment(), start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    try:
-        page = f"http://127.0.0.1:{port}"
-        assert wait_for(page, 90) == 200
-        body = json.dumps({"experiment_ids": [tracker.store.experiment_id]}).encode()
+    body = json.dumps({"experiment_ids": [tracker.store.experiment_id]}).encode()
+    with serving(tmp_path) as page:
         request = urllib.request.Request(
             f"{page}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             found = {run["info"]["run_name"] for run in json.load(answer)["runs"]}
-        assert found == {"first", "second"}
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
-
-
-def wait_for(page: str, seconds: float) -> int:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(page, timeout=10) as answer:
-                return int(answer.status)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.3)
-    return 0
+    assert found == {"first", "second"}
 
 
 def test_without_a_database_the_script_says_so(tmp_path: Path) -> None:
