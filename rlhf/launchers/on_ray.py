@@ -29,6 +29,8 @@ from rlhf.launchers.slots import THREAD_VARIABLES
 from rlhf.launchers.view import View
 
 COPIED = ("RLHF_", "MLFLOW_", "HF_", "TRANSFORMERS_", "TOKENIZERS_")  # variables that go along, by beginning
+# read as ray is imported; without it, a cluster for this machine alone listens on every address that the machine has
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
 @dataclass
@@ -53,6 +55,8 @@ class RayLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run all jobs; returns when the last one has ended."""
+        if self.address is None:
+            os.environ.setdefault(LOOPBACK, "0")
         import ray
 
         setup_globals()
