@@ -36,6 +36,7 @@ OPTIMIZERS = {  # part of `method.trainer.optim` -> the library that it comes fr
     "stable_adamw": "torch-optimi",
 }
 SWITCHES = {"deepspeed": "deepspeed", "use_liger_kernel": "liger-kernel"}  # of `method.trainer`
+IN_FILES = ("deepspeed", "fsdp_config", "accelerator_config", "chat_template_path")  # of `method.trainer`: may be paths
 NUMERIC_VARIABLES = (  # beginnings of environment variables that change more than the order of a sum
     "ACCELERATE_MIXED_PRECISION",
     "ACCELERATE_USE_DEEPSPEED",
@@ -58,11 +59,11 @@ def digest(value: Any) -> str:
 
 
 def digest_files(folder: Path) -> str:
-    """Return the sha256 of the names and bytes of all files below `folder` (or of the file itself)."""
+    """Return the sha256 of the names, sizes and bytes of all files below `folder` (or of the file itself)."""
     total = hashlib.sha256()
     for file in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
         if file.is_file():
-            total.update(str(file.relative_to(folder)).encode())
+            total.update(f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode())
             with file.open("rb") as stream:
                 while block := stream.read(1 << 20):
                     total.update(block)
@@ -181,9 +182,16 @@ def _surgery(run: Run) -> dict[str, Any]:
     return {"adapter": adapter, "quantization": run.quantization.model_dump(), "head": head}
 
 
-def _settings(method: Method, known: Collection[str]) -> dict[str, Any]:
-    """Return a method's settings without places whose content is hashed: its start, and reward sources in `known`."""
-    values = method.model_dump(exclude={"starts_from"})
+def _settings(method: Any, known: Collection[str]) -> dict[str, Any]:
+    """Return a method's settings without places whose content is hashed: its start, reward sources in `known`, files.
+
+    A trainer's settings that lie in a file count with its bytes, wherever it lies.
+    """
+    values: dict[str, Any] = method.model_dump(exclude={"starts_from"})
+    for key in IN_FILES:
+        named = method.trainer.get(key)
+        if isinstance(named, str) and (file := Path(named).expanduser()).exists():
+            values["trainer"][key] = digest_files(file)
     for name in known:
         source = values["rewards"][name]
         for key in ("folder", "path"):

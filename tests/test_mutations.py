@@ -293,6 +293,26 @@ def test_a_folder_is_followed_by_its_bytes_wherever_it_lies(tmp_path: Path) -> N
         assert changed(one, prints(composed("toy"))) == stages, key
 
 
+def test_settings_of_a_trainer_that_lie_in_a_file_count_with_its_bytes(tmp_path: Path) -> None:
+    for name, content in (("one", "{}"), ("same", "{}"), ("other", "{ }")):
+        (tmp_path / f"{name}.json").write_text(content)
+    for key in fingerprint.IN_FILES:
+        one, same, other_bytes = (
+            prints(mutated(composed("toy"), f"method.trainer.{key}", str(tmp_path / f"{name}.json")))
+            for name in ("one", "same", "other")
+        )
+        assert one == same, key
+        assert changed(one, other_bytes) == {"dpo"}, key
+
+
+def test_where_a_file_ends_is_part_of_a_folders_digest(tmp_path: Path) -> None:
+    for folder, files in (("one", {"a": "bc"}), ("other", {"ab": "c"}), ("third", {"a": "b", "c": ""})):
+        (tmp_path / folder).mkdir()
+        for name, content in files.items():
+            (tmp_path / folder / name).write_text(content)
+    assert len({fingerprint.digest_files(tmp_path / folder) for folder in ("one", "other", "third")}) == 3
+
+
 def test_below_an_adapter_the_base_that_it_names_counts(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "config.json").write_text("{}")
