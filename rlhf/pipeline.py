@@ -30,7 +30,7 @@ from rlhf.ppo.rewards import try_functions
 from rlhf.stages import dpo, ppo, reward, sft
 from rlhf.stages.context import Device, StageContext, StageFunction, Watching, as_json
 from rlhf.stages.start import Finished, Origin, starting_weights
-from rlhf.store import PARTIAL, PLAN, RESULT, Hold, file_sums, hold, read_json, write_json
+from rlhf.store import PARTIAL, PLAN, RESULT, Hold, file_sums, hold, is_whole, read_json, write_json
 from rlhf.tracking import NullRun, NullTracker, TrackedRun, Tracker
 
 STAGES: dict[str, StageFunction] = {"sft": sft.run, "reward": reward.run, "dpo": dpo.run, "ppo": ppo.run}
@@ -126,7 +126,7 @@ class Job:
         if not (folder / RESULT).exists():
             return None
         result = read_json(folder / RESULT)
-        if result.get("fingerprint") == link.fingerprint and file_sizes(folder / "model") == result["sizes"]:
+        if result.get("fingerprint") == link.fingerprint and is_whole(folder, result):
             return result
         self.console.print(
             f"[yellow]damaged[/] {folder.name}: its files are not as they were written, it is built anew"

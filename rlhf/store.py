@@ -16,7 +16,7 @@ import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +51,13 @@ def read_json(file: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def is_whole(folder: Path, result: Mapping[str, Any], part: str = "model") -> bool:
+    """Whether a finished folder holds all that its `result` names: `part` in these sizes, and what lies beside it."""
+    sizes = result.get("sizes")
+    there = sizes is not None and sizes == file_sizes(folder / part)
+    return there and all((folder / name).is_file() for name in result.get("sums", ()))
 
 
 def write_json(file: Path, values: Any) -> None:
@@ -169,8 +176,7 @@ def _stage(path: Path) -> Entry:
     method, _, rest = path.name.removesuffix(PARTIAL).partition("-")
     model, _, shown = rest.rpartition("-")
     made = (path / RESULT if (path / RESULT).exists() else path).stat().st_mtime
-    whole = bool(result) and result.get("sizes") == file_sizes(path / "model")
-    state: State = "partial" if partial else "complete" if whole else "damaged"
+    state: State = "partial" if partial else "complete" if is_whole(path, result) else "damaged"
     fingerprint = str(result.get("fingerprint") or plan.get("fingerprint") or shown)
     used = max((file.stat().st_mtime for file in path.glob("checkpoints/*")), default=made) if partial else made
     needs = tuple(plan.get("needs", ()))
@@ -179,11 +185,10 @@ def _stage(path: Path) -> Entry:
 
 def _references(path: Path) -> Entry:
     result, made = read_json(path / RESULT), path.stat().st_mtime
-    whole = bool(result) and result.get("sizes") == file_sizes(path / "values")
+    whole = is_whole(path, result, "values")
     state: State = "partial" if path.name.endswith(PARTIAL) else "complete" if whole else "damaged"
     fingerprint, model = str(result.get("fingerprint", path.name)), str(result.get("model", ""))
-    needs = tuple(result.get("needs", ()))
-    return Entry("references", path, fingerprint, "dpo", model, state, made, _used(path, made), needs)
+    return Entry("references", path, fingerprint, "dpo", model, state, made, _used(path, made), ())
 
 
 def _used(path: Path, made: float) -> float:

@@ -12,12 +12,11 @@ from rlhf import ranks
 from rlhf.config import MethodSpec, Run
 from rlhf.data import load_corpus
 from rlhf.data.rows import Corpus, Shape
-from rlhf.fingerprint import file_sizes
 from rlhf.lineage import Lineage, Link
 from rlhf.plan.lengths import Work, work_of
 from rlhf.stages.context import Device
 from rlhf.stages.device import DTYPES, choose_device
-from rlhf.store import PARTIAL, RESULT, read_json
+from rlhf.store import PARTIAL, RESULT, is_whole, read_json
 
 State = Literal["reuse", "resume", "build"]
 
@@ -114,13 +113,8 @@ def _fingerprint(run: Run, corpora: Corpora, shape: str) -> str:
 def _state(link: Link, run: Run) -> State:
     if not run.reuses(link.method.name):
         return "build"
-    if stored(link.folder, link.fingerprint):
+    result = read_json(link.folder / RESULT)
+    if result.get("fingerprint") == link.fingerprint and is_whole(link.folder, result):
         return "reuse"
     begun = Path(f"{link.folder}{PARTIAL}")
     return "resume" if any(begun.glob("checkpoints/checkpoint-*/whole.json")) else "build"
-
-
-def stored(folder: Path, fingerprint: str) -> bool:
-    """Whether the store holds the stage, whole: its files have the names and sizes that were written."""
-    result = read_json(folder / RESULT)
-    return result.get("fingerprint") == fingerprint and result.get("sizes") == file_sizes(folder / "model")

@@ -134,6 +134,17 @@ def test_every_option_of_prune_narrows_what_goes(words: list[str], gone: set[str
     assert list(store.rglob("*.removed-*")) == []
 
 
+def test_a_stage_without_the_base_below_its_adapter_is_damaged(store: Path) -> None:
+    folder = store / f"sft-tiny_gpt2-{SFT[:12]}"
+    (folder / "base").mkdir()
+    (folder / "base" / "weights").write_text("base")
+    result = json.loads((folder / "result.json").read_text()) | {"sums": file_sums(folder, ("model", "base"))}
+    (folder / "result.json").write_text(json.dumps(result))
+    assert [entry.state for entry in entries(store) if entry.method == "sft"] == ["complete"]
+    (folder / "base" / "weights").unlink()
+    assert [entry.state for entry in entries(store) if entry.method == "sft"] == ["damaged"]
+
+
 def test_prune_takes_what_is_damaged(store: Path, capsys) -> None:
     (store / f"ppo-tiny_gpt2-{PPO[:12]}" / "model" / "weights").write_text("other")
     assert cache.run(["prune", "--store", str(store), "--damaged"]) == 0
