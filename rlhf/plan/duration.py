@@ -22,6 +22,7 @@ from rlhf.plan.memory import Needs
 from rlhf.plan.skeleton import model_config
 from rlhf.stages.context import Device
 from rlhf.stages.costs import ppo_step_flops
+from rlhf.stages.references import computed_before
 from rlhf.store import RESULT, read_json
 
 ASSUMED_MFU = 0.3  # of the hardware file's peak, in training
@@ -46,7 +47,7 @@ def cost_of(run: Run, method: MethodSpec, work: Work, needed: Needs, device: Dev
         seconds = median(per_step for per_step in measured) * work.steps
         runs = "run" if len(measured) == 1 else "runs"
         return _priced(seconds, run.hardware, device, f"{len(measured)} measured {runs} of this shape, by steps")
-    flops = flops_of(run, method, work, needed)
+    flops = flops_of(run, method, work, needed, device)
     if flops is None:
         return Cost(None, None, None, "no FLOP formula for this architecture")
     peak = {str(key): rate for key, rate in run.hardware.peak_flops.items()}.get(device.precision)
@@ -68,7 +69,7 @@ def _priced(seconds: float, hardware: HardwareSpec, device: Device, basis: str) 
     return Cost(seconds, money.get(names.COST_USD.name), money.get(names.COST_KWH.name), basis)
 
 
-def flops_of(run: Run, method: MethodSpec, work: Work, needed: Needs) -> float | None:
+def flops_of(run: Run, method: MethodSpec, work: Work, needed: Needs, device: Device) -> float | None:
     """Floating-point operations of the stage's training at mean lengths; None for an architecture without formula."""
     config = model_config(run.model)
     if config.model_type not in MODEL_TYPES:
@@ -88,11 +89,12 @@ def flops_of(run: Run, method: MethodSpec, work: Work, needed: Needs) -> float |
     length, target = (prompt, response) if split else (prompt + response, prompt + response)
     head: Head = "lm" if method.trains_policy else "score"
     size = {"batch": 1, "length": length, "target_length": target}
-    each = train_flops(config, **size, head=head, frozen_base=lora, adapter_parameters=adapters)
+    whole = work.epochs * train_flops(config, **size, head=head, frozen_base=lora, adapter_parameters=adapters)
     if isinstance(method, DPO):
-        each += forward_flops(config, **size, head=head)
+        once = computed_before(run, method, device.precision, work.rows)
+        whole += (1 if once else work.epochs) * forward_flops(config, **size, head=head)
     answers = 2 if method.data_shape == "preference" else 1
-    return float(each * answers * work.rows * work.epochs)
+    return float(whole * answers * work.rows)
 
 
 @cache

@@ -67,10 +67,12 @@ def changes(run: Run, method: MethodSpec, place: str) -> Iterator[tuple[list[lis
 
     First what leaves the result as it is, then fewer trained weights, coarser weights, shorter texts.
     """
-    pieces = list(_smaller_pieces(method, place))
+    pieces, held = list(_smaller_pieces(method, place)), list(_smaller_evaluations(method, place))
     recompute = [] if method.trainer.get("gradient_checkpointing") else [f"{place}.trainer.gradient_checkpointing=true"]
     same = "same result, more time"
     least = pieces[-1] if pieces else []
+    if held:
+        yield held, same
     if pieces:
         yield pieces, same
     if recompute:
@@ -107,12 +109,21 @@ def _smaller_pieces(method: MethodSpec, place: str) -> Iterator[list[str]]:
         return
     batch = int(method.trainer.get("per_device_train_batch_size", 8))
     steps = int(method.trainer.get("gradient_accumulation_steps", 1))
+    held = int(method.trainer.get("per_device_eval_batch_size", 8))
     while batch > 1 and batch % 2 == 0:
         batch, steps = batch // 2, steps * 2
         yield [
             f"{place}.trainer.per_device_train_batch_size={batch}",
             f"{place}.trainer.gradient_accumulation_steps={steps}",
+            *([f"{place}.trainer.per_device_eval_batch_size={batch}"] if batch < held else []),
         ]
+
+
+def _smaller_evaluations(method: MethodSpec, place: str) -> Iterator[list[str]]:
+    held = int(method.trainer.get("per_device_eval_batch_size", 8))
+    while not isinstance(method, PPO) and held > 1:
+        held //= 2
+        yield [f"{place}.trainer.per_device_eval_batch_size={held}"]
 
 
 def replaced(words: Sequence[str], added: Sequence[str]) -> list[str]:

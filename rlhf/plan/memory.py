@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -105,7 +104,7 @@ def _trained(run: Run, method: MethodSpec, work: Work, device: Device) -> tuple[
     reference: Any = None
     roles = {"reward" if scorer else "policy": held.weights}
     copies = 1
-    if isinstance(method, DPO) and not _asked_before(run, method, device):
+    if isinstance(method, DPO) and not computed_before(run, method, device.precision, work.rows):
         reference = model if lora else build(run, scorer=False, dtype=dtype, adapter=False)
         if not lora:
             roles["reference"] = held.weights
@@ -114,17 +113,17 @@ def _trained(run: Run, method: MethodSpec, work: Work, device: Device) -> tuple[
     passes = 1 + (int(method.trainer.get("gradient_accumulation_steps", 1)) > 1)
     setting = _setting(run, method, device, passes)
     rest = Moment("", roles, copies * held.adapters, _optimizer(method, model), 0, 0, 0, 0)
-    if scorer:
-        step = steps.reward_step(model, work.batch, setting)
-    else:
-        step = steps.language_step(model, reference, work.batch, setting)
-    return [_at(rest, "training step", step, _unpacked(run, held, device)), *_around(rest, held)], held
-
-
-def _asked_before(run: Run, method: DPO, device: Device) -> bool:
-    """Whether the start answers for the reference before it is trained, so that no other model is needed."""
-    context: Any = SimpleNamespace(run=run, method=method, device=device)
-    return computed_before(context)
+    more = _unpacked(run, held, device)
+    if not scorer:
+        steps.with_fused_head([model] if reference is None else [model, reference])
+    moments = []
+    for name, shape, learning in (("training step", work.batch, True), ("evaluation", work.evaluated, False)):
+        if scorer:
+            peak = steps.reward_step(model, shape, setting, learning=learning)
+        else:
+            peak = steps.language_step(model, reference, shape, setting, learning=learning)
+        moments.append(_at(rest, name, peak, more))
+    return [*moments, *_around(rest, held)], held
 
 
 def _at(rest: Moment, name: str, peak: Peak, more: int) -> Moment:
@@ -173,14 +172,15 @@ def _ppo(run: Run, method: PPO, work: Work, device: Device) -> tuple[list[Moment
     seen = _rows_of(work.batch.rows, width, SCORING_FACTOR * method.microbatch_tokens)
     passes = replace(setting, passes=1 + (update < rows))
     shape = work.batch
+    asked = replace(shape, rows=max(shape.rows, work.evaluated.rows))  # prompts answered at once, held-out ones too
     config = plain_model(policy).config
-    cache = steps.cache_bytes(config, shape, (setting.autocast or dtype).itemsize)
+    cache = steps.cache_bytes(config, asked, (setting.autocast or dtype).itemsize)
     base = plain_model(policy)
     moments = [
         _at(rest, "update", steps.policy_step(models, replace(shape, rows=update), passes, method.temperature), more),
         _at(rest, "scoring", steps.scoring_step(models, replace(shape, rows=seen), setting, method.temperature), more),
-        replace(_at(rest, "sampling", steps.sampling_step(base, shape, setting), more), cache=cache),
-        replace(_at(rest, "prefill", steps.prefill_step(base, shape, setting), more), cache=cache),
+        replace(_at(rest, "sampling", steps.sampling_step(base, asked, setting), more), cache=cache),
+        replace(_at(rest, "prefill", steps.prefill_step(base, asked, setting), more), cache=cache),
         *_around(rest, replace(held, trained=trained)),
     ]
     return moments, replace(held, trained=trained)

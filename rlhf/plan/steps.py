@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,45 +63,64 @@ def watched(models: Iterable[nn.Module], vocabulary: int, setting: Setting, step
     return live.peak
 
 
-def language_step(model: Any, reference: Any, shape: Shape, setting: Setting) -> Peak:
-    """SFT or DPO: TRL's fused head over the trunk; DPO's reference (None: there is none) reads the same rows after."""
+def with_fused_head(models: Iterable[Any]) -> None:
+    """Put TRL's fused head on language models, as its trainers do; encoder-decoders are made causal before."""
+    for base in {id(base): base for base in map(plain_model, models)}.values():
+        if base.config.is_encoder_decoder:
+            base.forward = partial(_bridged, base)
+        add_fused_lm_head(base, outputs=OUTPUTS)
+
+
+def language_step(model: Any, reference: Any, shape: Shape, setting: Setting, *, learning: bool) -> Peak:
+    """SFT or DPO on models `with_fused_head`: a training step, or (not `learning`) a batch of held-out rows.
+
+    DPO's reference (None: it is not asked in between) reads the same rows after the policy.
+    """
+    _prepare(model, setting, learning)
     base = plain_model(model)
-    for each in {id(m): m for m in (base, plain_model(reference) if reference is not None else base)}.values():
-        if each.config.is_encoder_decoder:
-            each.forward = _bridged(each, shape)
-        add_fused_lm_head(each, outputs=OUTPUTS)
-    _prepare(model, setting)
-    seq2seq = base.config.is_encoder_decoder
     ids, mask = _ids(shape.rows, shape.prompt + shape.response)
     given = {"input_ids": ids, "attention_mask": mask, "labels": ids, "fused_lm_head": True}
-    if seq2seq:
-        given["response_mask"] = mask
+    if base.config.is_encoder_decoder:
+        given["response_mask"] = mask[:, : shape.response]
 
-    def step() -> None:
-        for _ in range(setting.passes):
-            with setting.forward():
-                found = model(**given).log_probs
-                if reference is not None:
-                    with torch.no_grad():
-                        found = found - reference(**given).log_probs
-            found.sum().backward()
+    def forward() -> Tensor:
+        with setting.forward():
+            found: Tensor = model(**given).log_probs
+            if reference is not None:
+                with torch.no_grad():
+                    before = reference(**given).log_probs
+                found = found - before
+        return found
 
     models = [model] if reference is None or reference is model else [model, reference]
-    return watched(models, base.config.vocab_size, setting, step)
+    return watched(models, base.config.vocab_size, setting, _passed(forward, setting, learning))
 
 
-def reward_step(model: Any, shape: Shape, setting: Setting) -> Peak:
-    """A pairwise reward model: one forward over chosen and rejected rows (`shape.rows` counts both)."""
-    _prepare(model, setting)
+def reward_step(model: Any, shape: Shape, setting: Setting, *, learning: bool) -> Peak:
+    """A pairwise reward model: chosen and rejected rows together (`shape.rows` counts both), learned from or not."""
+    _prepare(model, setting, learning)
     ids, mask = _ids(shape.rows, shape.prompt + shape.response)
 
-    def step() -> None:
-        for _ in range(setting.passes):
-            with setting.forward():
-                scores = _scores(model, ids, mask)
-            scores.float().mean().backward()
+    def forward() -> Tensor:
+        with setting.forward():
+            return _scores(model, ids, mask)
 
-    return watched([model], plain_model(model).config.vocab_size, setting, step)
+    vocabulary = plain_model(model).config.vocab_size
+    return watched([model], vocabulary, setting, _passed(forward, setting, learning))
+
+
+def _passed(forward: Callable[[], Tensor], setting: Setting, learning: bool) -> Callable[[], None]:
+    """What is watched: forward and backward passes up to the optimizer's step, or one forward without gradients."""
+
+    def learn() -> None:
+        for _ in range(setting.passes):
+            forward().float().sum().backward()
+
+    def look() -> None:
+        with torch.no_grad():
+            forward()
+
+    return learn if learning else look
 
 
 def _scores(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
@@ -123,7 +143,7 @@ def _score_head(base: Any) -> Any:
 def policy_step(models: PPOModels, shape: Shape, setting: Setting, temperature: float) -> Peak:
     """One microbatch of a PPO update: log-probs of the responses and values, forward and backward."""
     for model in models.learning:
-        _prepare(model, setting)
+        _prepare(model, setting, learning=True)
     head = nn.Linear(plain_model(models.policy).config.get_text_config(decoder=True).hidden_size, 1)
 
     def step() -> None:
@@ -221,29 +241,27 @@ def _states(model: Any, shape: Shape) -> Tensor:
     return response_states(model, codec, prompts, responses).states
 
 
-def _bridged(model: Any, shape: Shape) -> Callable[..., Any]:
-    """What `rlhf.models.bridge` makes of an encoder-decoder, with the widths given instead of found in the data."""
-
-    def forward(input_ids: Tensor, **_: Any) -> BaseModelOutput:
-        ids, mask = _ids(shape.rows, shape.prompt)
-        encoded = model.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-        states = model.decoder(
-            input_ids=input_ids[:, : shape.response],
-            encoder_hidden_states=encoded,
-            encoder_attention_mask=mask,
-            use_cache=False,
-        ).last_hidden_state
-        laid_out = states.new_zeros(*input_ids.shape, states.size(-1))
-        rows = torch.arange(shape.rows).repeat_interleave(shape.response)
-        places = torch.arange(shape.response).repeat(shape.rows)
-        laid_out = laid_out.index_put((rows, places), states.reshape(-1, states.size(-1)))
-        return BaseModelOutput(last_hidden_state=laid_out)
-
-    return forward
+def _bridged(model: Any, input_ids: Tensor, response_mask: Tensor, **_: Any) -> BaseModelOutput:
+    """What `rlhf.models.bridge` makes of an encoder-decoder; `response_mask` is as wide as the response alone."""
+    rows, response = response_mask.shape
+    ids, mask = _ids(rows, input_ids.shape[1] - response)
+    encoded = model.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+    states = model.decoder(
+        input_ids=input_ids[:, :response],
+        encoder_hidden_states=encoded,
+        encoder_attention_mask=mask,
+        use_cache=False,
+    ).last_hidden_state
+    laid_out = states.new_zeros(*input_ids.shape, states.size(-1))
+    places = torch.arange(rows).repeat_interleave(response), torch.arange(response).repeat(rows)
+    return BaseModelOutput(last_hidden_state=laid_out.index_put(places, states.reshape(-1, states.size(-1))))
 
 
-def _prepare(model: Any, setting: Setting) -> None:
-    """Training mode; recomputation switched on as the Trainer does it."""
+def _prepare(model: Any, setting: Setting, learning: bool) -> None:
+    """Training mode, recomputation switched on as the Trainer does it; or the mode of an evaluation."""
+    if not learning:
+        model.eval()
+        return
     model.train()
     if setting.recompute:
         plain_model(model).gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

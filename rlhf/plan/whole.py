@@ -92,9 +92,8 @@ def make_plan(checked: Sequence[tuple[tuple[str, ...], Run]], config_dir: str | 
         device, _ = device_of(run)
         work = work_of(run.model, method, corpora.of(run, method.data_shape), run.evaluation, world())
         own = baseline if device.kind == "cpu" else CUDA_CONTEXT
-        key = repr(
-            [run.model, _of_memory(method), run.adapter, run.quantization, device, work.batch, method.starts_from]
-        )
+        shapes = (work.batch, work.evaluated)
+        key = repr([run.model, _of_memory(method), run.adapter, run.quantization, device, shapes, method.starts_from])
         if key not in known:
             known[key] = needs(run, method, work, device, own)
         return known[key]

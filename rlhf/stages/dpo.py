@@ -15,7 +15,7 @@ from rlhf.models.bridge import BridgeCollator
 from rlhf.models.load import add_adapter, load_policy, save_model
 from rlhf.stages.context import StageContext, StageResult
 from rlhf.stages.costs import account
-from rlhf.stages.references import Pair, References, computed_before
+from rlhf.stages.references import Pair, References, computed_before, shared
 from rlhf.stages.tokens import pair_tokens
 from rlhf.stages.training import finish, fit, trainer_arguments
 
@@ -57,7 +57,7 @@ def run(context: StageContext) -> StageResult:
     """
     job, codec, method = context.run, context.codec, context.method
     assert isinstance(method, DPO)
-    before = computed_before(context)
+    before = computed_before(job, method, context.device.precision, len(context.corpus.train))
     policy = context.load(load_policy)
     reference = None
     if job.adapter.name == "lora":
@@ -68,7 +68,8 @@ def run(context: StageContext) -> StageResult:
     corpus = context.corpus
     train, validation, test = (pair_tokens(codec, rows) for rows in (corpus.train, corpus.validation, corpus.test))
     collator = DataCollatorForPreference(pad_token_id=codec.pad_id)
-    references = References(context.references, take=job.reuses(method.name), model=job.model.name)
+    kept = context.references if before and not shared() else None
+    references = References(kept, take=job.reuses(method.name), model=job.model.name)
     with references.opened():
         trainer = TokenPairTrainer(
             model=policy,
@@ -87,11 +88,12 @@ def run(context: StageContext) -> StageResult:
             train_dataset=train,
             eval_dataset={"validation": validation, "test": test},
             processing_class=codec.tokenizer,
-            references=references,
+            references=None if shared() else references,
         )
     if references.read:
         context.console.print(f"  {method.name}: the reference was asked before (saved {references.seconds:.2g} s)")
-        context.meter.add_seconds(references.seconds)  # so that stages of a sweep cost the same whichever came first
+        # so that stages of a sweep cost the same whichever came first
+        context.meter.add_seconds(references.seconds - references.waited)
     parts: Any = trainer.eval_dataset
     trainer.eval_dataset = parts["validation"]
     history = fit(trainer, context)

@@ -9,37 +9,52 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rlhf import ranks
+from rlhf.config import MethodSpec, Run
 from rlhf.disk import locked
 from rlhf.fingerprint import environment, file_sizes
-from rlhf.stages.context import StageContext
-from rlhf.store import PARTIAL, RESULT, file_sums, lock_of, read_json, write_json
+from rlhf.store import PARTIAL, RESULT, file_sums, is_whole, lock_of, read_json, write_json
 
 VALUES = "values"  # folder of one file per part of the data
 COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")  # as TRL's collator reads them
 Pair = tuple[Tensor, Tensor]  # each (rows,): sums over the tokens of the chosen and of the rejected answers
 
 
-def computed_before(context: StageContext) -> bool:
-    """Whether the reference is run once before training instead of at every step: where that gives the same numbers.
+def computed_before(run: Run, method: MethodSpec, precision: str, rows: int) -> bool:
+    """Whether the reference is run once before training on `rows` pairs: where it is less work for the same numbers.
 
-    It does in float32 on one process. In bf16 and fp16 a row's numbers depend on its batch, and TRL casts the adapter
-    of quantized weights after this. `method.trainer.precompute_ref_log_probs` says otherwise.
+    The numbers are the same in float32 on one process. In bf16 and fp16 a row's depend on its batch, and TRL casts the
+    adapter of quantized weights after this. Work is saved where training sees every pair at least once.
+    `method.trainer.precompute_ref_log_probs` says otherwise.
     """
-    job, trainer = context.run, context.method.trainer
+    trainer = method.trainer
     if (asked := trainer.get("precompute_ref_log_probs")) is not None:
         return bool(asked)
     moving = trainer.get("sync_ref_model") or trainer.get("disable_dropout") is False
-    sharded = ranks.world() > 1 or any(name.startswith(("ACCELERATE_USE", "FSDP")) for name in environment())
-    return context.device.precision == "fp32" and job.quantization.name == "none" and not moving and not sharded
+    same = precision == "fp32" and run.quantization.name == "none" and not moving and not shared()
+    return same and passes(trainer, rows) >= 1
+
+
+def passes(trainer: Mapping[str, Any], rows: int) -> float:
+    """How often training goes over its rows, by the trainer's settings (transformers' own where they are left out)."""
+    if (steps := int(trainer.get("max_steps", -1))) > 0:
+        batch = trainer.get("per_device_train_batch_size", 8) * trainer.get("gradient_accumulation_steps", 1)
+        return steps * int(batch) / rows
+    return float(trainer.get("num_train_epochs", 3.0))
+
+
+def shared() -> bool:
+    """Whether several processes share the stage, or a part of the weights is all that this one has."""
+    return ranks.world() > 1 or any(name.startswith(("ACCELERATE_USE", "FSDP")) for name in environment())
 
 
 class References:
@@ -48,6 +63,7 @@ class References:
     def __init__(self, folder: Path | None, *, take: bool, model: str) -> None:
         self.folder, self.take, self.model = folder, take, model
         self.seconds = 0.0  # that computing them took, now or before
+        self.waited = 0.0  # seconds for another job that computed them
         self.read = False  # whether an earlier stage computed them
         self._parts: dict[str, dict[str, Tensor]] = {}
         self._fresh: set[str] = set()
@@ -59,7 +75,9 @@ class References:
             yield
             return
         self.folder.parent.mkdir(parents=True, exist_ok=True)
+        start = time.perf_counter()
         with locked(lock_of(self.folder)):
+            self.waited = time.perf_counter() - start
             self._read(self.folder)
             yield
             if self._fresh:
@@ -80,7 +98,7 @@ class References:
 
     def _read(self, folder: Path) -> None:
         result = read_json(folder / RESULT)
-        if self.take and result and result.get("sizes") == file_sizes(folder / VALUES):
+        if self.take and is_whole(folder, result, VALUES):
             self._parts = {file.stem: load_file(file) for file in sorted((folder / VALUES).glob("*.safetensors"))}
             self.seconds, self.read = float(result["seconds"]), True
 

@@ -27,8 +27,18 @@ def test_the_batch_is_halved_no_further_than_needed() -> None:
     assert change.words == (
         "method.trainer.per_device_train_batch_size=4",
         "method.trainer.gradient_accumulation_steps=2",
+        "method.trainer.per_device_eval_batch_size=4",
     )
     assert change.bytes == 40
+
+
+def test_where_evaluation_needs_most_its_batch_is_halved() -> None:
+    def held_out(run: Run, place: str) -> int:
+        return run.method.trainer["per_device_eval_batch_size"]
+
+    change = smallest_change(run_of(*WORDS), WORDS, "method", None, 10, held_out)
+    assert change is not None
+    assert change.words == ("method.trainer.per_device_eval_batch_size=8",)
 
 
 def test_recomputation_comes_where_one_row_is_too_much() -> None:

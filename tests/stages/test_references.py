@@ -33,6 +33,10 @@ def context(folder: Path, *words: str, store: Path | None = None) -> StageContex
     return replace(made, references=store, console=Console(file=io.StringIO(), width=200))
 
 
+def asked_before(made: StageContext) -> bool:
+    return computed_before(made.run, made.method, made.device.precision, len(made.corpus.train))
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -48,7 +52,7 @@ def test_losses_are_those_of_a_reference_that_is_asked_at_every_step(words: tupl
         context(tmp_path / "before", *words, store=tmp_path / "kept"),
         context(tmp_path / "live", *words, LIVE),
     )
-    assert computed_before(before) and not computed_before(live)
+    assert asked_before(before) and not asked_before(live)
     found, hoped = dpo.run(before), dpo.run(live)
     # rows are padded as their batch needs, so last bits differ, which Adam carries from step to step
     for name, bound in (
@@ -132,16 +136,19 @@ def test_a_stage_that_reads_them_costs_what_one_that_computes_them_does(tmp_path
         (("++method.trainer.sync_ref_model=true",), False),
         (("++method.trainer.disable_dropout=false",), False),
         (("adapter=lora", "quantization=nf4"), False),
+        (("++method.trainer.max_steps=3",), False),  # 12 of 16 pairs would be seen
+        (("++method.trainer.max_steps=3", "++method.trainer.gradient_accumulation_steps=2"), True),
+        (("++method.trainer.max_steps=-1", "method.trainer.num_train_epochs=0.5"), False),
     ],
     ids=str,
 )
 def test_it_is_left_to_trl_where_numbers_would_not_be_the_same(
     words: tuple[str, ...], before: bool, tmp_path: Path
 ) -> None:
-    assert computed_before(context(tmp_path, *words)) is before
+    assert asked_before(context(tmp_path, *words)) is before
 
 
 def test_several_processes_leave_it_to_trl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = context(tmp_path)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert not computed_before(made)
+    assert not asked_before(made)
