@@ -56,13 +56,13 @@ class Space:
             return value
         return next(choice for choice in param.choices if same(stored(choice), value))
 
-    def values(self, key: str) -> list[Value] | None:
+    def values(self, key: str) -> Sequence[Value] | None:
         """Return all values that a parameter can take; None where it is continuous."""
         param = self.params[key]
         if isinstance(param, CategoricalParam):
             return [stored(choice) for choice in param.choices]
         if isinstance(param, IntParam):
-            return list(range(param.low, param.high + 1, param.step))
+            return range(param.low, param.high + 1, param.step)
         if param.low == param.high:
             return [param.low]
         if param.step is None:

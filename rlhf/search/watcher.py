@@ -37,7 +37,10 @@ class Watcher:
         self.last = max(trial.intermediate_values, default=-1)
 
     def __call__(self, step: int, steps: int, named: Mapping[str, float]) -> None:
-        """Report the curve's point at `step` of `steps`. Raises `Pruned` where the study has seen enough."""
+        """Report the curve's point at `step` of `steps`. Raises `Pruned` where the study has seen enough.
+
+        A storage that does not answer stops no training: the point is left out.
+        """
         if (value := named.get(self.pruner["metric"])) is None:
             return
         self.points += 1
@@ -45,11 +48,19 @@ class Watcher:
         if self.points % self.pruner["every"] or percent <= self.last:
             return
         self.last = percent
-        self.trial.report(self.sign * value, percent)
-        if percent < PERCENT and self.trial.should_prune():
+        if self._hopeless(self.sign * value, percent):
             found = f"{self.pruner['metric']} is {value:.4g} after {percent}% of the training"
             remedy = "Nothing is to be done; search.pruner.name=none runs all trials to their end"
             raise Pruned(f"trial {self.trial.number}", f"{found}, which the {self.pruner['name']} pruner ends", remedy)
+
+    def _hopeless(self, value: float, percent: int) -> bool:
+        from optuna.exceptions import StorageInternalError
+
+        try:
+            self.trial.report(value, percent)
+            return percent < PERCENT and bool(self.trial.should_prune())
+        except StorageInternalError:
+            return False
 
 
 def watcher_of_this_job() -> Watcher | None:

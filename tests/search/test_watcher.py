@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,19 @@ def test_a_job_finds_its_trial_by_its_environment_alone(tmp_path: Path, monkeypa
     assert watcher is not None
     watcher(10, STEPS, {"eval/rewards/accuracies": 0.5})
     assert drive.engine.trials[0].intermediate_values == {25: 0.5}
+
+
+def test_a_storage_that_answers_no_more_stops_no_training(tmp_path: Path) -> None:
+    drive = drive_of(tmp_path, *MEDIAN)
+    drive.batch()
+    watcher = Watcher(drive.url, drive.search.study, 0)
+    with sqlite3.connect(tmp_path / "search.db") as database:
+        database.execute("ALTER TABLE trial_intermediate_values RENAME TO away")
+    watcher(10, STEPS, {"eval/rewards/accuracies": 0.5})
+    with sqlite3.connect(tmp_path / "search.db") as database:
+        database.execute("ALTER TABLE away RENAME TO trial_intermediate_values")
+    watcher(20, STEPS, {"eval/rewards/accuracies": 0.6})
+    assert drive.engine.trials[0].intermediate_values == {50: 0.6}
 
 
 def test_trials_that_run_to_their_end_are_not_told_of_the_study(tmp_path: Path) -> None:
