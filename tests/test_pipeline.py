@@ -9,17 +9,20 @@ import multiprocessing
 import os
 import shutil
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from rich.console import Console
 
 from rlhf.errors import UserError
 from rlhf.pipeline import Job, lasted
 from rlhf.stages.device import choose_device
-from rlhf.store import damage, entries, held, remove
+from rlhf.stages.evaluate import Evaluator
+from rlhf.store import damage, entries, held, lock_of, remove
 from rlhf.tracking import NullRun, NullTracker
 from rlhf.verdict import warnings_of
 from tests.bench import run_of, same, weights_of
@@ -160,11 +163,17 @@ def test_reuse_false_trains_again_to_the_same_weights(place: Place, dpo, reward)
 
 
 def test_reuse_of_some_stages_trains_the_others_again(place: Place, dpo, reward) -> None:
-    before = place.stages()
+    def answers() -> dict[str, int]:
+        return {file.name: file.stat().st_mtime_ns for file in (place.folder / "stages" / "evaluations").glob("*.json")}
+
+    place.job("method=dpo")
+    before, sampled = place.stages(), answers()
     outcome = place.job("method=dpo", "reuse=[sft]")
     after = place.stages()
     assert not outcome["reused"]
     assert {name.partition("-")[0] for name in before if after[name] != before[name]} == {"dpo"}
+    again = {name.partition("-")[0] for name, written in answers().items() if sampled[name] != written}
+    assert again == {"dpo"}  # the answers of a policy that is trained again are its own
     assert "reused.sft" in place.tracked(outcome).data.tags
 
 
@@ -292,3 +301,24 @@ def test_two_processes_that_need_one_stage_build_it_once(tmp_path: Path) -> None
     assert sorted(outcome["reused"] for outcome in outcomes) == [False, True]
     assert outcomes[0]["stage"] == outcomes[1]["stage"]
     assert outcomes[0]["curves"] == outcomes[1]["curves"]
+    left = sorted(file.name.partition("-")[0] for file in tmp_path.glob("outputs/stages/evaluations/*"))
+    assert left == ["base", "sft"]  # no locks and no halves beside them
+
+
+def test_a_job_waits_for_answers_that_another_one_samples(tmp_path: Path) -> None:
+    job = job_in(tmp_path, "evaluation.prompts=2", "evaluation.max_new_tokens=4")
+    finished = job.build(job.run.method, upstream=False)
+    rows = Evaluator(job).rows(finished)
+    [file] = (tmp_path / "evaluations").glob("base-*.json")
+    kept = file.read_bytes()
+    file.unlink()
+    found: list[Any] = []
+    with FileLock(lock_of(file)):  # the other job
+        waiting = threading.Thread(target=lambda: found.extend(Evaluator(job).rows(finished)))
+        waiting.start()
+        waiting.join(3)
+        assert waiting.is_alive()
+        file.write_bytes(kept)
+    waiting.join(60)
+    assert [row.texts for row in found] == [row.texts for row in rows]
+    assert file.read_bytes() == kept

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import os
+import time
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rlhf.config import DPO
+from rlhf.disk import locked
 from rlhf.evaluation.policy import Answers, Judge, against, answer, evaluation_prompts, pair_margin
 from rlhf.fingerprint import digest, environment, loading_packages, versions
 from rlhf.models.load import Source, load_policy, load_scorer
 from rlhf.models.score import score
 from rlhf.sources import source_digest
+from rlhf.store import lock_of, read_json, write_json
 
 if TYPE_CHECKING:
     from rlhf.pipeline import Job
@@ -48,19 +51,21 @@ class Evaluator:
         chain = [finished]
         while chain[-1].origin.start is not None:
             chain.append(chain[-1].origin.start)
-        base = self._row("base", "base", self.job.base, self.job.lineage.base, None, {})
+        take = bool(self.job.run.reuse)
+        base = self._row("base", "base", self.job.base, self.job.lineage.base, None, {}, take)
         rows = [base]
         reference: tuple[Row, Source] = (base, self.job.base)
         first = chain[-1]
         if first.origin.fingerprint != self.job.lineage.base:  # method.starts_from names a folder
-            start = self._row("start", "start", first.origin.source, first.origin.fingerprint, reference, {})
+            start = self._row("start", "start", first.origin.source, first.origin.fingerprint, reference, {}, take)
             rows.append(start)
             reference = (start, first.origin.source)
         for stage in reversed(chain):
             role = "policy" if stage is finished else stage.method.name
             source = stage.source(self.job.base)
             own = dict(stage.result["metrics"]) | self.job.pipeline_cost(stage)
-            row = self._row(stage.name, role, source, stage.fingerprint, reference, own)
+            take = self.job.run.reuses(stage.method.name)
+            row = self._row(stage.name, role, source, stage.fingerprint, reference, own, take)
             rows.append(row)
             reference = (row, source)
         if finished.method.has_implicit_reward:
@@ -75,8 +80,9 @@ class Evaluator:
         fingerprint: str,
         reference: tuple[Row, Source] | None,
         own: dict[str, float],
+        take: bool,
     ) -> Row:
-        answers = self._answers(name, source, fingerprint, reference)
+        answers = self._answers(name, source, fingerprint, reference, take)
         metrics = own | answers.metrics
         if role in ("sft", "policy"):
             metrics.setdefault("final/loss", answers.metrics["final/nll"])  # SFT's own objective on held-out data
@@ -85,8 +91,13 @@ class Evaluator:
             metrics |= against(answers, before, self.spec)
         return Row(name, role, fingerprint, metrics, answers.texts, answers.rewards, answers.gold)
 
-    def _answers(self, name: str, source: Source, fingerprint: str, reference: tuple[Row, Source] | None) -> Answers:
-        """Sample, or read what an earlier job sampled from the same policy with the same settings and judge."""
+    def _answers(
+        self, name: str, source: Source, fingerprint: str, reference: tuple[Row, Source] | None, take: bool
+    ) -> Answers:
+        """Sample, or `take` what a job sampled from the same policy with the same settings and judge.
+
+        Jobs that need the same answers at once wait for the one that samples them.
+        """
         corpus = self.job.corpus("demonstration")
         settings = [
             self.spec.model_dump(exclude={"name", "table_rows", "bootstrap"}),
@@ -102,22 +113,24 @@ class Evaluator:
             self.job.device.precision,
         ]
         file = self.job.store / "evaluations" / f"{name}-{digest(settings)[:12]}.json"
-        if file.exists() and self.job.run.reuse:
-            return Answers.load(json.loads(file.read_text(encoding="utf-8")))
-        total = len(evaluation_prompts(corpus, self.spec))
-        with self._progress(f"answers of {name}", total) as advance:
-            answers = answer(
-                self._load(source),
-                self._load(reference[1]) if reference else None,
-                self.codec,
-                corpus,
-                self.spec,
-                self._judge,
-                advance,
-            )
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.with_suffix(".new").write_text(json.dumps(answers.dump()), encoding="utf-8")
-        file.with_suffix(".new").replace(file)
+        with locked(lock_of(file)):
+            if take and (kept := read_json(file)):
+                with suppress(OSError):  # a store that may only be read
+                    os.utime(file, ns=(time.time_ns(), file.stat().st_mtime_ns))
+                return Answers.load(kept)
+            total = len(evaluation_prompts(corpus, self.spec))
+            with self._progress(f"answers of {name}", total) as advance:
+                answers = answer(
+                    self._load(source),
+                    self._load(reference[1]) if reference else None,
+                    self.codec,
+                    corpus,
+                    self.spec,
+                    self._judge,
+                    advance,
+                )
+            write_json(file, answers.dump())
         return answers
 
     def _margins(self, finished: Finished) -> dict[str, float]:
