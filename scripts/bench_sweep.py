@@ -43,7 +43,7 @@ def main() -> None:
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as home:
         for name, way in ways.items():
-            folder = Path(home) / name.replace(" ", "_")
+            folder = Path(home) / name.replace(",", "").replace(" ", "_")  # a comma would be a sweep over stores
             folder.mkdir()
             with console.status(name):
                 found[name] = way(folder)
