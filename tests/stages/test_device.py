@@ -22,8 +22,3 @@ def test_a_gpu_that_is_not_there_is_refused_by_its_key(word: str, place: str) ->
     with pytest.raises(UserError) as refused:
         choose_device(run_of("method=sft", word))
     assert (refused.value.place, refused.value.remedy) == (place, "Use hardware=cpu or hardware.device=cpu")
-
-
-def test_half_precision_needs_a_gpu() -> None:
-    with pytest.raises(UserError, match="fp16 needs a GPU"):
-        choose_device(run_of("method=sft", "precision=fp16", "hardware=cpu"))
