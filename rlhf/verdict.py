@@ -61,7 +61,7 @@ def notes_before(method: MethodSpec) -> list[str]:
     """Return what the settings say before anything is trained: controls that cannot do anything in this run."""
     if not isinstance(method, PPO) or method.kl.target is None:
         return []
-    responses = method.trainer["max_steps"] * method.prompts_per_step
+    responses = _responses(method)
     if method.kl.ramp > responses:
         return [
             f"method.kl.ramp={method.kl.ramp:g} is longer than the run, which samples {responses} responses "
@@ -82,17 +82,28 @@ def _target_at_end(method: PPO) -> float | None:
     """The KL that the last step is steered to: all of the target, or as far as the ramp has come."""
     if method.kl.target is None:
         return None
-    responses = method.trainer["max_steps"] * method.prompts_per_step
-    return method.kl.target * min(1.0, responses / method.kl.ramp if method.kl.ramp else 1.0)
+    return method.kl.target * min(1.0, _responses(method) / method.kl.ramp if method.kl.ramp else 1.0)
+
+
+def _responses(method: PPO) -> int:
+    """How many answers the run samples, over all of its steps."""
+    return int(method.trainer["max_steps"] * method.prompts_per_step)
 
 
 def _kl_beside_target(method: MethodSpec, metrics: Mapping[str, float], curves: Curves) -> str | None:
     """Say that PPO's KL ended far from where it was steered to, and which knob moves it there."""
-    target, ended = _target_at_end(method) if isinstance(method, PPO) else None, metrics.get("final/kl")
+    if not isinstance(method, PPO):
+        return None
+    target, ended = _target_at_end(method), metrics.get("final/kl")
     if target is not None and (steered := curves.get("train/kl/target")):
         target = steered[-1][1]  # rollbacks lower it
     if target is None or ended is None or abs(ended / target - 1) <= FAR_OFF:
         return None
+    if method.kl.ramp > _responses(method):
+        return (
+            f"the KL ended at {ended:.2f} nats per response while its target still rose: {target:.2g} at the last "
+            f"step, of {method.kl.target:g}. Lower method.kl.ramp={method.kl.ramp:g} or raise method.trainer.max_steps"
+        )
     off = f"the KL ended at {ended:.2f} nats per response, {abs(ended / target - 1):.0%} "
     if ended > target:
         return f"{off}above its target of {target:.2g}: raise method.kl.coefficient or method.trainer.max_steps"

@@ -118,6 +118,16 @@ def test_a_ramp_longer_than_the_run_is_told_before_it() -> None:
     assert notes_before(run_of(*run, "method.kl.ramp=160", "method.kl.horizon=160").method) == []
 
 
+def test_a_kl_that_ends_within_the_ramp_is_not_blamed_on_the_coefficient() -> None:
+    """160 responses of a ramp of 320 to a target of 3: 1.5 at the last step."""
+    run = ("method=ppo", "method.prompts_per_step=8", "method.trainer.max_steps=20", "method.kl.target=3")
+    method = run_of(*run, "method.kl.ramp=320").method
+    assert warnings_of(method, GOOD | {"final/kl": 1.6}, {}) == []
+    [warning] = warnings_of(method, GOOD | {"final/kl": 2.8}, {})
+    assert "while its target still rose: 1.5 at the last step, of 3. Lower method.kl.ramp=320 or raise" in warning
+    assert "coefficient" not in warning
+
+
 def test_a_kl_is_held_against_the_target_that_rollbacks_left() -> None:
     """Of a target of 2 two rollbacks by 2 leave 0.5: a KL of 0.55 is there, one of 1.9 is 280% above it."""
     method = run_of("method=ppo", "method.kl.target=2").method

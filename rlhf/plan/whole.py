@@ -21,7 +21,7 @@ from rlhf.plan.stages import Corpora, JobPlan, StagePlan, device_of, plan_stages
 from rlhf.ranks import world
 from rlhf.store import RESULT, read_json
 
-FIRST_USE = 120_000_000  # bytes of a CPU process beyond imports: arenas, kernels' buffers, token rows (12 tiny stages)
+FIRST_USE = 120_000_000  # bytes of a CPU process beyond imports: kernels' code and buffers, token rows, freed heap
 CUDA_CONTEXT = 600_000_000  # bytes of GPU memory that CUDA and its libraries take before any tensor
 GIGABYTE = 1e9
 

@@ -20,9 +20,8 @@ def choose_device(run: Run) -> Device:
     if kind == "auto":
         kind = "cuda" if has_cuda else "cpu"
     if kind == "cuda" and not has_cuda:
-        raise UserError(
-            f"hardware={run.hardware.name}", "torch finds no CUDA GPU here", "Use hardware=auto or hardware=cpu"
-        )
+        place = f"hardware.device=cuda (hardware={run.hardware.name})"
+        raise UserError(place, "torch finds no CUDA GPU here", "Use hardware=cpu or hardware.device=cpu")
     precision = run.precision
     if precision == "auto":
         precision = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "fp32"

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from sysconfig import get_path
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from rlhf.errors import RunFailure, UserError
 from rlhf.fingerprint import file_sizes
 from rlhf.ppo import builtin
 from rlhf.ppo.rewards import Combined, RewardParts, build_rewards, build_scorer, identities
-from rlhf.ppo.sources.functions import FIRST_READ
+from rlhf.ppo.sources.functions import FIRST_READ, look_in
 from tests.bench import run_of
 from tests.ppo.sources import ANSWERS, PARTS, ROWS, SPEC, refusal, spec
 
@@ -42,6 +43,7 @@ def texts(prompts, answers): return "123456"
 def listed(prompts, answers): return ["1"] * len(answers)
 def nan(prompts, answers): return [0.0] * (len(answers) - 1) + [math.nan]
 def broken(prompts, answers): return 1 / 0
+def leaving(prompts, answers): raise SystemExit(3)
 def one(answers): return answers
 number = 5
 """
@@ -57,6 +59,18 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / f"{name}_importing.py").write_text("import not_installed_anywhere")
     (tmp_path / f"{name}_wrong.py").write_text("def f(:")
     return name
+
+
+def test_the_users_folder_is_looked_in_after_what_is_installed_and_before_this_project() -> None:
+    installed = get_path("purelib")
+    for path, expected in (
+        (["/lib", installed, "/checkout"], ["/lib", installed, "/mine", "/checkout"]),
+        (["/checkout", "/lib", installed], ["/checkout", "/lib", installed, "/mine"]),
+        (["/lib", installed], ["/lib", installed, "/mine"]),
+        (["/mine", installed, "/checkout"], ["/mine", installed, "/checkout"]),
+    ):
+        look_in("/mine", path, checkout="/checkout")
+        assert path == expected
 
 
 def test_a_function_of_the_users_is_found_where_the_command_runs(module: str) -> None:
@@ -94,6 +108,7 @@ def test_names_of_no_usable_function_are_refused(name: str, place: str, words: s
         ("listed", "returned text"),
         ("nan", "returned nan"),
         ("broken", "failed (ZeroDivisionError: division by zero)"),
+        ("leaving", "failed (SystemExit: 3)"),
     ],
 )
 def test_a_function_that_gives_no_scores_ends_the_run_which_can_go_on(name: str, words: str, module: str) -> None:

@@ -7,6 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from sysconfig import get_path
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +17,7 @@ from rlhf.ppo.sources.imports import source_files
 from rlhf.ppo_spec import FunctionReward, place
 from rlhf.suggest import did_you_mean
 
+CHECKOUT = str(Path(__file__).resolve().parents[3])
 FIRST_READ: dict[Path, str] = {}  # digests of the files behind functions; Python imports them once per process
 
 
@@ -36,8 +38,7 @@ def find_module(name: str, spec: FunctionReward) -> ModuleType:
     """Import the module of `spec.name`, also from the working directory; raises `UserError`."""
     module = spec.name.partition(":")[0]
     here = str(Path.cwd())
-    if here not in sys.path:  # `python -m` looks here too; last, so that nothing installed is hidden
-        sys.path.append(here)
+    look_in(here, sys.path)
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -47,9 +48,21 @@ def find_module(name: str, spec: FunctionReward) -> ModuleType:
         raise UserError(
             place(name, "name"), f"{module} imports {error.name}, which is not there", "Install it"
         ) from error
-    except Exception as error:  # a module of the user's may raise anything
+    except (Exception, SystemExit) as error:  # a module of the user's may raise anything
         problem = f"{module} cannot be imported ({one_line(error)})"
         raise UserError(place(name, "name"), problem, "Mend the module") from error
+
+
+def look_in(folder: str, path: list[str], checkout: str = CHECKOUT) -> None:
+    """Add `folder` to where imports look: behind what is installed, which it must not hide.
+
+    An editable installation puts this project's own folder there, too; the user's comes before it.
+    """
+    if folder in path:
+        return
+    installed = get_path("purelib")
+    behind = checkout in path and installed in path and path.index(checkout) > path.index(installed)
+    path.insert(path.index(checkout) if behind else len(path), folder)
 
 
 def find_function(name: str, spec: FunctionReward) -> Callable[..., Any]:
