@@ -22,12 +22,14 @@ from rlhf.launchers.task import Task, say, tell_warnings_once
 from rlhf.suggest import did_you_mean
 
 INFORMATION = {"--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--resolve", "-sc"}
+SPIN = "1000"  # turns that a thread of libgomp waits busily; its own 300000 stall steps tenfold beside another process
 LAUNCHER, BASIC = "hydra/launcher=", "basic"
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
 
 def main() -> None:
     """Run the verb and exit: 0 when all went well, 2 for a user's mistake, 1 for a failure."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN)  # read once, when torch is loaded
     words = sys.argv[1:]
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
