@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from browser import CHROMIUM, needs_browser
 
-import rlhf.tracking as tracking
-from rlhf.config import TrackingSpec
 from rlhf.report.charts import COMPARISON, LEARNING, sweep_view, varied_params
 from rlhf.report.words import told_apart
 from rlhf.tracking.store import VIEW
+from tests.tracking.real import closed_port, database, make_spec, open_real
 from tests.ui_server import serving
 
 MEASURED = {"final/reward": 0.1, "final/kl": 2.0, "cost/seconds": 9.0, "final/eos_share": 1.0}
@@ -67,9 +66,7 @@ def test_a_sweep_without_results_has_a_view_without_charts() -> None:
 @pytest.mark.slow
 @needs_browser
 def test_the_real_page_opens_on_the_sweeps_jobs_with_these_charts(tmp_path: Path) -> None:
-    spec = TrackingSpec(name="mlflow", uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="study", flush_seconds=0.1)
-    tracker = tracking.open_tracker(spec, tmp_path)
-    assert isinstance(tracker, tracking.Tracker)
+    tracker = open_real(make_spec(database(tmp_path)), tmp_path)
     for sweep, name in (("abc", "dpo one"), ("abc", "dpo two"), ("xyz", "of another sweep")):
         run = tracker.start_run(name, role="job", tags={"sweep_id": sweep}, params={})
         run.metrics(MEASURED, None)
@@ -90,6 +87,5 @@ def test_the_real_page_opens_on_the_sweeps_jobs_with_these_charts(tmp_path: Path
 
 
 def test_a_store_that_is_down_leaves_the_plain_comparison(tmp_path: Path) -> None:
-    spec = TrackingSpec(name="mlflow", uri="http://127.0.0.1:9", experiment="study", flush_seconds=0.1)
-    tracker = tracking.open_tracker(spec, tmp_path)
+    tracker = open_real(make_spec(f"http://127.0.0.1:{closed_port()}"), tmp_path)
     assert "/#/compare-runs?" in tracker.compare_url(["r"], "sweep-abc", sweep_view("abc", JOBS))

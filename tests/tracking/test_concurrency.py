@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import rlhf.tracking as tracking
-from rlhf.config import TrackingSpec
+from tests.tracking.real import database, make_spec, open_real
 
 REPOSITORY = Path(__file__).parents[2]
 JOB = """
@@ -25,17 +25,12 @@ run.end('FINISHED')
 """
 
 
-def make_spec(folder: Path) -> TrackingSpec:
-    return TrackingSpec(name="mlflow", uri=f"sqlite:///{folder}/mlflow.db", experiment="study", flush_seconds=0.1)
-
-
 def test_four_processes_on_a_new_database_lose_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-c", JOB, str(tmp_path)]
     jobs = [subprocess.Popen([*command, str(n)], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) for n in range(4)]
     errors = [job.communicate(timeout=180)[1] for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0, 0, 0], errors
-    tracker = tracking.open_tracker(make_spec(tmp_path), tmp_path)
-    assert isinstance(tracker, tracking.Tracker)
+    tracker = open_real(make_spec(database(tmp_path)), tmp_path)
     runs = tracker.find({"sweep_id": "s"})
     assert sorted(run.params["n"] for run in runs) == ["0", "1", "2", "3"]
     assert {run.status for run in runs} == {"FINISHED"}
@@ -48,7 +43,7 @@ def test_four_processes_on_a_new_database_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_a_forked_child_tracks_while_its_parent_does(tmp_path: Path) -> None:
-    spec = make_spec(tmp_path)
+    spec = make_spec(database(tmp_path))
     tracking.prepare_store(spec)
     tracker = tracking.open_tracker(spec, tmp_path)
     summary = tracker.start_run("summary", role="summary", tags={}, params={})

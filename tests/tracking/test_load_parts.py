@@ -16,21 +16,7 @@ import rlhf.tracking as tracking
 from rlhf.config import TrackingSpec
 from rlhf.tracking import channel, reach
 from rlhf.tracking.store import LOCAL_ID
-
-
-def make_spec(uri: str) -> TrackingSpec:
-    return TrackingSpec(name="mlflow", uri=uri, experiment="study", flush_seconds=0.1)
-
-
-def open_real(spec: TrackingSpec, folder: Path) -> tracking.Tracker:
-    opened = tracking.open_tracker(spec, folder)
-    assert isinstance(opened, tracking.Tracker)
-    return opened
-
-
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+from tests.tracking.real import closed_port, make_spec, open_real
 
 
 def our_threads() -> list[str]:

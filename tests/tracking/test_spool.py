@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,27 +13,11 @@ from pathlib import Path
 import pytest
 
 import rlhf.tracking as tracking
-from rlhf.config import TrackingSpec
 from rlhf.errors import RunFailure
 from rlhf.tracking import channel, store
+from tests.tracking.real import closed_port, make_spec, open_real
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-def make_spec(uri: str) -> TrackingSpec:
-    return TrackingSpec(name="mlflow", uri=uri, experiment="study", flush_seconds=0.1)
-
-
-def open_real(spec: TrackingSpec, folder: Path) -> tracking.Tracker:
-    opened = tracking.open_tracker(spec, folder)
-    assert isinstance(opened, tracking.Tracker)
-    return opened
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def points(tracker: tracking.Tracker, run_id: str, key: str) -> list[tuple[int, float]]:

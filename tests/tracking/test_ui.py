@@ -13,15 +13,12 @@ from pathlib import Path
 
 import pytest
 
-import rlhf.tracking as tracking
-from rlhf.config import TrackingSpec
+from tests.tracking.real import database, make_spec, open_real
 from tests.ui_server import SCRIPT, environment, serving
 
 
 def test_the_ui_shows_the_runs_of_the_database_beside_it(tmp_path: Path) -> None:
-    spec = TrackingSpec(name="mlflow", uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="study", flush_seconds=0.1)
-    tracker = tracking.open_tracker(spec, tmp_path)
-    assert isinstance(tracker, tracking.Tracker)
+    tracker = open_real(make_spec(database(tmp_path)), tmp_path)
     for name in ("first", "second"):
         tracker.start_run(name, role="job", tags={}, params={}).end("FINISHED")
     body = json.dumps({"experiment_ids": [tracker.store.experiment_id]}).encode()
