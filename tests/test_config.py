@@ -393,7 +393,8 @@ def test_a_sweep_over_nothing_is_refused(values: str) -> None:
 
 def test_a_sweep_over_an_interval_is_told_to_give_values() -> None:
     text = refusal("-m", "method.beta=interval(0,1)")
-    assert text == "method.beta=interval(0,1): its values cannot be counted out. Give them one by one: KEY=A,B."
+    only = "only a search draws from an interval. Add search=custom, or give values: KEY=1,2."
+    assert text == f"method.beta=interval(0,1): {only}"
 
 
 def test_several_values_without_m_are_told_how_to_sweep() -> None:

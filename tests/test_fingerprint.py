@@ -101,7 +101,7 @@ def test_data_settings_change_the_corpus_fingerprint() -> None:
 
 def test_digest_files_sees_names_and_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"1")
-    assert digest_files(tmp_path / "a") == hashlib.sha256(b".1").hexdigest()
+    assert digest_files(tmp_path / "a") == hashlib.sha256(b".\x001\x001").hexdigest()  # name, size, bytes
     before = digest_files(tmp_path)
     (tmp_path / "a").rename(tmp_path / "b")
     assert digest_files(tmp_path) != before

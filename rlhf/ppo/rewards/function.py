@@ -48,7 +48,7 @@ def call_function(name: str, spec: FunctionReward) -> Scorer:
         prompts = [[dict(message) for message in row.prompt] for row in rows]
         try:
             values = function(prompts, list(answers))
-        except (Exception, SystemExit) as error:  # it is the user's code, which may raise anything
+        except Exception as error:  # it is the user's code, which may raise anything
             raise Unfit(f"{spec.name} failed ({one_line(error)})", "Mend what fails") from error
         return _numbers(spec.name, values, len(answers))
 

@@ -48,7 +48,7 @@ def find_module(name: str, spec: FunctionReward) -> ModuleType:
         raise UserError(
             place(name, "name"), f"{module} imports {error.name}, which is not there", "Install it"
         ) from error
-    except (Exception, SystemExit) as error:  # a module of the user's may raise anything
+    except Exception as error:  # a module of the user's may raise anything
         problem = f"{module} cannot be imported ({one_line(error)})"
         raise UserError(place(name, "name"), problem, "Mend the module") from error
 
