@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rlhf.compose import Words, jobs
 from rlhf.config import PPO, MethodSpec, NoAdapter, Run
 from rlhf.errors import UserError
+from rlhf.plan.settings import trainer_argument
 
 SHORTEST = 16  # tokens below which texts are not cut
 
@@ -107,9 +108,9 @@ def _smaller_pieces(method: MethodSpec, place: str) -> Iterator[list[str]]:
             yield [f"{place}.microbatch_tokens={tokens}"]
             tokens //= 2
         return
-    batch = int(method.trainer.get("per_device_train_batch_size", 8))
-    steps = int(method.trainer.get("gradient_accumulation_steps", 1))
-    held = int(method.trainer.get("per_device_eval_batch_size", 8))
+    batch = int(trainer_argument(method, "per_device_train_batch_size"))
+    steps = int(trainer_argument(method, "gradient_accumulation_steps"))
+    held = int(trainer_argument(method, "per_device_eval_batch_size"))
     while batch > 1 and batch % 2 == 0:
         batch, steps = batch // 2, steps * 2
         yield [
@@ -120,7 +121,7 @@ def _smaller_pieces(method: MethodSpec, place: str) -> Iterator[list[str]]:
 
 
 def _smaller_evaluations(method: MethodSpec, place: str) -> Iterator[list[str]]:
-    held = int(method.trainer.get("per_device_eval_batch_size", 8))
+    held = int(trainer_argument(method, "per_device_eval_batch_size"))
     while not isinstance(method, PPO) and held > 1:
         held //= 2
         yield [f"{place}.trainer.per_device_eval_batch_size={held}"]

@@ -17,6 +17,7 @@ from rlhf.models.codec import Codec
 from rlhf.models.quiet import quiet
 from rlhf.models.tiny import TOY_VOCABULARY
 from rlhf.models.tokenizers import ensure_padding, train_toy_tokenizer
+from rlhf.plan.settings import trainer_argument
 from rlhf.plan.steps import Shape
 
 CHARACTERS_PER_TOKEN = 3.5  # of English under the usual tokenizers, where the model's own is not here
@@ -64,15 +65,17 @@ def work_of(model: ModelSpec, method: MethodSpec, corpus: Corpus, evaluation: Ev
     answers = [(prompt, answer) for prompt, *both in triples for answer in both]
     mean_prompt = sum(prompt for prompt, _ in answers) / len(answers)
     mean_response = sum(response for _, response in answers) / len(answers)
-    rows, trainer = len(corpus.train), method.trainer
+    rows = len(corpus.train)
     if isinstance(method, PPO):
-        steps = int(trainer["max_steps"])
+        steps = int(method.trainer["max_steps"])
         seen = min(rows, steps * method.prompts_per_step)
         longest = _largest([prompt for prompt, *_ in triples], seen)
         share = method.prompts_per_step // processes
         batch = Shape(share, longest, method.max_response_tokens)
         held = Shape(
-            min(int(trainer.get("per_device_eval_batch_size", 8)), evaluation.prompts), longest, batch.response
+            min(int(trainer_argument(method, "per_device_eval_batch_size")), evaluation.prompts),
+            longest,
+            batch.response,
         )
         return Work(
             steps,
@@ -84,11 +87,11 @@ def work_of(model: ModelSpec, method: MethodSpec, corpus: Corpus, evaluation: Ev
             held,
             codec is not None,
         )
-    per_step = int(trainer.get("per_device_train_batch_size", 8)) * processes
-    accumulated = int(trainer.get("gradient_accumulation_steps", 1))
-    epochs = float(trainer.get("num_train_epochs", 3))
+    per_step = int(trainer_argument(method, "per_device_train_batch_size")) * processes
+    accumulated = int(trainer_argument(method, "gradient_accumulation_steps"))
+    epochs = float(trainer_argument(method, "num_train_epochs"))
     a_pass = math.ceil(math.ceil(rows / per_step) / accumulated)
-    limit = int(trainer.get("max_steps", -1))
+    limit = int(trainer_argument(method, "max_steps"))
     steps = limit if limit > 0 else math.ceil(a_pass * epochs)
     both = 2 if method.data_shape == "preference" else 1
     seen = min(rows, steps * accumulated * per_step)
@@ -96,7 +99,7 @@ def work_of(model: ModelSpec, method: MethodSpec, corpus: Corpus, evaluation: Ev
         Shape(both * count, *_widest(triples, of))
         for count, of in (
             (min(per_step // processes, rows), seen),
-            (min(int(trainer.get("per_device_eval_batch_size", 8)), max(1, len(corpus.validation))), rows),
+            (min(int(trainer_argument(method, "per_device_eval_batch_size")), max(1, len(corpus.validation))), rows),
         )
     ]
     return Work(steps, steps / a_pass, rows, mean_prompt, mean_response, batch, held, codec is not None)

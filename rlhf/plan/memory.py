@@ -13,6 +13,7 @@ from rlhf.plan import steps
 from rlhf.plan.lengths import Work
 from rlhf.plan.live import Peak
 from rlhf.plan.optimizers import DEFAULT, optimizer_bytes
+from rlhf.plan.settings import trainer_argument
 from rlhf.plan.skeleton import Sizes, build, sizes, without_data
 from rlhf.plan.steps import PPOModels, Setting
 from rlhf.ppo.rollout import SCORING_FACTOR
@@ -110,7 +111,7 @@ def _trained(run: Run, method: MethodSpec, work: Work, device: Device) -> tuple[
             roles["reference"] = held.weights
     if isinstance(method, DPO) and lora:
         copies += method.starts_from != "base"  # TRL keeps the start's adapter as "ref"
-    passes = 1 + (int(method.trainer.get("gradient_accumulation_steps", 1)) > 1)
+    passes = 1 + (int(trainer_argument(method, "gradient_accumulation_steps")) > 1)
     setting = _setting(run, method, device, passes)
     rest = Moment("", roles, copies * held.adapters, _optimizer(method, model), 0, 0, 0, 0)
     more = _unpacked(run, held, device)
