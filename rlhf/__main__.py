@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -39,17 +40,17 @@ def main() -> None:
             register_launchers()
         sys.exit(VERBS[verb](words))
     except Exception as error:
-        if debug:
-            raise
         shared = isinstance(error, UserError | RunFailure) and error.shared
-        if ranks.first() or not shared:
+        if debug:
+            traceback.print_exc()
+        elif ranks.first() or not shared:
             say(error)
         code = getattr(unwritable(error) or error, "exit_code", 1)
         if shared:
             ranks.end_together(code)
         sys.exit(code)
     except KeyboardInterrupt:
-        say("interrupted: run the same command again and it goes on from the last checkpoint")
+        say("interrupted: run the same command again; what is finished or has a checkpoint is not done again")
         sys.exit(130)
 
 

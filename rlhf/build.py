@@ -61,6 +61,8 @@ def _explain(item: Any, values: Mapping[str, Any]) -> str:
         *above, word = path.split(".")
         if above[:2] == ["method", "rewards"]:  # a key of a mapping that was given as a whole
             return f"{path}: has no value. Write {word}: VALUE between the braces of {'.'.join(above)}."
+        if _known_keys(path.split("."), values) != _known_keys(above, values):  # a group of keys
+            return f"{path}: is missing, with all of its keys. Leave ~{path} out."
         return f"{path}: has no value. Give it one: {path}=VALUE."
     if item["type"].startswith("union_tag"):
         group, *rest = path.split(".")
@@ -72,13 +74,20 @@ def _explain(item: Any, values: Mapping[str, Any]) -> str:
             kinds = ", ".join(known)
             return f"{path}.kind: there is no {tag!r}. Write one of {kinds}: {path}.kind=KIND. {near}".strip()
         return f"{path}.{TAGS.get(group, 'name')}: there is no {tag!r}. Choose with {group}=NAME. {near}".strip()
+    got = "null" if item["input"] is None else repr(item["input"])
+    if item["type"] == "model_type":
+        known = ", ".join(_known_keys(path.split("."), values))
+        return f"{path}: is a group of keys, got {got}. Set {path}.KEY=VALUE, with KEY one of {known}."
+    if item["type"] == "dict_type" and path.split(".") == SOURCE:
+        shape = f"'{path}={{NAME: {{kind: KIND, weight: 1.0}}}}'"
+        return f"{path}: holds reward sources by name, got {got}. Write {shape}, with KIND one of {REWARD_KINDS}."
     near = did_you_mean(str(item["input"]), _literals(item))
     near = near if near.startswith("Did") else ""  # pydantic's message lists them all
     problem = item["msg"].removeprefix("Input ").removeprefix("Value error, ")
     if item["type"] == "value_error" and ". " in problem:  # it says what to write instead
         return f"{path}: {problem}."
     if not problem.startswith(f"{item['input']} "):  # it names the value itself
-        problem += f", got {item['input']!r}"
+        problem += f", got {got}"
     place = path.removesuffix(".[key]")
     key = path.partition("[")[0] if place == path else path.rsplit(".", 2)[0]  # items and keys are set as a whole
     return f"{place}: {problem}. {near or f'Write another value: {key}=VALUE.'}"

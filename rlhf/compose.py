@@ -269,7 +269,7 @@ class Composer:
                 return UserError(key, "the YAML does not set it, so it is to be added", f"Write ++{key}=VALUE")
         if parents[-1:] == ["rewards"]:
             known = f"there is no such reward source; known are {', '.join(names)}"
-            return UserError(key, known, f"To add one, write +{key}=")
+            return UserError(key, known, f"To add one, write '+{key}={{kind: KIND, weight: 1.0}}'")
         return UserError(key, "unknown key", did_you_mean(word, names) if names else "See `rlhf --cfg job`")
 
     def _node(self, path: list[str], overrides: Sequence[str]) -> DictConfig:

@@ -90,7 +90,7 @@ class Sweep:
         self.record.write(self.folder)  # before the summary run, which is then found again after a kill
         self.tracker = open_tracker(run.tracking, self.folder)
         self.summary = self.tracker.start_run(
-            f"sweep-{run.method.name}",
+            "sweep-" + "+".join(dict.fromkeys(job.method.name for _, job in jobs)),
             role="summary",
             tags={LOCAL_ID: f"sweep-{self.id}", "sweep_id": self.id, "command": shlex.join(["rlhf", *record.words])},
             params={"jobs": record.jobs},
@@ -99,10 +99,11 @@ class Sweep:
         self.record.write(self.folder)
 
     def __enter__(self) -> Sweep:
-        told = f"sweep [bold]{self.id}[/]: {len(self.jobs)} jobs -> {self.folder}"
+        count = len(self.jobs)
+        told = f"sweep [bold]{self.id}[/]: {count} job{'s' * (count != 1)} -> {self.folder}"
         if self.resumed:
             done = finished_jobs(self.folder, len(self.jobs))
-            told = f"sweep [bold]{self.id}[/] goes on: {done} of {len(self.jobs)} jobs have finished -> {self.folder}"
+            told = f"sweep [bold]{self.id}[/] goes on: {done} of {count} jobs have finished -> {self.folder}"
         self.console.print(told, highlight=False)
         return self
 

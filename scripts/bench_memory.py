@@ -1,16 +1,23 @@
 """Estimated against measured peak memory of every stage in a store, whole and above the process's own.
 
-python scripts/bench_memory.py STORE [STORE ...] [--output benchmarks/results/memory.json]
+python scripts/bench_memory.py STORE [STORE ...] [--tiny] [--output benchmarks/results/memory.json]
 
-A stage's measured peak is `cost/peak_memory_bytes` of its result.json; its estimate is what `rlhf plan` would say.
+A stage's measured peak is `cost/peak_memory_bytes` of its result.json; its estimate is what `rlhf plan` would say. With
+`--tiny` the tiny families are trained into the (first) store before: DPO and PPO, in full, with LoRA, and with LoRA on
+int8 and nf4 weights, each command in a process of its own (about 15 minutes on two cores).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import subprocess
+import sys
+import tempfile
 from datetime import date
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +32,22 @@ from rlhf.plan.whole import FIRST_USE, imported_bytes
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
 NO_TRACKING = {"name": "none", "uri": None, "experiment": "rlhf", "flush_seconds": 5.0}
+TINY = ("tiny_gpt2", "tiny_mt5", "tiny_llama")
+WAYS = ((), ("adapter=lora",), ("adapter=lora", "quantization=int8"), ("adapter=lora", "quantization=nf4"))
+SHORT = ["dataset.rows=400", "evaluation.prompts=16", "evaluation.max_new_tokens=16", "tracking=none", "hardware=cpu"]
+SHORT += [f"++{place}.trainer.max_steps=6" for place in ("method", "upstream.sft", "upstream.reward")]
+
+
+def train_tiny(store: Path) -> None:
+    """Train every tiny family in every way, as a user would."""
+    for model, way, method in product(TINY, WAYS, ("dpo", "ppo")):
+        words = [f"method={method}", f"model={model}", *way, *SHORT, f"store={store.resolve()}"]
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "rlhf", *words]
+            done = subprocess.run(
+                command, cwd=folder, env=os.environ | {"HF_HUB_OFFLINE": "1"}, stdout=subprocess.DEVNULL
+            )
+        print("trained" if done.returncode == 0 else "FAILED", *words, flush=True)
 
 
 def stages(store: Path) -> list[tuple[Run, MethodSpec, dict[str, float]]]:
@@ -71,8 +94,11 @@ def main() -> None:
     """Print the table and, if asked, record it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stores", nargs="+", type=Path)
+    parser.add_argument("--tiny", action="store_true", help="train the tiny families into the first store before")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
+    if given.tiny:
+        train_tiny(given.stores[0])
     baseline = imported_bytes() + FIRST_USE
     corpora = Corpora()
     lines = [line for store in given.stores for line in compared(store, baseline, corpora)]

@@ -1,4 +1,6 @@
-"""What tracking costs a job, on a database file and on a server. Run: python scripts/bench_tracking.py.
+"""What tracking costs a job, on a new database file, on one that exists and on a server.
+
+Run: python scripts/bench_tracking.py
 
 Each job is `rlhf method=dpo` (tiny GPT-2: trains the SFT model, then DPO on it) in a process forked from a parent that
 has imported everything, as jobs of a sweep are; the stores take turns with `tracking=none`. Shown are CPU and wall
@@ -61,7 +63,8 @@ def main() -> None:
         uri = arguments.server or (server and server[1])
         starts = once(folder / "fresh")
         warm()
-        stores = {"none": ["tracking=none"], "file": ["tracking.uri=sqlite:///mlflow.db"]}
+        stores = {"none": ["tracking=none"], "new file": ["tracking.uri=sqlite:///mlflow.db"]}
+        stores["file"] = [f"tracking.uri=sqlite:///{folder}/fresh/mlflow.db"]
         if uri:
             stores["server"] = [f"tracking.uri={uri}"]
         found: dict[str, list[dict[str, float]]] = {name: [] for name in stores}

@@ -336,7 +336,7 @@ def test_a_trainer_argument_with_a_home_of_its_own_is_sent_there(word: str, home
     [
         ("method.beta=abc", "method.beta: should be a valid number"),
         ("method.beta=-1", "method.beta: should be greater than 0, got -1. Write another value: method.beta=VALUE."),
-        ("method.beta=null", "method.beta: should be a valid number, got None"),
+        ("method.beta=null", "method.beta: should be a valid number, got null"),
         ("method.label_smoothing=0.6", "method.label_smoothing: should be less than 0.5, got 0.6"),
         ("seed=1.5", "seed: should be a valid integer"),
         ("seed=-1", "seed: should be greater than or equal to 0"),
@@ -362,6 +362,22 @@ def test_a_trainer_argument_with_a_home_of_its_own_is_sent_there(word: str, home
         ),
         ("+model=gpt2", "+model=gpt2: the group has an option already. Write model=gpt2 without the `+`"),
         ("+seed=4", "seed: it exists already and `+` adds a new key. Write seed=VALUE without the `+`"),
+        (
+            "method=ppo method.kl=null",
+            "method.kl: is a group of keys, got null. Set method.kl.KEY=VALUE, with KEY one of",
+        ),
+        ("method=ppo method.kl=3", "method.kl: is a group of keys, got 3."),
+        ("upstream.sft=null", "upstream.sft: is a group of keys, got null."),
+        ("method=ppo ~method.kl", "method.kl: is missing, with all of its keys. Leave ~method.kl out."),
+        (
+            "method=ppo method.rewards=null",
+            "method.rewards: holds reward sources by name, got null. Write 'method.rewards={NAME: {kind: KIND, ",
+        ),
+        (
+            "method=ppo method.rewards.extra.weight=1",
+            "method.rewards.extra: there is no such reward source; known are judge. "
+            "To add one, write '+method.rewards.extra={kind: KIND, weight: 1.0}'",
+        ),
     ],
 )
 def test_a_wrong_value_is_told_with_its_place_bound_and_what_to_write(words: str, expected: str) -> None:

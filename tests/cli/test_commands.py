@@ -110,7 +110,7 @@ def interrupted_after_a_checkpoint(folder: Path, *words: str) -> tuple[int, str,
     return running.returncode, out, err
 
 
-GOES_ON = "rlhf: interrupted: run the same command again and it goes on from the last checkpoint"
+GOES_ON = "rlhf: interrupted: run the same command again; what is finished or has a checkpoint is not done again"
 
 
 @pytest.mark.slow

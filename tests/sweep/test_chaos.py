@@ -85,8 +85,10 @@ def final(folder: Path) -> list[dict[str, str]]:
 
 
 def complete(folder: Path) -> bool:
-    """Whether the sweep has told its report, so that its command would begin another."""
-    return any(json.loads(file.read_text())["reported"] for file in folder.glob("multirun/*/*/sweep.json"))
+    """Whether the sweep has told its report and nothing is missing in it, so that its command would begin another."""
+    reported = any(json.loads(file.read_text())["reported"] for file in folder.glob("multirun/*/*/sweep.json"))
+    ends = [json.loads(file.read_text())["status"] for file in folder.glob("multirun/*/*/*/result.json")]
+    return reported and ends == ["finished"] * 3
 
 
 def metric_points(folder: Path, run: Any) -> None:
