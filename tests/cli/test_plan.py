@@ -73,12 +73,12 @@ def test_help_names_examples(here: Here, tmp_path: Path) -> None:
     ],
 )
 def test_the_estimate_is_within_15_percent_of_the_measured_peak(
-    model: str, adapter: tuple[str, ...], tmp_path: Path
+    model: str, adapter: tuple[str, ...], here: Here, tmp_path: Path
 ) -> None:
     words = (f"model={model}", "method=ppo", *adapter, *QUICK, "++upstream.reward.trainer.max_steps=4", "tracking=none")
     plan = planned(command("plan", "--json", *words, folder=tmp_path))
     assert command(*words, folder=tmp_path).code == 0
-    again = planned(command("plan", "--json", *words, folder=tmp_path))
+    again = planned(here("plan", "--json", *words, folder=tmp_path))
     assert [stage["state"] for stage in again["stages"]] == ["reuse"] * 3
     for stage in plan["stages"]:
         result = json.loads((tmp_path / "outputs" / "stages" / stage["name"] / "result.json").read_text())
