@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.trial import TrialState
 
 from rlhf.search.engine import Engine, Outcome, Setting
-from rlhf.search.space import Space, alike
+from rlhf.search.space import Space, alike, written
 from rlhf.search.spec import SearchSpec, read_spec
 from rlhf.search.study import counts, open_study
 
@@ -233,3 +234,13 @@ def test_every_sampler_draws_within_bounds_and_does_not_repeat_itself(name: str,
     done = run(engine, square)
     assert len({tuple(params.values()) for params in done}) == 8
     assert all(-5 <= value <= 5 for params in done for value in params.values())
+
+
+@pytest.mark.parametrize("length", range(5))
+def test_hydra_reads_every_text_as_it_was(length: int) -> None:
+    """All texts of these signs, among them backslashes before quotes and at the end."""
+    parser = OverridesParser.create()
+    for signs in itertools.product("a\\\"' ", repeat=length):
+        text = "".join(signs)
+        read = parser.parse_override(f"key={written(text)}").value()
+        assert getattr(read, "text", read) == text
