@@ -144,7 +144,7 @@ class Sweep:
             last = last_attempt(self.folder / str(number))
             if outcome["status"] == "failed" and "run_id" not in outcome and last:
                 tags = {LOCAL_ID: last, "sweep_id": self.id, "error": outcome["error"]}
-                run = self.tracker.start_run(outcome["name"], role="job", tags=tags, params={})
+                run = self.tracker.start_run(outcome["name"], role="job", tags=tags, params={}, of_another=True)
                 run.end("FAILED")
                 outcome["run_id"] = run.id
                 killed.append(run.id)

@@ -22,9 +22,9 @@ def report_rows(outcomes: Sequence[dict[str, Any]]) -> list[ReportRow]:
     for outcome in outcomes:
         settings = dict(word.lstrip("+").split("=", 1) for word in given(outcome["words"]) if "=" in word)
         judge, trained_on = outcome["judge"], outcome["trained_on"]
+        told = outcome["name"].replace("-", " ", 1)
         if outcome["status"] != "finished":
-            error = outcome["error"]
-            rows.append(ReportRow(outcome["name"], outcome["status"], settings, {}, error, judge, trained_on))
+            rows.append(ReportRow(told, outcome["status"], settings, {}, outcome["error"], judge, trained_on))
             continue
         model = outcome["name"].split("-", 1)[1]
         for control in outcome["rows"][:-1]:
@@ -33,8 +33,7 @@ def report_rows(outcomes: Sequence[dict[str, Any]]) -> list[ReportRow]:
                 seen.add(key)
                 name, role = f"{control['role']} {model}", control["role"]
                 rows.append(ReportRow(name, role, {}, control["metrics"], "", judge, ""))
-        name = outcome["name"].replace("-", " ", 1)
-        rows.append(ReportRow(name, "policy", settings, outcome["metrics"], "", judge, trained_on))
+        rows.append(ReportRow(told, "policy", settings, outcome["metrics"], "", judge, trained_on))
     return rows
 
 

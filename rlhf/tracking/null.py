@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 class NullTracker:
     """Records nothing; finds nothing."""
 
-    def start_run(self, name: str, *, role: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> NullRun:
+    def start_run(
+        self, name: str, *, role: str, tags: Mapping[str, str], params: Mapping[str, Any], of_another: bool = False
+    ) -> NullRun:
         """A run that forgets everything."""
         return NullRun()
 

@@ -42,14 +42,17 @@ class Tracker:
         self.store = Store(self.uri, spec.experiment)
         self._writer = channels.Writer(spec.flush_seconds)
 
-    def start_run(self, name: str, *, role: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> TrackedRun:
+    def start_run(
+        self, name: str, *, role: str, tags: Mapping[str, str], params: Mapping[str, Any], of_another: bool = False
+    ) -> TrackedRun:
         """A new run, in the store if it answers, else in the spool until it does. `role` is job, stage or summary.
 
-        Nested `params` become dotted keys. Code version, command line, packages and hardware are tagged without asking.
-        A run with the same tag `rlhf.local_id`, where the caller gives one, is gone on with.
+        Nested `params` become dotted keys. Code version, command line, packages and hardware are tagged without asking,
+        unless the run is `of_another` process. A run with the same tag `rlhf.local_id`, where the caller gives one, is
+        gone on with.
         """
         local_id = uuid.uuid4().hex
-        own = surroundings() | {"role": role, LOCAL_ID: local_id}
+        own = ({} if of_another else surroundings()) | {"role": role, LOCAL_ID: local_id}
         header: dict[str, Any] = {
             "kind": "run",
             "local_id": local_id,

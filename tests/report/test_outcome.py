@@ -43,7 +43,7 @@ def test_a_job_that_did_not_finish_is_shown_as_what_it_is() -> None:
     states = ["failed", "interrupted", "not started"]
     rows = report_rows([left | {"status": state, "error": state} for state in states])
     assert [row.role for row in rows] == states
-    assert [line[0].text for line in comparison_cells(rows).lines] == [f"sft-x ({state})" for state in states]
+    assert [line[0].text for line in comparison_cells(rows).lines] == [f"sft x ({state})" for state in states]
 
 
 JUDGE, GOLD = "judge (reward stage) x 1.0", "the gold reward (evaluation.judge=gold)"

@@ -126,7 +126,7 @@ def test_a_failing_job_is_named_and_does_not_end_the_sweep(swept: Done, here: He
     states = {run.data.tags["role"] + " " + run.info.status for run in (summary, *jobs)}
     assert states == {"summary FAILED", "job FAILED", "job FINISHED"}
     rows = list(csv.DictReader((folder_of(done, place) / "comparison.csv").open()))
-    assert rows[-1]["run"] == "dpo-tiny_gpt2 (failed)" and "dpo step" in rows[-1]["failure"]
+    assert rows[-1]["run"] == "dpo tiny_gpt2 (failed)" and "dpo step" in rows[-1]["failure"]
     assert [row["run"] for row in rows if row["failure"] == ""].count("dpo tiny_gpt2") == 1
     assert not list((place / "outputs" / "stages").glob("*.partial"))
 

@@ -18,6 +18,7 @@ import rlhf.tracking as tracking
 from rlhf.config import TrackingSpec
 from rlhf.errors import UserError
 from rlhf.tracking.names import cut, metric_key, resolve_uri
+from rlhf.tracking.store import LOCAL_ID
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -283,3 +284,13 @@ def test_only_one_file_imports_mlflow() -> None:
         if "import mlflow" in file.read_text() or "from mlflow" in file.read_text()
     ]
     assert files == [REPOSITORY / "rlhf" / "tracking" / "store.py"]
+
+
+def test_a_run_of_another_process_keeps_what_is_known_of_its_machine(tracker: tracking.Tracker) -> None:
+    theirs = {LOCAL_ID: "killed-elsewhere", "hardware.cpu": "the node's", "sweep_id": "s"}
+    tracker.start_run("job", role="job", tags=theirs, params={})
+    own = {LOCAL_ID: "killed-elsewhere", "error": "killed"}
+    closed = tracker.start_run("job", role="job", tags=own, params={}, of_another=True)
+    closed.end("FAILED")
+    [found] = tracker.find({LOCAL_ID: "killed-elsewhere"})
+    assert (found.id, found.tags["hardware.cpu"], found.tags["error"]) == (closed.id, "the node's", "killed")
