@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib
 import json
 import os
 import resource
@@ -126,15 +127,16 @@ def once(folder: Path) -> dict[str, tuple[float, float]]:
 
 
 def warm() -> None:
-    """Import in this process what a job needs, so that its forks don't."""
+    """Import in this process what the warm parent of a sweep's jobs does, so that its forks don't."""
     sys.path.insert(0, str(ROOT))
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    import datasets  # noqa: F401
-    import matplotlib.pyplot  # noqa: F401
-    import mlflow  # noqa: F401
-    from trl import DPOTrainer, SFTTrainer  # noqa: F401
+    from rlhf.__main__ import SPIN
+    from rlhf.launchers.zygote import PRELOADED
 
-    import rlhf.job  # noqa: F401
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN)
+
+    for name in PRELOADED:
+        importlib.import_module(name)
 
 
 def forked(words: list[str], place: Path) -> dict[str, float]:
