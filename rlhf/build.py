@@ -76,8 +76,8 @@ def _explain(item: Any, values: Mapping[str, Any]) -> str:
         return f"{path}.{TAGS.get(group, 'name')}: there is no {tag!r}. Choose with {group}=NAME. {near}".strip()
     got = "null" if item["input"] is None else repr(item["input"])
     if item["type"] == "model_type":
-        known = ", ".join(_known_keys(path.split("."), values))
-        return f"{path}: is a group of keys, got {got}. Set {path}.KEY=VALUE, with KEY one of {known}."
+        keys = ", ".join(_known_keys(path.split("."), values))
+        return f"{path}: is a group of keys, got {got}. Set {path}.KEY=VALUE, with KEY one of {keys}."
     if item["type"] == "dict_type" and path.split(".") == SOURCE:
         shape = f"'{path}={{NAME: {{kind: KIND, weight: 1.0}}}}'"
         return f"{path}: holds reward sources by name, got {got}. Write {shape}, with KIND one of {REWARD_KINDS}."

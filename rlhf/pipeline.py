@@ -29,6 +29,7 @@ from rlhf.models.load import BASE, Source, load_tokenizer, resolve_base
 from rlhf.ppo.rewards import try_functions
 from rlhf.stages import dpo, ppo, reward, sft
 from rlhf.stages.context import Device, StageContext, StageFunction, Watching, as_json
+from rlhf.stages.device import release_memory
 from rlhf.stages.start import Finished, Origin, starting_weights
 from rlhf.store import PARTIAL, PLAN, RESULT, Hold, file_sums, hold, is_whole, read_json, write_json
 from rlhf.tracking import NullRun, NullTracker, TrackedRun, Tracker
@@ -158,6 +159,7 @@ class Job:
         if ranks.first():
             self._prepare(link, origin, work)
         ranks.together()
+        release_memory()
         self.console.print(f"[bold]{method.name}[/] on {self.run.model.name} -> {folder}")
         with self._stage_run(method, folder.name, upstream) as tracked, refusing_full_disk(work):
             meter = CostMeter(self.run.hardware, self.device.kind, self.device.precision)

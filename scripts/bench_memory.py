@@ -28,7 +28,7 @@ from rlhf.plan.lengths import work_of
 from rlhf.plan.memory import needs
 from rlhf.plan.stages import Corpora, device_of
 from rlhf.plan.table import parts_of_needs
-from rlhf.plan.whole import FIRST_USE, imported_bytes
+from rlhf.plan.whole import imported_bytes, process_bytes
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
 NO_TRACKING = {"name": "none", "uri": None, "experiment": "rlhf", "flush_seconds": 5.0}
@@ -70,9 +70,10 @@ def compared(store: Path, baseline: int, corpora: Corpora) -> list[dict[str, Any
     for run, method, metrics in stages(store):
         device, _ = device_of(run)
         work = work_of(run.model, method, corpora.of(run, method.data_shape), run.evaluation, 1)
-        needed = needs(run, method, work, device, baseline)
+        own = process_bytes(run, device, baseline)
+        needed = needs(run, method, work, device, own)
         measured = metrics["cost/peak_memory_bytes"]
-        above = measured - baseline
+        above = measured - own
         lines.append(
             {
                 "model": run.model.name,
@@ -82,7 +83,7 @@ def compared(store: Path, baseline: int, corpora: Corpora) -> list[dict[str, Any
                 "measured_mb": round(measured / 1e6),
                 "estimated_mb": round(needed.total / 1e6),
                 "error": round(needed.total / measured - 1, 3),
-                "error_above_baseline": round((needed.total - baseline) / above - 1, 3) if above > 0 else None,
+                "error_above_baseline": round((needed.total - own) / above - 1, 3) if above > 0 else None,
                 "moment": needed.peak.name,
                 "components_mb": {name: round(value / 1e6) for name, value in parts_of_needs(needed).items()},
             }
@@ -99,7 +100,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.tiny:
         train_tiny(given.stores[0])
-    baseline = imported_bytes() + FIRST_USE
+    baseline = imported_bytes()
     corpora = Corpora()
     lines = [line for store in given.stores for line in compared(store, baseline, corpora)]
     for line in lines:

@@ -517,7 +517,7 @@ def test_reuse_is_all_none_or_some_stages(word: str, stages: list[str]) -> None:
     [
         ("[sft,rewrad]", "reuse[1]: should be 'sft', 'reward', 'dpo' or 'ppo', got 'rewrad'. Did you mean `reward`?"),
         ("stf", "Did you mean `sft`?"),
-        ("null", "reuse: should be true, false or names of stages, as in [sft,reward], got None."),
+        ("null", "reuse: should be true, false or names of stages, as in [sft,reward], got null."),
         ("3", "reuse: should be true, false or names of stages"),
     ],
 )

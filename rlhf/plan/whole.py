@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import torch
 
-from rlhf.config import MethodSpec, Run
+from rlhf.config import MethodSpec, NoQuantization, Run
 from rlhf.evaluation import metrics as names
 from rlhf.evaluation.cost import resident_bytes
 from rlhf.plan.duration import Cost, cost_of
@@ -19,9 +19,11 @@ from rlhf.plan.lengths import work_of
 from rlhf.plan.memory import Needs, needs
 from rlhf.plan.stages import Corpora, JobPlan, StagePlan, device_of, plan_stages
 from rlhf.ranks import world
+from rlhf.stages.context import Device
 from rlhf.store import RESULT, read_json
 
 FIRST_USE = 120_000_000  # bytes of a CPU process beyond imports: kernels' code and buffers, token rows, freed heap
+QUANTIZED_FIRST_USE = 50_000_000  # bytes more where bitsandbytes computes on a CPU: its library and its kernels' copies
 CUDA_CONTEXT = 600_000_000  # bytes of GPU memory that CUDA and its libraries take before any tensor
 GIGABYTE = 1e9
 
@@ -79,10 +81,18 @@ def imported_bytes() -> int:
     return resident_bytes()
 
 
+def process_bytes(run: Run, device: Device, imported: int) -> int:
+    """Memory of a job's process before any model, on its device; `imported`: on a CPU, once it has its libraries."""
+    if device.kind != "cpu":
+        return CUDA_CONTEXT
+    quantized = not isinstance(run.quantization, NoQuantization)
+    return imported + FIRST_USE + (QUANTIZED_FIRST_USE if quantized else 0)
+
+
 def make_plan(checked: Sequence[tuple[tuple[str, ...], Run]], config_dir: str | None, baseline: int | None) -> Plan:
     """Plan checked jobs. `baseline`: bytes of a CPU process with its libraries; None measures this process."""
     source = f"measured: this process with its libraries, and {FIRST_USE / 1e6:.0f} MB of first use"
-    baseline = (imported_bytes() if baseline is None else baseline) + FIRST_USE
+    baseline = imported_bytes() if baseline is None else baseline
     corpora = Corpora()
     jobs, stages = plan_stages(checked, corpora)
     known: dict[str, Needs] = {}
@@ -91,7 +101,7 @@ def make_plan(checked: Sequence[tuple[tuple[str, ...], Run]], config_dir: str | 
         """Stages that differ in nothing that memory depends on are estimated once."""
         device, _ = device_of(run)
         work = work_of(run.model, method, corpora.of(run, method.data_shape), run.evaluation, world())
-        own = baseline if device.kind == "cpu" else CUDA_CONTEXT
+        own = process_bytes(run, device, baseline)
         shapes = (work.batch, work.evaluated)
         key = repr([run.model, _of_memory(method), run.adapter, run.quantization, device, shapes, method.starts_from])
         if key not in known:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
+import sys
 
 import torch
 
@@ -35,3 +38,14 @@ def limit_threads() -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = int(os.environ.get("OMP_NUM_THREADS") or cores)
     torch.set_num_threads(threads)
+
+
+def release_memory() -> None:
+    """Give back what an earlier stage of this process held: glibc and CUDA keep the blocks that its tensors had."""
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+        if trim is not None:
+            trim(0)
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
