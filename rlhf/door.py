@@ -13,6 +13,7 @@ from rlhf.build import needed_stages
 from rlhf.config import PPO, MethodSpec, Run
 from rlhf.data import check_first_row
 from rlhf.errors import UserError, refuse_unwritable
+from rlhf.models.folder import refuse_no_model
 from rlhf.ppo.sources import check_sources
 from rlhf.ppo.sources.folder import is_scorer
 from rlhf.spec import STARTS
@@ -35,6 +36,8 @@ def check_readable(runs: Sequence[Run], processes: int) -> None:
             _refuse_uneven(run.method, processes)
     for run in {(run.dataset.model_dump_json(), run.method.data_shape): run for run in runs}.values():
         check_first_row(run.dataset, run.method.data_shape)
+    for path in {run.model.path for run in runs} - {None}:
+        refuse_no_model(Path(str(path)), "model.path")
     asked: list[object] = []  # jobs of a sweep ask the same of the same files
     for run in runs:
         for place, stage in needed_stages(run):

@@ -33,6 +33,7 @@ from rlhf.unfinished import (
     Record,
     claim,
     composed_digest,
+    equal_jobs,
     finished_jobs,
     fresh_record,
     last_attempt,
@@ -105,6 +106,9 @@ class Sweep:
             done = finished_jobs(self.folder, len(self.jobs))
             told = f"sweep [bold]{self.id}[/] goes on: {done} of {count} jobs have finished -> {self.folder}"
         self.console.print(told, highlight=False)
+        for places in equal_jobs(self.jobs):
+            numbers = f"{', '.join(map(str, places[:-1]))} and {places[-1]}"
+            self.console.print(f"[yellow]note[/] jobs {numbers} are the same: one is trained", highlight=False)
         return self
 
     def __exit__(

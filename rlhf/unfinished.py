@@ -65,6 +65,14 @@ def composed_digest(jobs: Sequence[tuple[Sequence[str], Run]]) -> str:
     return digest([[list(words), run.model_dump(exclude=UNTOLD)] for words, run in jobs])
 
 
+def equal_jobs(jobs: Sequence[tuple[Sequence[str], Run]]) -> list[list[int]]:
+    """Numbers, from 1, of jobs that ask for the very same."""
+    alike: dict[str, list[int]] = {}
+    for number, (_, run) in enumerate(jobs, start=1):
+        alike.setdefault(digest(run.model_dump(exclude=UNTOLD)), []).append(number)
+    return [numbers for numbers in alike.values() if len(numbers) > 1]
+
+
 def job_digest(run: Run, stages: Sequence[str], measuring: Sequence[Any]) -> str:
     """Hash everything that decides a job's outcome: settings, fingerprints of its stages, what measures its policy."""
     return digest({"run": run.model_dump(exclude=UNTOLD), "stages": list(stages), "measuring": list(measuring)})

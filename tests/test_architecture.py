@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "ppo_clashes": BASICS,
     "build": BASICS | {"ppo_clashes", "trainer_fields"},
     "compose": BASICS | {"build", "trainer_fields"},
-    "door": BASICS | {"build", "data", "ppo"},
+    "door": BASICS | {"build", "data", "models", "ppo"},
     "sources": set(),
     "fingerprint": {"config", "ranks", "sources"},
     "store": {"disk", "fingerprint"},

@@ -32,6 +32,7 @@ from rlhf.models.adapter import (
     with_saved_adapter,
 )
 from rlhf.models.bridge import as_causal
+from rlhf.models.folder import refuse_no_model
 from rlhf.models.quantize import Quantization, mend_quantized, quantization_config
 from rlhf.models.quiet import quiet
 from rlhf.models.tiny import build_architecture, build_tiny, random_model, readable, save_whole
@@ -92,14 +93,7 @@ def open_folder(folder: Path, place: str) -> Source:
         if not Path(base).is_dir():
             return Source(base, folder, "hub")
         return Source(Path(base), folder, "folder" if any(Path(base).glob("*.safetensors")) else "architecture")
-    if not (folder / "config.json").is_file():
-        raise UserError(place, f"{folder} has no config.json", "give the folder of a saved model or adapter")
-    if not any(folder.glob("*.safetensors")):
-        raise UserError(
-            place,
-            f"{folder} has no safetensors weights",
-            "load it once with transformers and save_pretrained it, which writes model.safetensors",
-        )
+    refuse_no_model(folder, place)
     return Source(folder, None, "folder")
 
 

@@ -106,6 +106,25 @@ def test_a_file_whose_first_row_does_not_fit_is_refused_before_anything_is_made(
     assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize(
+    ("files", "part"),
+    [
+        ((), "mine has no config.json. Give the folder"),
+        (("config.json",), "mine has no safetensors weights. Load it once"),
+    ],
+)
+def test_a_folder_without_a_model_is_refused_before_anything_is_made(
+    files: tuple[str, ...], part: str, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in files:
+        (tmp_path / "mine" / name).write_text("{}")
+    words = ("method=sft", "model=gpt2", "model.path=mine")
+    line = refused_without({"torch", "transformers"}, words, tmp_path)
+    assert line.startswith(f"rlhf: model.path: {part}") and line.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["mine"]
+
+
 def test_a_first_row_is_refused_without_importing_torch(tmp_path: Path) -> None:
     (tmp_path / "columns.jsonl").write_bytes(lines({"question": "a"}))
     told = refused_without({"torch", "datasets"}, [*TABLE, "dataset.path=columns.jsonl"], tmp_path)

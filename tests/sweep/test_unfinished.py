@@ -14,7 +14,7 @@ from rlhf.config import Run
 from rlhf.errors import UserError
 from rlhf.launchers.endings import read_outcome, write_outcome
 from rlhf.lineage import Lineage
-from rlhf.unfinished import Record, begin_attempt, claim, last_attempt, named_sweep, same_sweep
+from rlhf.unfinished import Record, begin_attempt, claim, equal_jobs, last_attempt, named_sweep, same_sweep
 
 WORDS = ["-m", "method.beta=0.1,0.2"]
 RECORD = Record("abc123", WORDS, 1.0, "run", 2, "digest", reported=True)
@@ -104,3 +104,9 @@ def test_a_job_comes_out_the_same_unless_what_decides_it_has_changed(monkeypatch
     monkeypatch.setattr(job, "source_digest", lambda name: "other code")
     assert identity(run_of()) != before
     assert identity(run_of("method=reward")) == judge  # it is not measured by that code
+
+
+def test_jobs_that_ask_for_the_same_in_other_words_are_equal() -> None:
+    found = jobs(parse_words(["-m", "method=dpo", "method.beta=0.1,0.10,0.2", "seed=1,2"]))
+    assert equal_jobs(found) == [[1, 3], [2, 4]]
+    assert equal_jobs(found[:2]) == []
