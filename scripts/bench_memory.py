@@ -70,7 +70,7 @@ def compared(store: Path, baseline: int, corpora: Corpora) -> list[dict[str, Any
     for run, method, metrics in stages(store):
         device, _ = device_of(run)
         work = work_of(run.model, method, corpora.of(run, method.data_shape), run.evaluation, 1)
-        own = process_bytes(run, device, baseline)
+        own = process_bytes(run, method, device, baseline)
         needed = needs(run, method, work, device, own)
         measured = metrics["cost/peak_memory_bytes"]
         above = measured - own

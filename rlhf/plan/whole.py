@@ -23,7 +23,9 @@ from rlhf.stages.context import Device
 from rlhf.store import RESULT, read_json
 
 FIRST_USE = 120_000_000  # bytes of a CPU process beyond imports: kernels' code and buffers, token rows, freed heap
-QUANTIZED_FIRST_USE = 50_000_000  # bytes more where bitsandbytes computes on a CPU: its library and its kernels' copies
+# Bytes more where bitsandbytes computes on a CPU: its library, and holes that its kernels' copies leave in the heap, of
+# which PPO, where generation and updates take turns, leaves most. Fitted to tiny models, see docs/plan.md.
+QUANTIZED_FIRST_USE, QUANTIZED_TURNS = 50_000_000, 80_000_000
 CUDA_CONTEXT = 600_000_000  # bytes of GPU memory that CUDA and its libraries take before any tensor
 GIGABYTE = 1e9
 
@@ -81,12 +83,14 @@ def imported_bytes() -> int:
     return resident_bytes()
 
 
-def process_bytes(run: Run, device: Device, imported: int) -> int:
+def process_bytes(run: Run, method: MethodSpec, device: Device, imported: int) -> int:
     """Memory of a job's process before any model, on its device; `imported`: on a CPU, once it has its libraries."""
     if device.kind != "cpu":
         return CUDA_CONTEXT
-    quantized = not isinstance(run.quantization, NoQuantization)
-    return imported + FIRST_USE + (QUANTIZED_FIRST_USE if quantized else 0)
+    own = imported + FIRST_USE
+    if isinstance(run.quantization, NoQuantization):
+        return own
+    return own + QUANTIZED_FIRST_USE + (QUANTIZED_TURNS if method.learns_from_samples else 0)
 
 
 def make_plan(checked: Sequence[tuple[tuple[str, ...], Run]], config_dir: str | None, baseline: int | None) -> Plan:
@@ -101,7 +105,7 @@ def make_plan(checked: Sequence[tuple[tuple[str, ...], Run]], config_dir: str | 
         """Stages that differ in nothing that memory depends on are estimated once."""
         device, _ = device_of(run)
         work = work_of(run.model, method, corpora.of(run, method.data_shape), run.evaluation, world())
-        own = process_bytes(run, device, baseline)
+        own = process_bytes(run, method, device, baseline)
         shapes = (work.batch, work.evaluated)
         key = repr([run.model, _of_memory(method), run.adapter, run.quantization, device, shapes, method.starts_from])
         if key not in known:

@@ -123,6 +123,12 @@ ELSEWHERE = {
     "accelerate launch --multi_gpu --num_processes 2 -m rlhf method=ppo": "tests/docs/test_processes.py",
     "python scripts/bench_ppo.py --levers --output benchmarks/results/ppo.json": "tests/docs/test_ppo_scripts.py",
     "python scripts/bench_ppo_memory.py --output benchmarks/results/ppo_memory.json": "tests/docs/test_ppo_scripts.py",
+    "python scripts/bench_memory.py STORE --tiny --output benchmarks/results/memory.json": (
+        "tests/docs/test_bench_scripts.py"
+    ),
+    "python scripts/bench_tracking.py --rounds 2 --output benchmarks/results/tracking.json": (
+        "tests/docs/test_bench_scripts.py"
+    ),
     "python scripts/check_ppo_seeds.py multirun/2026-11-21/12-00-00-1a2b": "tests/docs/test_ppo_scripts.py",
     "python scripts/over_optimisation.py multirun/2026-11-21/12-00-00-1a2b": "tests/docs/test_ppo_scripts.py",
 }
