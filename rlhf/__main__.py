@@ -141,12 +141,19 @@ def _refuse_sweep(parsed: Any) -> None:
 def _pass_the_door(runs: list[Any]) -> None:
     from rlhf.door import check_files
 
-    check_files(runs, ranks.world())
+    try:
+        check_files(runs, ranks.world())
+    except SystemExit as left:  # of a module of the user's, which must not end the command without a word
+        problem = f"a module that it names calls sys.exit({left.code!r})"
+        raise UserError("method.rewards", problem, "Mend the module") from left
 
 
 def _single(words: list[str], task: Task) -> int:
     _hydra(words, task)
     if task.failures:
+        if isinstance(left := task.failures[0], SystemExit):
+            problem = f"code of yours called sys.exit({left.code!r})"
+            raise RunFailure("the run", problem, "Mend it and run the same command again") from left
         raise task.failures[0]
     return 0
 

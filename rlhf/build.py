@@ -62,7 +62,7 @@ def _explain(item: Any, values: Mapping[str, Any]) -> str:
         if above[:2] == ["method", "rewards"]:  # a key of a mapping that was given as a whole
             return f"{path}: has no value. Write {word}: VALUE between the braces of {'.'.join(above)}."
         if _known_keys(path.split("."), values) != _known_keys(above, values):  # a group of keys
-            return f"{path}: is missing, with all of its keys. Leave ~{path} out."
+            return f"{path}: is missing, with all of its keys. Give it, or leave ~{path} out."
         return f"{path}: has no value. Give it one: {path}=VALUE."
     if item["type"].startswith("union_tag"):
         group, *rest = path.split(".")

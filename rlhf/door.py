@@ -36,8 +36,8 @@ def check_readable(runs: Sequence[Run], processes: int) -> None:
             _refuse_uneven(run.method, processes)
     for run in {(run.dataset.model_dump_json(), run.method.data_shape): run for run in runs}.values():
         check_first_row(run.dataset, run.method.data_shape)
-    for path in {run.model.path for run in runs} - {None}:
-        refuse_no_model(Path(str(path)), "model.path")
+    for path in dict.fromkeys(run.model.path for run in runs if run.model.path is not None):
+        refuse_no_model(Path(path), "model.path")
     asked: list[object] = []  # jobs of a sweep ask the same of the same files
     for run in runs:
         for place, stage in needed_stages(run):

@@ -91,7 +91,7 @@ class Sweep:
         self.record.write(self.folder)  # before the summary run, which is then found again after a kill
         self.tracker = open_tracker(run.tracking, self.folder)
         self.summary = self.tracker.start_run(
-            "sweep-" + "+".join(dict.fromkeys(job.method.name for _, job in jobs)),
+            "sweep-" + "+".join(dict.fromkeys(each.method.name for each in ([job for _, job in jobs] or [run]))),
             role="summary",
             tags={LOCAL_ID: f"sweep-{self.id}", "sweep_id": self.id, "command": shlex.join(["rlhf", *record.words])},
             params={"jobs": record.jobs},
@@ -108,7 +108,9 @@ class Sweep:
         self.console.print(told, highlight=False)
         for places in equal_jobs(self.jobs):
             numbers = f"{', '.join(map(str, places[:-1]))} and {places[-1]}"
-            self.console.print(f"[yellow]note[/] jobs {numbers} are the same: one is trained", highlight=False)
+            runs = [self.jobs[place - 1][1] for place in places]
+            end = "one is trained" if all(job.reuses(job.method.name) for job in runs) else "each is trained anew"
+            self.console.print(f"[yellow]note[/] jobs {numbers} are the same: {end}", highlight=False)
         return self
 
     def __exit__(

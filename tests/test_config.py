@@ -368,7 +368,7 @@ def test_a_trainer_argument_with_a_home_of_its_own_is_sent_there(word: str, home
         ),
         ("method=ppo method.kl=3", "method.kl: is a group of keys, got 3."),
         ("upstream.sft=null", "upstream.sft: is a group of keys, got null."),
-        ("method=ppo ~method.kl", "method.kl: is missing, with all of its keys. Leave ~method.kl out."),
+        ("method=ppo ~method.kl", "method.kl: is missing, with all of its keys. Give it, or leave ~method.kl out."),
         (
             "method=ppo method.rewards=null",
             "method.rewards: holds reward sources by name, got null. Write 'method.rewards={NAME: {kind: KIND, ",

@@ -140,7 +140,7 @@ def as_values(plan: Plan) -> dict[str, Any]:
             }
         )
     totals = {name: {"to_build": plan.total(name), "saved": plan.saved(name)} for name in ("seconds", "usd", "kwh")}
-    return {"jobs": jobs, "stages": stages, "totals": totals, "baseline_bytes": plan.baseline}
+    return {"jobs": jobs, "stages": stages, "totals": totals, "imported_bytes": plan.baseline}
 
 
 def clock(seconds: float | None) -> str:

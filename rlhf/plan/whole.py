@@ -95,7 +95,7 @@ def process_bytes(run: Run, method: MethodSpec, device: Device, imported: int) -
 
 def make_plan(checked: Sequence[tuple[tuple[str, ...], Run]], config_dir: str | None, baseline: int | None) -> Plan:
     """Plan checked jobs. `baseline`: bytes of a CPU process with its libraries; None measures this process."""
-    source = f"measured: this process with its libraries, and {FIRST_USE / 1e6:.0f} MB of first use"
+    source = "measured: this process with its libraries, and what their first use takes (docs/plan.md)"
     baseline = imported_bytes() if baseline is None else baseline
     corpora = Corpora()
     jobs, stages = plan_stages(checked, corpora)
@@ -106,8 +106,8 @@ def make_plan(checked: Sequence[tuple[tuple[str, ...], Run]], config_dir: str | 
         device, _ = device_of(run)
         work = work_of(run.model, method, corpora.of(run, method.data_shape), run.evaluation, world())
         own = process_bytes(run, method, device, baseline)
-        shapes = (work.batch, work.evaluated)
-        key = repr([run.model, _of_memory(method), run.adapter, run.quantization, device, shapes, method.starts_from])
+        shapes, starts = (work.rows, work.batch, work.evaluated), (method.starts_from, run.upstream.reward.starts_from)
+        key = repr([run.model, _of_memory(method), run.adapter, run.quantization, device, shapes, starts])
         if key not in known:
             known[key] = needs(run, method, work, device, own)
         return known[key]

@@ -126,5 +126,5 @@ def written(value: Any) -> str:
         return "[" + ",".join(written(inner) for inner in value) + "]"
     if PLAIN.fullmatch(value) and value.lower() not in ("null", "true", "false", "nan", "inf"):
         return str(value)
-    value = re.sub(r'\\+(?="|$)', lambda found: 2 * found[0], value)  # where they would escape a quote
+    value = re.sub(r'\\+(?="|\Z)', lambda found: 2 * found[0], value)  # where they would escape a quote
     return '"' + value.replace('"', '\\"') + '"'

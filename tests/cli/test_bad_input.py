@@ -62,7 +62,6 @@ def test_the_real_command_line_prints_one_line_and_makes_nothing(tmp_path: Path)
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     done = command("method.betta=0.1", "--debug", folder=tmp_path)
     assert done.code == 2
-    assert done.code == 1
     assert "Traceback" in done.err and "rlhf.errors.UserError: method.betta" in done.err
 
 

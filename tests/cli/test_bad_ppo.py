@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
 import pytest
-from commandline import Here, command, refused_without
+from commandline import QUICK, Here, command, refused_without
 
 from rlhf.compose import jobs, parse_words
 from rlhf.ppo_clashes import is_path
@@ -317,3 +318,21 @@ def test_a_tilde_is_the_home_folder_for_stages_and_for_plain_folders(
 def test_rewards_are_refused_without_importing_torch(given: Path) -> None:
     words = ["method=ppo", f"method.rewards={{own: {WORDS}}}"]
     assert "rows.csv:2 has no column 'text'" in refused_without({"torch", "sklearn"}, words, given)
+
+
+@pytest.mark.parametrize("code", ["import sys\nsys.exit(0)\n", "raise SystemExit\n"])
+def test_a_module_that_ends_the_process_does_not_end_the_command_without_a_word(
+    code: str, here: Here, tmp_path: Path
+) -> None:
+    (tmp_path / "ending.py").write_text(code)
+    sys.modules.pop("ending", None)
+    source = "{kind: function, weight: 1.0, name: 'ending:score'}"
+    here("method=ppo", f"method.rewards={{own: {source}}}", folder=tmp_path).refused(2, "method.rewards", "sys.exit(")
+
+
+@pytest.mark.slow
+def test_a_reward_function_that_ends_the_process_is_a_failure_with_a_line(tmp_path: Path) -> None:
+    (tmp_path / "ending.py").write_text("import sys\n\ndef score(prompts, answers):\n    sys.exit(0)\n")
+    source = "{kind: function, weight: 1.0, name: 'ending:score'}"
+    words = ("method=ppo", "method.starts_from=base", *QUICK, "tracking=none", f"method.rewards={{own: {source}}}")
+    command(*words, folder=tmp_path).refused(1, "code of yours called sys.exit(0)")

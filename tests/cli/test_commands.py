@@ -17,7 +17,8 @@ from commandline import QUICK, Here, command, environment, tracked
 from rlhf import __version__
 from rlhf.__main__ import VERBS
 from rlhf.build import build
-from rlhf.compose import conf_dir
+from rlhf.compose import conf_dir, jobs, parse_words, with_experiment_sweep
+from rlhf.search.check import find_search
 
 
 def test_help_shows_usage_examples_and_every_group_with_its_options(tmp_path: Path) -> None:
@@ -40,12 +41,13 @@ def test_every_example_of_the_help_is_accepted(here: Here, tmp_path: Path) -> No
     (tmp_path / "my_conf" / "model").mkdir(parents=True)
     (tmp_path / "my_conf" / "model" / "mine.yaml").write_text("defaults: [tiny_gpt2, _self_]\nname: mine\n")
     for example in examples:
-        words = [w for w in example.strip().split("  ")[0].split()[1:] if w != "--cfg" and w != "job"]
-        if words and words[0] in VERBS:
+        words = [word for word in example.strip().split("  ")[0].split()[1:] if word not in ("--cfg", "job")]
+        if words and words[0] in VERBS and words[0] not in ("train", "plan"):
             assert here(words[0], "--help", folder=tmp_path).code == 0, example
             continue
-        done = here("--cfg", "job", *[w for w in words if w != "-m"], folder=tmp_path) if "-m" not in words else None
-        assert done is None or (done.code, done.err) == (0, ""), example
+        parsed = with_experiment_sweep(parse_words(words[1:] if words and words[0] in VERBS else words))
+        search = any(word.startswith("search=") for word in parsed.overrides)
+        assert find_search(parsed).runs if search else jobs(parsed), example
 
 
 def test_cfg_job_prints_yaml_that_is_the_whole_run(tmp_path: Path) -> None:

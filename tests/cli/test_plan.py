@@ -42,6 +42,21 @@ def test_ppo_shows_all_four_roles(here: Here, tmp_path: Path) -> None:
     assert set(plan["stages"][-1]["memory"]["roles"]) == {"policy", "reference", "critic", "reward"}
 
 
+def test_each_job_has_the_memory_that_it_has_alone(here: Here, tmp_path: Path) -> None:
+    """What a reward model starts from decides whether PPO's roles share its base."""
+    words = ("method=ppo", "model=tiny_gpt2", "adapter=lora", "dataset.rows=200", "tracking=none")
+    starts = [f"upstream.reward.starts_from={start}" for start in ("base", "sft")]
+
+    def held(*more: str) -> list[dict[str, int]]:
+        plan = planned(here("plan", "--json", *words, *more, folder=tmp_path))
+        ppo = [stage for stage in plan["stages"] if stage["name"].startswith("ppo")]
+        return [dict(stage["memory"]["components"], baseline=0) for stage in ppo]
+
+    alone = [held(start)[0] for start in starts]
+    assert held("-m", "upstream.reward.starts_from=base,sft") == alone
+    assert alone[0] != alone[1]
+
+
 @pytest.mark.parametrize("words", [("method.betta=0.1",), ("-m", "method.beta=0.1,-1"), ("model=tiny_gpt3",)])
 def test_what_train_refuses_plan_refuses(words: tuple[str, ...], here: Here, tmp_path: Path) -> None:
     trained = here(*words, folder=tmp_path).refused(2)

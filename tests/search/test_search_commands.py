@@ -89,8 +89,10 @@ def test_hopeless_trials_end_early_and_leave_no_checkpoints(here: Here, tmp_path
         assert left["status"] == "pruned"
         assert "which the threshold pruner ends" in left["error"]
     assert [folder.name for folder in (tmp_path / "outputs" / "stages").glob("dpo-*") if folder.is_dir()] == []
-    statuses = {run.data.tags["role"]: run.info.status for run in tracked(tmp_path)}
+    runs = {run.data.tags["role"]: run for run in tracked(tmp_path)}
+    statuses = {role: run.info.status for role, run in runs.items()}
     assert statuses == {"job": "KILLED", "stage": "FINISHED", "summary": "FINISHED"}
+    assert runs["summary"].info.run_name == "sweep-dpo"
 
 
 @pytest.mark.slow
