@@ -24,7 +24,7 @@ from rlhf.tracking.names import as_text, resolve_uri, ui_base
 from rlhf.tracking.reach import Refused, StoreDown
 from rlhf.tracking.run_info import RunInfo
 from rlhf.tracking.store import LOCAL_ID, Store
-from rlhf.tracking.surroundings import process_gone, surroundings
+from rlhf.tracking.surroundings import process_gone, process_tags, surroundings
 
 if TYPE_CHECKING:
     from rlhf.config import TrackingSpec
@@ -47,12 +47,12 @@ class Tracker:
     ) -> TrackedRun:
         """A new run, in the store if it answers, else in the spool until it does. `role` is job, stage or summary.
 
-        Nested `params` become dotted keys. Code version, command line, packages and hardware are tagged without asking,
-        unless the run is `of_another` process. A run with the same tag `rlhf.local_id`, where the caller gives one, is
-        gone on with.
+        Nested `params` become dotted keys. Code version, command line, packages and hardware are tagged without asking;
+        of a run `of_another` process only who holds it now is. A run with the same tag `rlhf.local_id`, where the caller
+        gives one, is gone on with.
         """
         local_id = uuid.uuid4().hex
-        own = ({} if of_another else surroundings()) | {"role": role, LOCAL_ID: local_id}
+        own = (process_tags(os.getpid()) if of_another else surroundings()) | {"role": role, LOCAL_ID: local_id}
         header: dict[str, Any] = {
             "kind": "run",
             "local_id": local_id,

@@ -286,6 +286,13 @@ def test_only_one_file_imports_mlflow() -> None:
     assert files == [REPOSITORY / "rlhf" / "tracking" / "store.py"]
 
 
+def test_a_run_from_before_a_reboot_is_closed(tracker: tracking.Tracker) -> None:
+    """Whatever process has its number now."""
+    left = tracker.start_run("left", role="job", tags={"rlhf.boot": "another boot"}, params={})
+    assert tracker.close_zombies() == [left.id]
+    assert stored(tracker, left).status == "FAILED"
+
+
 def test_a_run_of_another_process_keeps_what_is_known_of_its_machine(tracker: tracking.Tracker) -> None:
     theirs = {LOCAL_ID: "killed-elsewhere", "hardware.cpu": "the node's", "sweep_id": "s"}
     tracker.start_run("job", role="job", tags=theirs, params={})
