@@ -24,7 +24,7 @@ make_venv() {
   base="$(newest_python)" || exit 2
   echo "making the virtual environment $venv"
   if command -v uv >/dev/null; then
-    uv venv --quiet --allow-existing --python "$base" "$venv" || stop "uv could not make $venv (see above)."
+    uv venv --quiet --seed --allow-existing --python "$base" "$venv" || stop "uv could not make $venv (see above)."
   elif "$base" -c 'import ensurepip, venv' >/dev/null 2>&1; then
     "$base" -m venv "$venv" || stop "$base could not make $venv (see above). Check that the folder can be written to."
   else

@@ -48,8 +48,8 @@ class Tracker:
         """A new run, in the store if it answers, else in the spool until it does. `role` is job, stage or summary.
 
         Nested `params` become dotted keys. Code version, command line, packages and hardware are tagged without asking;
-        of a run `of_another` process only who holds it now is. A run with the same tag `rlhf.local_id`, where the caller
-        gives one, is gone on with.
+        of a run `of_another` process only who holds it now is. A run with the same tag `rlhf.local_id`, where the
+        caller gives one, is gone on with.
         """
         local_id = uuid.uuid4().hex
         own = (process_tags(os.getpid()) if of_another else surroundings()) | {"role": role, LOCAL_ID: local_id}
