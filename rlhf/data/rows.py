@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -28,8 +28,19 @@ class Drop(Exception):
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What one record that holds several rows gives: rows, and how many of its parts are of no use, by reason."""
+
+    rows: Sequence[Row]
+    dropped: Mapping[str, int]  # {"tie": 2}: well-formed parts that are no rows
+
+
+@dataclass(frozen=True)
 class Count:
-    """One line of the row-count table: `step` took `before` rows down (or, for a split, out) to `after`."""
+    """One line of the row-count table: `step` took `before` rows down (or, for a split, out) to `after`.
+
+    `read` counts records, and `unfolded`, where records hold several rows, the rows that `before` records hold.
+    """
 
     step: str
     before: int
@@ -41,9 +52,9 @@ class Corpus:
     """A data set cut into three parts by group, with the story of every row that is not in it."""
 
     name: str
-    train: tuple[Row, ...]
-    validation: tuple[Row, ...]
-    test: tuple[Row, ...]
+    train: Sequence[Row]  # in memory, or of a large source in mapped files: take by index, or one after the other
+    validation: Sequence[Row]
+    test: Sequence[Row]
     counts: tuple[Count, ...]
     fingerprint: str  # sha256 over the rows (order included) and the split settings
     gold: Callable[[Row, str], float] | None  # true reward of answering row's prompt with a text, where it is known

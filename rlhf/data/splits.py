@@ -30,17 +30,33 @@ def content_key(row: Row) -> str:
     return repr((row.prompt, row.completion, row.chosen, row.rejected, row.label))
 
 
+def fold_of(group: str, folds: int, seed: int) -> int:
+    """Return which of `folds` parts of about the same number of groups a group falls into, from 0 on."""
+    return int(draw("fold", seed, group) * folds)
+
+
+def side(group: str, spec: SplitSpec) -> str:
+    """Return the part that a group belongs to: train, validation or test.
+
+    With folds, the groups of fold `spec.fold` are the test part; validation keeps its share of all groups.
+    """
+    at = draw("split", spec.seed, group)
+    if spec.folds is None:
+        return "validation" if at < spec.validation else "test" if at < spec.validation + spec.test else "train"
+    if fold_of(group, spec.folds, spec.seed) == spec.fold:
+        return "test"
+    return "validation" if at < spec.validation / (1 - 1 / spec.folds) else "train"
+
+
 def split(rows: Sequence[Row], spec: SplitSpec) -> tuple[tuple[Row, ...], tuple[Row, ...], tuple[Row, ...]]:
     """Return train, validation and test rows; raises UserError when a part that was asked for stays empty."""
-    if spec.validation + spec.test >= 1:
-        problem = f"validation {spec.validation} and test {spec.test} leave nothing to train on"
-        raise UserError("dataset.split", problem, "Make them add up to less than 1")
+    if wrong := spec.wrong():
+        raise UserError("dataset.split", *wrong)
     parts: dict[str, list[Row]] = {"train": [], "validation": [], "test": []}
     for row in rows:
-        at = draw("split", spec.seed, row.group)
-        side = "validation" if at < spec.validation else "test" if at < spec.validation + spec.test else "train"
-        parts[side].append(row)
-    for name, share in (("train", 1.0), ("validation", spec.validation), ("test", spec.test)):
+        parts[side(row.group, spec)].append(row)
+    tested = spec.test if spec.folds is None else 1.0
+    for name, share in (("train", 1.0), ("validation", spec.validation), ("test", tested)):
         if share > 0 and not parts[name]:
             groups = len({row.group for row in rows})
             problem = f"no rows for {name}: {len(rows)} rows make {groups} groups, too few to cut"

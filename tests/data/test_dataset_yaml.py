@@ -10,6 +10,7 @@ import yaml
 
 from rlhf.config import FileDataset
 from rlhf.data import FORMATS
+from rlhf.data.formats import reader
 
 CONF = Path(__file__).parents[2] / "conf" / "dataset"
 FILES = sorted(CONF.glob("*.yaml"))
@@ -27,4 +28,5 @@ def test_a_dataset_file_builds_its_spec(file: Path, spec_of) -> None:
 def test_there_is_a_reader_and_a_file_for_every_format() -> None:
     formats = set(get_args(FileDataset.model_fields["format"].annotation))
     assert formats == set(FORMATS)
+    assert all(callable(reader(name)) for name in FORMATS)
     assert formats | {"support_toy"} <= {yaml.safe_load(file.read_text())["format"] for file in FILES}

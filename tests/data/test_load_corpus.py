@@ -41,7 +41,7 @@ def test_the_whole_story_in_order(jsonl, spec_of) -> None:
         max_bad_rows=1,
         fraction=0.5,
         limit=25,
-        split={"validation": 0.2, "test": 0.2, "seed": 0},
+        split={"validation": 0.2, "test": 0.2, "seed": 0, "folds": None, "fold": 0},
     )
     corpus = load_corpus(spec, "preference")
     read, broken, *rest = story(corpus)
@@ -61,7 +61,9 @@ def test_the_whole_story_in_order(jsonl, spec_of) -> None:
 
 def test_pairs_asked_as_demonstrations_give_the_chosen_answers_of_the_same_groups(jsonl, spec_of) -> None:
     twice = [*PAIRS, {**PAIRS[0], "rejected": f"{H}q0?{A}never"}]
-    spec = spec_of("hh_rlhf", path=jsonl(twice), split={"validation": 0.2, "test": 0.2, "seed": 0})
+    spec = spec_of(
+        "hh_rlhf", path=jsonl(twice), split={"validation": 0.2, "test": 0.2, "seed": 0, "folds": None, "fold": 0}
+    )
     pairs, demonstrations = load_corpus(spec, "preference"), load_corpus(spec, "demonstration")
     for part in ("train", "validation", "test"):
         assert {row.group for row in getattr(pairs, part)} == {row.group for row in getattr(demonstrations, part)}
@@ -75,7 +77,7 @@ def test_pairs_asked_as_demonstrations_give_the_chosen_answers_of_the_same_group
 def test_broken_rows_are_skipped_up_to_the_bound_and_refused_beyond(jsonl, spec_of, tmp_path: Path) -> None:
     path = Path(jsonl(PAIRS))
     path.write_bytes(path.read_bytes() + b"{oops\n\xff\n")
-    split = {"validation": 0.2, "test": 0.2, "seed": 0}
+    split = {"validation": 0.2, "test": 0.2, "seed": 0, "folds": None, "fold": 0}
     corpus = load_corpus(spec_of("hh_rlhf", path=str(path), max_bad_rows=2, split=split), "preference")
     assert corpus.counts[1].before - corpus.counts[1].after == 2
     assert_accounted(corpus)
@@ -119,7 +121,7 @@ def test_too_low_a_limit_is_refused(jsonl, spec_of) -> None:
 
 
 def test_the_fingerprint_follows_rows_order_and_split(jsonl, spec_of) -> None:
-    split = {"validation": 0.2, "test": 0.2, "seed": 0}
+    split = {"validation": 0.2, "test": 0.2, "seed": 0, "folds": None, "fold": 0}
 
     def print_of(rows: list[dict[str, str]], name: str, **changes: Any) -> str:
         return load_corpus(

@@ -13,7 +13,7 @@ from rlhf.data.rows import Row
 from rlhf.data.splits import content_key, draw, keep, split
 from rlhf.errors import UserError
 
-SPEC = SplitSpec(validation=0.2, test=0.1, seed=7)
+SPEC = SplitSpec(validation=0.2, test=0.1, seed=7, folds=None, fold=0)
 
 
 def rows(count: int, per_group: int = 2) -> list[Row]:
@@ -88,9 +88,11 @@ def test_keep_takes_whole_groups_but_for_the_last_whatever_the_order(count: int,
 )
 def test_an_empty_part_is_refused(count: int, validation: float, test: float, message: str) -> None:
     with pytest.raises(UserError, match=f"dataset.split: {message}"):
-        split(rows(count), SplitSpec.model_construct(validation=validation, test=test, seed=0))
+        split(rows(count), SplitSpec.model_construct(validation=validation, test=test, seed=0, folds=None, fold=0))
 
 
 def test_a_share_of_zero_leaves_its_part_empty() -> None:
-    train, validation, test = split(rows(10), SplitSpec.model_construct(validation=0, test=0, seed=0))
+    train, validation, test = split(
+        rows(10), SplitSpec.model_construct(validation=0, test=0, seed=0, folds=None, fold=0)
+    )
     assert (len(train), validation, test) == (10, (), ())

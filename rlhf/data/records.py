@@ -1,0 +1,138 @@
+"""Records become rows: each is read in the format of its data set, cleaned, and fitted to what the method learns from.
+
+An exact account is kept: every record, or part of one that holds several rows, ends as a row or under a named reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rlhf.config import FileDataset
+from rlhf.data.columns import MissingColumn, WrongSpec, answer, as_prompt, merge, pair
+from rlhf.data.files import Record
+from rlhf.data.formats import hint, reader
+from rlhf.data.rows import Drop, Parts, Row, Shape
+from rlhf.errors import UserError
+
+
+@dataclass
+class Account:
+    """What became of a stretch of records; those of neighbouring stretches add up."""
+
+    read: int = 0  # records
+    parts: int = 0  # rows that they hold, sound or not: a broken or dropped record counts as one
+    dropped: Counter[str] = field(default_factory=Counter)  # parts, by reason, in the order of their first appearance
+    broken: list[UserError] = field(default_factory=list)
+    last: Mapping[str, Any] = field(default_factory=dict)  # the newest record that could be read at all
+    end: UserError | None = None  # what no later record can mend: nothing after it was looked at
+
+    def add(self, more: Account) -> None:
+        """Append the account of the stretch that follows."""
+        self.read += more.read
+        self.parts += more.parts
+        self.dropped.update(more.dropped)
+        self.broken += more.broken
+        self.last = more.last or self.last
+        self.end = self.end or more.end
+
+    def settle(self, most_broken: int) -> None:
+        """Raise what ends the reading: the first broken row beyond the allowed ones, or a mistake in the settings."""
+        if len(self.broken) > most_broken:
+            raise self.broken[most_broken]
+        if self.end is not None:
+            raise self.end
+
+
+def gather(records: Iterable[Record], spec: FileDataset, shape: Shape) -> tuple[list[Row], Account]:
+    """Read records until one ends it (`Account.settle` tells); returns their rows and the account."""
+    rows: list[Row] = []
+    account = Account()
+    for place, raw in records:
+        account.read += 1
+        account.last = account.last if isinstance(raw, UserError) else raw
+        try:
+            made = formatted(place, raw, spec, shape)
+        except WrongSpec as error:
+            account.end = error
+            return rows, account
+        except UserError as error:
+            account.parts += 1
+            account.broken.append(error)
+            if len(account.broken) > spec.max_bad_rows:
+                return rows, account
+            continue
+        rows += made.rows
+        account.dropped.update(made.dropped)
+        account.parts += len(made.rows) + sum(made.dropped.values())
+    return rows, account
+
+
+def formatted(place: str, raw: Mapping[str, Any] | UserError, spec: FileDataset, shape: Shape) -> Parts:
+    """Read one record; an error has its file and line, and for a missing column what would fit."""
+    if isinstance(raw, UserError):
+        raise raw
+    dropped: Counter[str] = Counter()
+    rows: list[Row] = []
+    try:
+        made = reader(spec.format)(raw, spec)
+        parts = made if isinstance(made, Parts) else Parts([made] if isinstance(made, Row) else made, {})
+        dropped.update({reason: count for reason, count in parts.dropped.items() if count})
+        for row in parts.rows:
+            try:
+                rows.append(_ready(row, spec, shape))
+            except Drop as drop:
+                dropped[str(drop)] += 1
+    except Drop as drop:
+        dropped[str(drop)] += 1
+    except WrongSpec:
+        raise
+    except UserError as error:
+        remedy = hint(raw, spec) if isinstance(error, MissingColumn) else error.remedy
+        raise UserError(f"{place}, {error.place}", error.problem, remedy) from None
+    if not rows and not dropped:
+        dropped["the record holds no rows"] += 1
+    return Parts(rows, dropped)
+
+
+def _ready(row: Row, spec: FileDataset, shape: Shape) -> Row:
+    """Clean a row and fit it to the shape; pairs asked as demonstrations give their chosen answers."""
+    _refuse_other_shape(spec, row, shape)
+    if row.label is False:  # only ever asked as a demonstration, and a rejected answer demonstrates nothing
+        raise Drop("the answer was judged bad")
+    if steps := getattr(spec, "cleaning", ()):
+        row = cleaned(row, steps)
+    if shape == "demonstration" and row.chosen is not None:
+        return replace(row, completion=row.chosen, chosen=None, rejected=None)
+    return row
+
+
+def cleaned(row: Row, steps: Iterable[str]) -> Row:
+    """Clean every text of a row; raises Drop where nothing is left of one, or where two answers became the same.
+
+    The key of the group is cleaned alike: prompts that have become equal stay on one side of a split.
+    """
+    from rlhf.data.cleaning import clean_text
+
+    steps = list(steps)
+    prompt = as_prompt(merge([{**turn, "content": clean_text(turn["content"], steps)} for turn in row.prompt]))
+    group = clean_text(row.group, steps) or row.group
+    texts: dict[str, Any] = {}
+    if row.completion is not None:
+        texts["completion"] = answer(clean_text(row.completion, steps))
+    if row.chosen is not None:
+        sides = (clean_text(text or "", steps) for text in (row.chosen, row.rejected))
+        texts["chosen"], texts["rejected"] = pair(*sides)
+    return replace(row, prompt=prompt, group=group, **texts)
+
+
+def _refuse_other_shape(spec: FileDataset, row: Row, shape: Shape) -> None:
+    if shape == "preference" and row.chosen is None:
+        holds = "demonstrations" if row.label is None else "single answers that were judged good or bad"
+        problem = f"it holds {holds}, not pairs of a chosen and a rejected answer, so it serves method=sft alone"
+        remedy = (
+            "Take method=sft, or a dataset of pairs: support_toy, hh_rlhf, ultrafeedback_binarized, a table of them"
+        )
+        raise WrongSpec(f"dataset={spec.name}", problem, remedy)
