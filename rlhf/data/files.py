@@ -18,12 +18,33 @@ from typing import IO, Any, cast
 from rlhf.errors import UserError
 
 Record = tuple[str, dict[str, Any] | UserError]  # place ("file:line") and the row, or what is wrong with it
+Unparsed = tuple[str, dict[str, Any] | UserError | bytes]  # the same, but a line of JSON is still as it was read
 
 
 def read_records(path: str) -> Iterator[Record]:
     """Yield the records of a file or of every known file below a folder, in the order of their names.
 
     Raises UserError for a missing, empty, unknown or damaged file.
+    """
+    return map(parsed, read_unparsed(path))
+
+
+def read_unparsed(path: str) -> Iterator[Unparsed]:
+    """Yield the same records with lines of JSON left for other processes to parse (`parsed`)."""
+    for file in data_files(path):
+        yield from _read_file(file)
+
+
+def parsed(record: Unparsed) -> Record:
+    """Parse a record that is a line of JSON; others are as they are."""
+    place, raw = record
+    return (place, _parse_line(place, raw)) if isinstance(raw, bytes) else (place, raw)
+
+
+def data_files(path: str) -> list[Path]:
+    """Return the file, or every known file below the folder, in the order of their names.
+
+    Raises UserError where there is none.
     """
     root = Path(path).expanduser()
     if not root.exists():
@@ -33,8 +54,7 @@ def read_records(path: str) -> Iterator[Record]:
         found = sorted(file for file in root.rglob("*") if file.is_file() and _kind(file) in READERS)
         if not found:
             raise UserError("dataset.path", f"the folder {path} holds no data file", f"Put {_known()} files there")
-    for file in found:
-        yield from _read_file(file)
+    return found
 
 
 def _kind(file: Path) -> str:
@@ -45,7 +65,7 @@ def _known() -> str:
     return ", ".join(f".{kind}" for kind in READERS) + " (or these with .gz)"
 
 
-def _read_file(file: Path) -> Iterator[Record]:
+def _read_file(file: Path) -> Iterator[Unparsed]:
     kind = _kind(file)
     if kind not in READERS:
         raise UserError(str(file), f"a {file.suffix or 'nameless'} file cannot be read", f"Use one of {_known()}")
@@ -68,12 +88,12 @@ def open_binary(file: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(file)) if file.name.lower().endswith(".gz") else file.open("rb")
 
 
-def _read_jsonl(file: Path, stream: IO[bytes]) -> Iterator[Record]:
+def _read_jsonl(file: Path, stream: IO[bytes]) -> Iterator[Unparsed]:
     for number, line in enumerate(stream, start=1):
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
         if line.strip():
-            yield f"{file}:{number}", _parse_line(f"{file}:{number}", line)
+            yield f"{file}:{number}", line
 
 
 def _parse_line(place: str, line: bytes) -> dict[str, Any] | UserError:
@@ -92,7 +112,7 @@ def _object(place: str, value: Any) -> dict[str, Any] | UserError:
     return UserError(place, f"a {type(value).__name__} where an object with columns was expected", "Mend the row")
 
 
-def _read_json(file: Path, stream: IO[bytes]) -> Iterator[Record]:
+def _read_json(file: Path, stream: IO[bytes]) -> Iterator[Unparsed]:
     """Read a list of objects; else JSON lines under another name, as many published files are."""
     raw = stream.read().removeprefix(b"\xef\xbb\xbf")
     if not raw.lstrip().startswith(b"["):
@@ -115,7 +135,7 @@ def _decode(file: Path, raw: bytes) -> str:
         raise UserError(f"{file}:{line}", f"not UTF-8 (byte {error.start + 1})", "Save the file as UTF-8") from error
 
 
-def _read_csv(file: Path, stream: IO[bytes]) -> Iterator[Record]:
+def _read_csv(file: Path, stream: IO[bytes]) -> Iterator[Unparsed]:
     """Comma-separated with a header; strict, since a quote left open would swallow the rest of the file in silence."""
     reader = csv.DictReader(io.StringIO(_decode(file, stream.read()), newline=""), strict=True)
     ended = 0  # line of the last sound row's end: where a quote was left open, the reader itself is at the file's end
@@ -144,7 +164,7 @@ def _refuse_other_separator(file: Path, header: Sequence[str]) -> None:
             raise UserError(f"{file}:1", problem, "Save the file as comma-separated values")
 
 
-def _read_parquet(file: Path, stream: IO[bytes]) -> Iterator[Record]:
+def _read_parquet(file: Path, stream: IO[bytes]) -> Iterator[Unparsed]:
     import pyarrow
     import pyarrow.parquet
 
