@@ -1,0 +1,57 @@
+"""What cleaning did to a data set: how many texts each step changed, and a seeded choice of texts before and after."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from heapq import nsmallest
+
+from rlhf.data.cleaning import stages
+
+Example = tuple[str, str]  # a text before and after cleaning
+
+
+def examples(texts: Iterable[Example], n: int) -> list[Example]:
+    """Choose n of the texts that changed, the same ones whatever their order: those of the smallest hashes."""
+    return nsmallest(n, {pair for pair in texts if pair[0] != pair[1]}, key=_draw)
+
+
+def _draw(pair: Example) -> bytes:
+    return hashlib.sha256(pair[0].encode("utf-8", "surrogatepass")).digest()
+
+
+@dataclass
+class Tally:
+    """Counts texts (prompt messages and answers) as they are cleaned; those of parts of a data set add up."""
+
+    shown: int  # examples kept
+    texts: int = 0
+    changed: Counter[str] = field(default_factory=Counter)  # step -> texts that it changed
+    examples: list[Example] = field(default_factory=list)
+
+    def clean(self, text: str, steps: Sequence[str]) -> str:
+        """Clean a text and count it."""
+        after = stages(text, steps)
+        self.texts += 1
+        self.changed.update({step: 1 for step, one, two in zip(steps, after, after[1:], strict=False) if one != two})
+        if after[-1] != text:
+            self._keep([(text, after[-1])])
+        return after[-1]
+
+    def add(self, more: Tally) -> None:
+        """Add what was counted elsewhere."""
+        self.texts += more.texts
+        self.changed.update(more.changed)
+        self._keep(more.examples)
+
+    def _keep(self, pairs: list[Example]) -> None:
+        """Hold a few times the asked number before choosing, so that choosing costs little."""
+        self.examples += pairs
+        if len(self.examples) > 50 + 2 * self.shown:
+            self.examples = examples(self.examples, self.shown)
+
+    def chosen(self) -> list[Example]:
+        """Return the examples."""
+        return examples(self.examples, self.shown)
