@@ -8,105 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from rlhf.dataset_spec import DatasetSpec
+from rlhf.dataset_spec import FileDataset as FileDataset  # these three are looked for here, too
+from rlhf.dataset_spec import SplitSpec as SplitSpec
+from rlhf.dataset_spec import ToyDataset as ToyDataset
 from rlhf.model_spec import Int8Quantization, LoraAdapter, ModelSpec, Nf4Quantization, NoAdapter, NoQuantization
 from rlhf.ppo_spec import CriticSpec, GuardSpec, KLSpec, RewardSourceSpec, SampleTableSpec
 from rlhf.spec import Share, Spec, WeightsFolder
-
-
-class SplitSpec(Spec):
-    """Shares of groups (not rows) held out; the same group is never on both sides.
-
-    With `folds`, the groups fall into that many parts and part `fold` is the test part: `test` says nothing then.
-    """
-
-    validation: Share
-    test: Share
-    seed: int
-    folds: Annotated[int, Field(ge=2)] | None
-    fold: NonNegativeInt  # from 0 on
-
-    @model_validator(mode="after")
-    def _can_be_cut(self) -> SplitSpec:
-        if wrong := self.wrong():
-            raise ValueError(". ".join(wrong))
-        return self
-
-    def wrong(self) -> tuple[str, str] | None:
-        """Say what cannot be cut so, and what to write instead."""
-        if self.folds is None and self.fold:
-            return f"fold {self.fold} without folds", "Add dataset.split.folds=K, or leave dataset.split.fold out"
-        if self.folds is not None and self.fold >= self.folds:
-            return f"there is no fold {self.fold} of {self.folds}", f"Take dataset.split.fold=0 to {self.folds - 1}"
-        test = self.test if self.folds is None else 1 / self.folds
-        if self.validation + test >= 1:
-            problem = f"validation {self.validation} and test {test:g} leave nothing to train on"
-            return problem, "Make them add up to less than 1"
-        return None
-
-
-UNPAIRED = (  # formats whose rows hold no chosen and rejected answer (`table`: unless its columns name them)
-    "bitext",
-    "table",
-)
-
-
-class ToyDataset(Spec):
-    """The toy world: dialogues, a known gold reward and a noisy annotator, all from one seed."""
-
-    name: str
-    format: Literal["support_toy"]
-    rows: PositiveInt
-    seed: int
-    languages: list[Literal["en", "es"]]
-    multi_turn_share: Annotated[float, Field(ge=0, le=1)]
-    annotator_noise: Annotated[float, Field(ge=0, lt=0.5)]  # share of pairs whose preference is flipped
-    limit: PositiveInt | None
-    fraction: Annotated[float, Field(gt=0, le=1)]
-    split: SplitSpec
-
-
-class FileDataset(Spec):
-    """A published data set from the hub, or a local copy of it (`path`: jsonl, json, csv, parquet, each also .gz)."""
-
-    name: str
-    format: Literal[  # each is a module of rlhf.data with a function `rows`
-        "hh_rlhf",
-        "rm_single_context",
-        "ultrafeedback_binarized",
-        "bitext",
-        "table",
-    ]
-    hub_id: str | None
-    hub_config: str | None  # data_dir or configuration name on the hub
-    revision: str | None
-    path: str | None
-    columns: dict[str, str | None]  # canonical name -> column of the file, null: none (format `table` only)
-    limit: PositiveInt | None
-    fraction: Annotated[float, Field(gt=0, le=1)]
-    max_bad_rows: Annotated[int, Field(ge=0)]
-    split: SplitSpec
-    workers: PositiveInt | None  # processes that read a large source; null: one for each core
-    stream_over_mb: NonNegativeFloat  # a larger source is never held in memory: it is read by workers into mapped files
-
-    @property
-    def mapped(self) -> dict[str, str]:
-        """The columns that are named."""
-        return {name: column for name, column in self.columns.items() if column is not None}
-
-    @property
-    def has_pairs(self) -> bool:
-        """Whether its rows hold a chosen and a rejected answer."""
-        return self.format not in UNPAIRED or "chosen" in self.mapped
 
 
 class Method(Spec):
@@ -251,7 +161,6 @@ class UpstreamSpec(Spec):
 MethodSpec = Annotated[SFT | Reward | DPO | PPO, Field(discriminator="name")]
 AdapterSpec = Annotated[NoAdapter | LoraAdapter, Field(discriminator="name")]
 QuantizationSpec = Annotated[NoQuantization | Int8Quantization | Nf4Quantization, Field(discriminator="name")]
-DatasetSpec = Annotated[ToyDataset | FileDataset, Field(discriminator="format")]
 
 
 StageName = Literal["sft", "reward", "dpo", "ppo"]

@@ -10,17 +10,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.config import FileDataset
 from rlhf.data.columns import answer, group_key, text, user_prompt
+from rlhf.data.placeholders import fill
 from rlhf.data.rows import Row
+from rlhf.dataset_spec import BitextFile
 
-NEEDS = ("instruction", "response")
 
-
-def rows(raw: Mapping[str, Any], spec: FileDataset) -> Row:
+def rows(raw: Mapping[str, Any], spec: BitextFile) -> Row:
     """Take a demonstration; instructions that differ in digits alone (order numbers) are one group."""
-    instruction = text(raw, "instruction")
+    asked, said = text(raw, "instruction"), text(raw, "response")
     meta = {"intent": text(raw, "intent"), "category": text(raw, "category"), "language": "en"}
     meta["flags"] = text(raw, "flags" if "flags" in raw else "tags")
-    group = group_key(re.sub(r"\d", "#", instruction))
-    return Row(user_prompt(instruction), group, completion=answer(text(raw, "response")), meta=meta)
+    group = group_key(re.sub(r"\d", "#", asked))
+    if spec.placeholders == "fill":
+        asked, said = (fill(content, spec.placeholder_seed, group) for content in (asked, said))
+    return Row(user_prompt(asked), group, completion=answer(said), meta=meta)

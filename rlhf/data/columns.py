@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -48,6 +49,37 @@ def clean(content: Any, column: str) -> str:
     return content.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def parsed(content: Any, column: str) -> Any:
+    """Return what a column's JSON text says; anything but text is handed back as it is."""
+    if not isinstance(content, str):
+        return content
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"column {column!r}", f"not JSON ({error})", "Mend the row") from error
+
+
+def items(raw: Mapping[str, Any], column: str, kind: type) -> list[Any]:
+    """Return a column that holds a list of `kind` (`str`: cleaned), or JSON text of one; null is the empty list."""
+    found = parsed(value(raw, column), column)
+    found = [] if found is None else found
+    name = {str: "text", dict: "objects", list: "lists", int: "whole numbers"}[kind]
+    if not isinstance(found, list) or not all(isinstance(item, kind) for item in found):
+        raise UserError(f"column {column!r}", f"not a list of {name}", f"Write a list of {name} there")
+    return [clean(item, column) for item in found] if kind is str else found
+
+
+LABELS = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}  # 1 and 0 equal the first two
+
+
+def label(content: Any, column: str) -> bool:
+    """Read a judgement: true or false, 1 or 0, or these as text."""
+    key = content.strip().lower() if isinstance(content, str) else content
+    if isinstance(key, (bool, int, float, str)) and key in LABELS:
+        return LABELS[key]
+    raise UserError(f"column {column!r}", f"{content!r} is no label", "Use true or false")
+
+
 def group_key(content: str) -> str:
     """Normalise text for grouping: case and white space do not tell two prompts apart."""
     return " ".join(content.casefold().split())
@@ -60,11 +92,7 @@ def is_messages(content: Any) -> bool:
 
 def messages(content: Any, column: str) -> list[Message]:
     """Read `[{"role", "content"}]` or `[{"from", "value"}]`, as a list or as JSON text; empty turns are left out."""
-    if isinstance(content, str):
-        try:
-            content = json.loads(content)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise UserError(f"column {column!r}", f"not a JSON list of messages ({error})", "Mend the row") from error
+    content = parsed(content, column)
     if not isinstance(content, list) or not all(isinstance(turn, dict) for turn in content):
         raise UserError(f"column {column!r}", "not a list of messages", 'Write [{"role": "user", "content": "..."}]')
     turns = []
@@ -100,6 +128,29 @@ def as_prompt(turns: Sequence[Message]) -> tuple[Message, ...]:
     if any(turn["role"] == "system" for turn in spoken):
         raise Drop("a system message in the middle")
     return tuple(turns)
+
+
+def first_turn(prompt: Sequence[Message]) -> str:
+    """Group by what the user said first: equal prompts, and all prompts of one dialogue, then stay together."""
+    return group_key(next(turn["content"] for turn in prompt if turn["role"] == "user"))
+
+
+def linked(meta: Mapping[str, Any], *shared: str) -> dict[str, Any]:
+    """Add `links` to the meta of a row: rows that share one of these texts become one group, whatever their own is.
+
+    Texts are kept as digests; at most four are looked at (`splits.LINKS`).
+    """
+    return {**meta, "links": [hashlib.sha256(group_key(text).encode()).hexdigest()[:16] for text in shared]}
+
+
+def reply(content: Any, column: str) -> str:
+    """Take the text itself, or the last message of a conversation (some exports give a list of one, or just one)."""
+    if isinstance(content, dict):
+        content = [content]
+    if is_messages(content):
+        turns = messages(content, column)
+        return turns[-1]["content"] if turns and turns[-1]["role"] == "assistant" else ""
+    return clean(content, column)
 
 
 def user_prompt(content: str) -> tuple[Message, ...]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
-from typing import Any, get_args
+from types import SimpleNamespace
+from typing import Any
 
-from rlhf.config import FileDataset
 from rlhf.data.rows import Drop, Parts, Row
+from rlhf.dataset_spec import FILE_FORMATS, FileDataset
 from rlhf.errors import UserError
 
-FORMATS: tuple[str, ...] = get_args(FileDataset.model_fields["format"].annotation)
+FORMATS = FILE_FORMATS
 Reader = Callable[[Mapping[str, Any], FileDataset], Row | list[Row] | Parts]
 MAPPED = "table"  # the format whose columns the user names: it looks like nothing by itself
 
@@ -24,18 +26,43 @@ def reader(name: str) -> Reader:
 
 
 def hint(raw: Mapping[str, Any], spec: FileDataset) -> str:
-    """Say which known format the columns of a record look like."""
-    alike = [name for name in FORMATS if name not in (MAPPED, spec.format) and _fits(name, raw, spec)]
+    """Say which known formats a record could be in: those that make a row of it."""
+    alike = [name for name in FORMATS if name not in (MAPPED, spec.format) and _fits(name, raw)]
     if alike:
-        return f"It looks like the format {alike[0]}: use dataset={alike[0]} dataset.path={spec.path or 'FILE'}"
+        path, (first, *others) = spec.path or "FILE", alike
+        what = "format" if not others else "formats"
+        also = "".join(f", or dataset={name}" for name in others)
+        return f"It looks like the {what} {' or '.join(alike)}: use dataset={first} dataset.path={path}{also}"
     return "Use dataset=table and name the columns, say dataset.columns='{prompt: question, completion: answer}'"
 
 
-def _fits(name: str, raw: Mapping[str, Any], spec: FileDataset) -> bool:
-    if name == "rm_single_context" and not str(raw.get("chosen")).startswith("Assistant:"):
-        return False  # its columns are ultrafeedback's as well; the answers tell them apart
+# settings to try a record with; none of them decides whether it is in a format
+_TRIAL: Any = SimpleNamespace(
+    turns="last", comparisons="all", api_calls="keep", placeholders="keep", placeholder_seed=0
+)
+
+
+def _tagged(raw: Mapping[str, Any]) -> bool:
+    return str(raw.get("chosen")).startswith("Assistant:")
+
+
+def _numbered_service(raw: Mapping[str, Any]) -> bool:
+    return bool(re.search(r"_\d", str(raw.get("services"))))
+
+
+_TELL: dict[str, Callable[[Mapping[str, Any]], bool]] = {  # formats of equal columns, and what tells them apart
+    "rm_single_context": _tagged,
+    "ultrafeedback_binarized": lambda raw: not _tagged(raw),
+    "sgd_travel": _numbered_service,
+    "multiwoz": lambda raw: not _numbered_service(raw),
+}
+
+
+def _fits(name: str, raw: Mapping[str, Any]) -> bool:
+    if name in _TELL and not _TELL[name](raw):
+        return False
     try:
-        reader(name)(raw, spec)
+        made = reader(name)(raw, _TRIAL)
     except (Drop, UserError):
         return False
-    return True
+    return bool(made.rows) if isinstance(made, Parts) else bool(made)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.config import FileDataset
 from rlhf.data.columns import as_prompt, group_key, pair, text
 from rlhf.data.rows import Drop, Row
 from rlhf.data.transcripts import TURN, parse
+from rlhf.dataset_spec import FileDataset
 
 NEEDS = ("prompt", "chosen", "rejected")
 

@@ -11,11 +11,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.config import FileDataset
-from rlhf.data.columns import WrongSpec, answer, as_prompt, clean, is_messages, messages, pair, user_prompt, value
+from rlhf.data.columns import (
+    WrongSpec,
+    answer,
+    as_prompt,
+    clean,
+    is_messages,
+    label,
+    messages,
+    pair,
+    reply,
+    user_prompt,
+    value,
+)
 from rlhf.data.rows import Drop, Message, Row
 from rlhf.data.ultrafeedback_binarized import prompt_key, shared_prompt
-from rlhf.errors import UserError
+from rlhf.dataset_spec import TableFile
 
 SHAPES: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
@@ -27,10 +38,9 @@ SHAPES: tuple[frozenset[str], ...] = tuple(
         "messages",
     )
 )
-LABELS = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}  # 1 and 0 equal the first two
 
 
-def rows(raw: Mapping[str, Any], spec: FileDataset) -> Row:
+def rows(raw: Mapping[str, Any], spec: TableFile) -> Row:
     """Map one record; text columns and columns of messages may be mixed. The group is the prompt's text."""
     if frozenset(spec.mapped) not in SHAPES:
         known = " | ".join(" ".join(sorted(shape)) for shape in SHAPES)
@@ -49,31 +59,14 @@ def rows(raw: Mapping[str, Any], spec: FileDataset) -> Row:
         return Row(prompt, prompt_key(prompt), chosen=chosen, rejected=rejected)
     prompt = _prompt(at["prompt"], spec.mapped["prompt"])
     if "chosen" in at:
-        chosen, rejected = pair(*(_reply(at[name], spec.mapped[name]) for name in ("chosen", "rejected")))
+        chosen, rejected = pair(*(reply(at[name], spec.mapped[name]) for name in ("chosen", "rejected")))
         return Row(prompt, prompt_key(prompt), chosen=chosen, rejected=rejected)
-    completion = answer(_reply(at["completion"], spec.mapped["completion"]))
-    label = _label(at["label"], spec.mapped["label"]) if "label" in at else None
-    return Row(prompt, prompt_key(prompt), completion=completion, label=label)
+    completion = answer(reply(at["completion"], spec.mapped["completion"]))
+    judged = label(at["label"], spec.mapped["label"]) if "label" in at else None
+    return Row(prompt, prompt_key(prompt), completion=completion, label=judged)
 
 
 def _prompt(content: Any, column: str) -> tuple[Message, ...]:
     if is_messages(content):
         return as_prompt(messages(content, column))
     return user_prompt(clean(content, column))
-
-
-def _reply(content: Any, column: str) -> str:
-    """Take the text itself, or the last message of a conversation (some exports give a list of one)."""
-    if isinstance(content, dict):
-        content = [content]
-    if is_messages(content):
-        turns = messages(content, column)
-        return turns[-1]["content"] if turns and turns[-1]["role"] == "assistant" else ""
-    return clean(content, column)
-
-
-def _label(content: Any, column: str) -> bool:
-    key = content.strip().lower() if isinstance(content, str) else content
-    if isinstance(key, (bool, int, float, str)) and key in LABELS:
-        return LABELS[key]
-    raise UserError(f"column {column!r}", f"{content!r} is no label", "Use true or false")

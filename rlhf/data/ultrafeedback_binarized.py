@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.config import FileDataset
 from rlhf.data.columns import as_prompt, group_key, messages, pair, text, user_prompt, value
 from rlhf.data.rows import Drop, Message, Row
+from rlhf.dataset_spec import FileDataset
 
 NEEDS = ("chosen", "rejected")
 

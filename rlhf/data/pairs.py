@@ -1,0 +1,27 @@
+"""Pairs as `rlhf/pairs` writes them: a conversation, a better and a worse answer, and where they come from.
+
+{"prompt": [{"role": "user", "content": "Hi"}], "chosen": "Hello!", "rejected": "Go away.", "meta": {"source": "rude"}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rlhf.data.columns import as_prompt, messages, pair, parsed, text, value
+from rlhf.data.rows import Row
+from rlhf.data.ultrafeedback_binarized import prompt_key
+from rlhf.dataset_spec import FileDataset
+from rlhf.errors import UserError
+
+
+def rows(raw: Mapping[str, Any], spec: FileDataset) -> Row:
+    """Take a pair with all of its `meta`; the group is `meta.group`, the source row's, or else the prompt's text."""
+    meta = parsed(raw.get("meta"), "meta") or {}
+    if not isinstance(meta, dict):
+        raise UserError("column 'meta'", f"a {type(meta).__name__} where an object was expected", "Mend the row")
+    prompt = as_prompt(messages(value(raw, "prompt"), "prompt"))
+    chosen, rejected = pair(text(raw, "chosen"), text(raw, "rejected"))
+    group = meta.get("group")
+    group = group if isinstance(group, str) and group else prompt_key(prompt)
+    return Row(prompt, group, chosen=chosen, rejected=rejected, meta=meta)
