@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from pydantic import TypeAdapter
 
 from rlhf.config import DatasetSpec
 
-CONF = Path(__file__).parents[2] / "conf" / "dataset"
+CONF = Path(__file__).parents[2] / "conf"
+
+
+@cache
+def composed(name: str) -> dict[str, Any]:
+    """The values of a data set's YAML, with those of the groups that its defaults name."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        values: Any = OmegaConf.to_container(compose(overrides=[f"+dataset={name}"]), resolve=True)
+    return values["dataset"]
 
 
 @pytest.fixture
 def spec_of() -> Callable[..., Any]:
     def build(name: str, **changes: Any) -> Any:
-        values = yaml.safe_load((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
-        return TypeAdapter(DatasetSpec).validate_python({**values, **changes})
+        return TypeAdapter(DatasetSpec).validate_python({**composed(name), **changes})
 
     return build
 
