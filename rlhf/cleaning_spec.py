@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import NonNegativeInt, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rlhf.spec import Spec
 
@@ -23,7 +23,7 @@ class CleaningSpec(Spec):
 
     name: str
     steps: list[Step]
-    examples: NonNegativeInt  # texts before and after, printed and tracked
+    examples: Annotated[int, Field(ge=0, le=20)]  # texts before and after that are printed and tracked
 
     @model_validator(mode="before")
     @classmethod

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
+from rlhf.cleaning_spec import CleaningSpec
 from rlhf.spec import Share, Spec
 
 Holds = Literal["pairs", "demonstrations", "labels"]
@@ -74,6 +75,7 @@ class FileDataset(Spec):
     hub_config: str | None  # data_dir or configuration name on the hub
     revision: str | None
     path: str | None
+    cleaning: CleaningSpec
     limit: PositiveInt | None
     fraction: Annotated[float, Field(gt=0, le=1)]
     max_bad_rows: Annotated[int, Field(ge=0)]

@@ -21,7 +21,11 @@ from rlhf.config import AdapterSpec, DatasetSpec, MethodSpec, QuantizationSpec, 
 from rlhf.errors import UserError
 
 KEYS_FILE = Path(__file__).with_name("config_keys.txt")
-PLACED = {"template": "template@model.template", "learning_rates": "learning_rates@model.learning_rates"}
+PLACED = {
+    "template": "template@model.template",
+    "learning_rates": "learning_rates@model.learning_rates",
+    "cleaning": "cleaning@dataset.cleaning",
+}
 NO_PART_OF_A_RUN = {"search"}  # whose options tests/search looks at
 GROUPS = sorted({folder.name for folder in conf_dir().iterdir() if folder.is_dir()} - NO_PART_OF_A_RUN)
 OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((conf_dir() / group).glob("*.yaml"))]
@@ -29,6 +33,7 @@ FREE = (
     "model.architecture.",
     "dataset.columns.",
 )  # keywords of the library's config classes, columns of the user's file
+DEMONSTRATIONS = ["dataset=bitext", "method=sft", "evaluation.judge=none"]
 # what an option cannot go without
 COMPANIONS = {
     ("quantization", "int8"): ["adapter=lora"],
@@ -38,6 +43,7 @@ COMPANIONS = {
     ("dataset", "hh_rlhf"): ["evaluation.judge=reward"],
     ("dataset", "rm_single_context"): ["evaluation.judge=reward"],
     ("dataset", "ultrafeedback_binarized"): ["evaluation.judge=reward"],
+    **dict.fromkeys((("cleaning", name) for name in ("none", "light", "s4")), DEMONSTRATIONS),
     ("template", "chat"): ["model=llama3_2_1b_instruct"],
     ("model", "tiny_bert"): ["method=reward", "method.starts_from=base"],
     ("model", "bert_base"): ["method=reward", "method.starts_from=base"],

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rlhf.config import FileDataset
-from rlhf.data.columns import MissingColumn, WrongSpec, answer, as_prompt, merge, pair
+from rlhf.data.cleaning.rows import cleaned
+from rlhf.data.cleaning.tally import Tally
+from rlhf.data.columns import MissingColumn, WrongSpec
 from rlhf.data.files import Record
 from rlhf.data.formats import hint, reader
 from rlhf.data.rows import Drop, Parts, Row, Shape
@@ -27,6 +29,7 @@ class Account:
     dropped: Counter[str] = field(default_factory=Counter)  # parts, by reason, in the order of their first appearance
     broken: list[UserError] = field(default_factory=list)
     last: Mapping[str, Any] = field(default_factory=dict)  # the newest record that could be read at all
+    tally: Tally = field(default_factory=Tally)  # of what cleaning did
     end: UserError | None = None  # what no later record can mend: nothing after it was looked at
 
     def add(self, more: Account) -> None:
@@ -36,6 +39,7 @@ class Account:
         self.dropped.update(more.dropped)
         self.broken += more.broken
         self.last = more.last or self.last
+        self.tally.add(more.tally)
         self.end = self.end or more.end
 
     def settle(self, most_broken: int) -> None:
@@ -54,7 +58,7 @@ def gather(records: Iterable[Record], spec: FileDataset, shape: Shape) -> tuple[
         account.read += 1
         account.last = account.last if isinstance(raw, UserError) else raw
         try:
-            made = formatted(place, raw, spec, shape)
+            made = formatted(place, raw, spec, shape, account.tally)
         except WrongSpec as error:
             account.end = error
             return rows, account
@@ -70,7 +74,9 @@ def gather(records: Iterable[Record], spec: FileDataset, shape: Shape) -> tuple[
     return rows, account
 
 
-def formatted(place: str, raw: Mapping[str, Any] | UserError, spec: FileDataset, shape: Shape) -> Parts:
+def formatted(
+    place: str, raw: Mapping[str, Any] | UserError, spec: FileDataset, shape: Shape, tally: Tally | None = None
+) -> Parts:
     """Read one record; an error has its file and line, and for a missing column what would fit."""
     if isinstance(raw, UserError):
         raise raw
@@ -82,7 +88,7 @@ def formatted(place: str, raw: Mapping[str, Any] | UserError, spec: FileDataset,
         dropped.update({reason: count for reason, count in parts.dropped.items() if count})
         for row in parts.rows:
             try:
-                rows.append(_ready(row, spec, shape))
+                rows.append(_ready(row, spec, shape, tally or Tally()))
             except Drop as drop:
                 dropped[str(drop)] += 1
     except Drop as drop:
@@ -97,35 +103,16 @@ def formatted(place: str, raw: Mapping[str, Any] | UserError, spec: FileDataset,
     return Parts(rows, dropped)
 
 
-def _ready(row: Row, spec: FileDataset, shape: Shape) -> Row:
+def _ready(row: Row, spec: FileDataset, shape: Shape, tally: Tally) -> Row:
     """Clean a row and fit it to the shape; pairs asked as demonstrations give their chosen answers."""
     _refuse_other_shape(spec, row, shape)
     if row.label is False:  # only ever asked as a demonstration, and a rejected answer demonstrates nothing
         raise Drop("the answer was judged bad")
-    if steps := getattr(spec, "cleaning", ()):
-        row = cleaned(row, steps)
+    if spec.cleaning.steps:
+        row = cleaned(row, spec.cleaning.steps, tally)
     if shape == "demonstration" and row.chosen is not None:
         return replace(row, completion=row.chosen, chosen=None, rejected=None)
     return row
-
-
-def cleaned(row: Row, steps: Iterable[str]) -> Row:
-    """Clean every text of a row; raises Drop where nothing is left of one, or where two answers became the same.
-
-    The key of the group is cleaned alike: prompts that have become equal stay on one side of a split.
-    """
-    from rlhf.data.cleaning import clean_text
-
-    steps = list(steps)
-    prompt = as_prompt(merge([{**turn, "content": clean_text(turn["content"], steps)} for turn in row.prompt]))
-    group = clean_text(row.group, steps) or row.group
-    texts: dict[str, Any] = {}
-    if row.completion is not None:
-        texts["completion"] = answer(clean_text(row.completion, steps))
-    if row.chosen is not None:
-        sides = (clean_text(text or "", steps) for text in (row.chosen, row.rejected))
-        texts["chosen"], texts["rejected"] = pair(*sides)
-    return replace(row, prompt=prompt, group=group, **texts)
 
 
 def _refuse_other_shape(spec: FileDataset, row: Row, shape: Shape) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
+from typing import Any
 
 from rlhf.data.cleaning import stages
 
+MOST = 20  # examples that are kept
 Example = tuple[str, str]  # a text before and after cleaning
 
 
@@ -26,10 +28,9 @@ def _draw(pair: Example) -> bytes:
 class Tally:
     """Counts texts (prompt messages and answers) as they are cleaned; those of parts of a data set add up."""
 
-    shown: int  # examples kept
     texts: int = 0
     changed: Counter[str] = field(default_factory=Counter)  # step -> texts that it changed
-    examples: list[Example] = field(default_factory=list)
+    found: list[Example] = field(default_factory=list)  # candidates for examples
 
     def clean(self, text: str, steps: Sequence[str]) -> str:
         """Clean a text and count it."""
@@ -44,14 +45,19 @@ class Tally:
         """Add what was counted elsewhere."""
         self.texts += more.texts
         self.changed.update(more.changed)
-        self._keep(more.examples)
+        self._keep(more.found)
 
     def _keep(self, pairs: list[Example]) -> None:
-        """Hold a few times the asked number before choosing, so that choosing costs little."""
-        self.examples += pairs
-        if len(self.examples) > 50 + 2 * self.shown:
-            self.examples = examples(self.examples, self.shown)
+        self.found += pairs
+        if len(self.found) > 10 * MOST:  # seldom, so that choosing costs little
+            self.found = examples(self.found, MOST)
 
-    def chosen(self) -> list[Example]:
-        """Return the examples."""
-        return examples(self.examples, self.shown)
+    def examples(self, n: int) -> list[Example]:
+        """Return n examples, `MOST` at most."""
+        return examples(self.found, min(n, MOST))
+
+
+def loaded(values: Mapping[str, Any]) -> Tally:
+    """Return a tally as it was before it became JSON."""
+    found = [(before, after) for before, after in values["found"]]
+    return Tally(values["texts"], Counter(values["changed"]), found)
