@@ -69,6 +69,16 @@ def items(raw: Mapping[str, Any], column: str, kind: type) -> list[Any]:
     return [clean(item, column) for item in found] if kind is str else found
 
 
+def mapping(raw: Mapping[str, Any], column: str) -> dict[str, Any]:
+    """Return a column that holds an object, or JSON text of one; null, or no such column, is the empty one."""
+    found = parsed(raw.get(column), column)
+    found = {} if found is None else found
+    if not isinstance(found, dict):
+        problem = f"a {type(found).__name__} where an object was expected"
+        raise UserError(f"column {column!r}", problem, "Mend the row")
+    return found
+
+
 LABELS = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}  # 1 and 0 equal the first two
 
 

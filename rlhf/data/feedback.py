@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.data.columns import as_prompt, items, messages, pair, parsed, text, value
+from rlhf.data.columns import as_prompt, items, mapping, messages, pair, text, value
 from rlhf.data.rows import Drop, Row
 from rlhf.data.ultrafeedback_binarized import prompt_key
 from rlhf.dataset_spec import FileDataset
@@ -33,11 +33,10 @@ def rows(raw: Mapping[str, Any], spec: FileDataset) -> Row:
     if isinstance(choice, str):
         raise Drop(choice)
     first = _one_of(raw, "shown_first", "0 or 1")
+    if isinstance(first, str):
+        raise UserError("column 'shown_first'", f"{raw['shown_first']!r} is not 0 or 1", "Mend the row")
     chosen, rejected = pair(text(answers[choice], "text"), text(answers[1 - choice], "text"))
-    ratings = parsed(raw.get("ratings"), "ratings") or {}
-    if not isinstance(ratings, dict):
-        raise UserError("column 'ratings'", "not an object of numbers by name", "Mend the row")
-    meta = {**ratings, "chosen_shown_first": first == choice, "time": raw.get("time")}
+    meta = {**mapping(raw, "ratings"), "chosen_shown_first": first == choice, "time": raw.get("time")}
     return Row(prompt, prompt_key(prompt), chosen=chosen, rejected=rejected, meta=meta)
 
 

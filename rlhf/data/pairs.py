@@ -8,18 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.data.columns import as_prompt, messages, pair, parsed, text, value
+from rlhf.data.columns import as_prompt, mapping, messages, pair, text, value
 from rlhf.data.rows import Row
 from rlhf.data.ultrafeedback_binarized import prompt_key
 from rlhf.dataset_spec import FileDataset
-from rlhf.errors import UserError
 
 
 def rows(raw: Mapping[str, Any], spec: FileDataset) -> Row:
     """Take a pair with all of its `meta`; the group is `meta.group`, the source row's, or else the prompt's text."""
-    meta = parsed(raw.get("meta"), "meta") or {}
-    if not isinstance(meta, dict):
-        raise UserError("column 'meta'", f"a {type(meta).__name__} where an object was expected", "Mend the row")
+    meta = mapping(raw, "meta")
     prompt = as_prompt(messages(value(raw, "prompt"), "prompt"))
     chosen, rejected = pair(text(raw, "chosen"), text(raw, "rejected"))
     group = meta.get("group")

@@ -74,7 +74,7 @@ def test_ultrafeedback_sample_loses_its_5_identical_pairs_and_its_empty_answers(
     assert corpus.counts[0].after == 1008
 
 
-def test_bitext_masks_digits_in_the_group_and_reads_both_column_sets() -> None:
+def test_bitext_masks_digits_in_the_group_and_reads_both_column_sets(spec_of) -> None:
     late = {
         "flags": "BL",
         "instruction": "Cancel order 123",
@@ -83,10 +83,11 @@ def test_bitext_masks_digits_in_the_group_and_reads_both_column_sets() -> None:
         "response": "Done.\r\nBye. ",
     }
     early = {"context": "customer support", "tags": "BL", **{k: v for k, v in late.items() if k != "flags"}}
+    keep = spec_of("bitext")
     meta = {"intent": "cancel_order", "category": "ORDER", "language": "en", "flags": "BL"}
     expected = Row((user("Cancel order 123"),), "cancel order ###", completion="Done.\nBye.", meta=meta)
-    assert bitext.rows(late, ANY_SPEC) == expected
-    assert bitext.rows(early, ANY_SPEC) == expected
+    assert bitext.rows(late, keep) == expected
+    assert bitext.rows(early, keep) == expected
 
 
 def test_both_bitext_releases_give_the_same_corpus(shared_data, spec_of) -> None:
@@ -145,20 +146,10 @@ def test_a_table_is_read_through_its_column_map(columns, raw, expected, spec_of)
         ({"prompt": "q", "completion": "a"}, {"q": "\ud800", "a": "x"}, "surrogate"),
         ({"prompt": "q", "completion": "a", "label": "l"}, {"q": "Hi", "a": "x", "l": "maybe"}, "'maybe' is no label"),
         ({"messages": "m"}, {"m": [{"role": "wizard", "content": "x"}]}, "unknown role 'wizard'"),
-        ({"messages": "m"}, {"m": "[{"}, "not a JSON list"),
+        ({"messages": "m"}, {"m": "[{"}, "not JSON"),
         ({"messages": "m"}, {"m": ["x"]}, "not a list of messages"),
     ],
 )
 def test_a_table_row_that_cannot_be_read_says_which_column(columns, raw, message, spec_of) -> None:
     with pytest.raises(UserError, match=message):
         table.rows(raw, spec_of("table", columns=columns))
-
-
-def test_kto_mix_is_balanced_and_its_bad_half_is_no_demonstration(shared_data, spec_of) -> None:
-    columns = {"prompt": "instruction", "completion": "output", "label": "tag"}
-    spec = spec_of("table", path=str(shared_data / "preference/kto_mix.jsonl.gz"), columns=columns)
-    counts = load_corpus(spec, "demonstration").counts
-    assert [(count.step, count.before, count.after) for count in counts[:2]] == [
-        ("read", 964, 964),
-        ("the answer was judged bad", 964, 482),
-    ]
