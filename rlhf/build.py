@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,11 +20,12 @@ from rlhf.spec import STARTS
 from rlhf.suggest import did_you_mean
 from rlhf.trainer_fields import check_architecture, check_losses, check_trainer
 
-TAGS = {"method": "name", "adapter": "name", "quantization": "name", "dataset": "format"}
+Built = TypeVar("Built", bound=Spec)
+TAGS = {"method": "name", "adapter": "name", "quantization": "name", "dataset": "format", "pairs": "name"}
 REWARD_KINDS = ", ".join(
     get_args(kind.model_fields["kind"].annotation)[0] for kind in get_args(get_args(RewardSourceSpec)[0])
 )
-SOURCE = ["method", "rewards"]  # of each member, `kind` tells which spec it has
+SOURCES = (["method", "rewards"], ["pairs", "judges"])  # of each member, `kind` tells which spec it has
 
 
 def build(values: Mapping[str, Any]) -> Run:
@@ -33,15 +34,19 @@ def build(values: Mapping[str, Any]) -> Run:
     Raises `UserError` with every unknown key, wrong type, value out of bounds and clash between settings, each with its
     full dotted path and what to write instead.
     """
-    try:
-        run = Run.model_validate(values)
-    except ValidationError as error:
-        lines = [_explain(item, values) for item in error.errors()]
-        raise _refusal(lines) from None
+    run = validated(Run, values)
     problems = list(_clashes(run))
     if problems:
         raise _refusal(problems)
     return run
+
+
+def validated(root: type[Built], values: Mapping[str, Any]) -> Built:
+    """Return the spec `root` that `values` describe; raises `UserError` with all that pydantic finds, clashes apart."""
+    try:
+        return root.model_validate(values)
+    except ValidationError as error:
+        raise _refusal([_explain(item, values, root) for item in error.errors()]) from None
 
 
 def _refusal(lines: list[str]) -> UserError:
@@ -51,17 +56,19 @@ def _refusal(lines: list[str]) -> UserError:
     return UserError(place, problem, (remedy or "See `rlhf --cfg job` for the composed value") + more)
 
 
-def _explain(item: Any, values: Mapping[str, Any]) -> str:
+def _explain(item: Any, values: Mapping[str, Any], root: type[BaseModel] = Run) -> str:
     """Say one pydantic finding as `path: problem. remedy`."""
     path = _dotted(item["loc"])
     if item["type"] == "extra_forbidden":
         *parents, word = path.split(".")
-        return f"{path}: unknown key. {did_you_mean(word, _known_keys(parents, values))}"
+        if path == "pairs":
+            return "pairs: the group makes pairs and trains nothing. Write `rlhf pairs pairs=NAME dataset=NAME`."
+        return f"{path}: unknown key. {did_you_mean(word, _known_keys(parents, values, root))}"
     if item["type"] == "missing":
         *above, word = path.split(".")
-        if above[:2] == ["method", "rewards"]:  # a key of a mapping that was given as a whole
+        if above[:2] in SOURCES:  # a key of a mapping that was given as a whole
             return f"{path}: has no value. Write {word}: VALUE between the braces of {'.'.join(above)}."
-        if _known_keys(path.split("."), values) != _known_keys(above, values):  # a group of keys
+        if _known_keys(path.split("."), values, root) != _known_keys(above, values, root):  # a group of keys
             return f"{path}: is missing, with all of its keys. Give it, or leave ~{path} out."
         return f"{path}: has no value. Give it one: {path}=VALUE."
     if item["type"].startswith("union_tag"):
@@ -76,9 +83,9 @@ def _explain(item: Any, values: Mapping[str, Any]) -> str:
         return f"{path}.{TAGS.get(group, 'name')}: there is no {tag!r}. Choose with {group}=NAME. {near}".strip()
     got = "null" if item["input"] is None else repr(item["input"])
     if item["type"] == "model_type":
-        keys = ", ".join(_known_keys(path.split("."), values))
+        keys = ", ".join(_known_keys(path.split("."), values, root))
         return f"{path}: is a group of keys, got {got}. Set {path}.KEY=VALUE, with KEY one of {keys}."
-    if item["type"] == "dict_type" and path.split(".") == SOURCE:
+    if item["type"] == "dict_type" and path.split(".") in SOURCES:
         shape = f"'{path}={{NAME: {{kind: KIND, weight: 1.0}}}}'"
         return f"{path}: holds reward sources by name, got {got}. Write {shape}, with KIND one of {REWARD_KINDS}."
     near = did_you_mean(str(item["input"]), _literals(item))
@@ -123,16 +130,16 @@ def _dotted(location: tuple[int | str, ...]) -> str:
             parts[-1] += f"[{part}]"
             continue
         parts.append(str(part))
-        skip = (index == 0 and part in TAGS and len(location) > 2) or (parts[:2] == SOURCE and len(parts) == 3)
+        skip = (index == 0 and part in TAGS and len(location) > 2) or (parts[:2] in SOURCES and len(parts) == 3)
     return ".".join(parts)
 
 
-def _known_keys(parents: list[str], values: Mapping[str, Any]) -> list[str]:
+def _known_keys(parents: list[str], values: Mapping[str, Any], root: type[BaseModel]) -> list[str]:
     """Return the field names of the spec at `parents`; for a union, those of the member that `values` chooses."""
-    spec: type[BaseModel] = Run
+    spec = root
     node: Any = values
-    if parents[:2] == SOURCE and len(parents) == 3:
-        kind = values["method"]["rewards"][parents[2]].get("kind")
+    if parents[:2] in SOURCES and len(parents) == 3:
+        kind = values[parents[0]][parents[1]][parents[2]].get("kind")
         return list(_member(list(get_args(get_args(RewardSourceSpec)[0])), "kind", kind).model_fields)
     for name in parents:
         node = node.get(name, {}) if isinstance(node, Mapping) else {}
@@ -248,17 +255,17 @@ def _source_clashes(run: Run) -> Iterator[str]:
     pairs = dataset.has_pairs
     if not pairs and run.method.data_shape == "preference":
         yield (
-            f"dataset: {dataset.name} holds demonstrations, {run.method.name} learns from pairs of a chosen and a "
+            f"dataset: {dataset.name} holds {dataset.content}, {run.method.name} learns from pairs of a chosen and a "
             "rejected answer. Use method=sft, a dataset of pairs, or dataset.columns with chosen and rejected."
         )
     elif not pairs and run.method.trains_policy and run.evaluation.judge == "reward":
         yield (
-            f"evaluation.judge: a reward model needs pairs and {dataset.name} holds demonstrations. "
+            f"evaluation.judge: a reward model needs pairs and {dataset.name} holds {dataset.content}. "
             "Use evaluation.judge=none."
         )
     elif not pairs and run.method.uses_reward_stage:
         yield (
-            f"method.rewards: a reward model needs pairs and {dataset.name} holds demonstrations. Give reward "
+            f"method.rewards: a reward model needs pairs and {dataset.name} holds {dataset.content}. Give reward "
             "source `judge` a finished stage (method.rewards.judge.folder=FOLDER), or use another kind of reward."
         )
 

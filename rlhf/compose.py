@@ -84,8 +84,8 @@ def parse_words(words: Sequence[str]) -> Words:
 
 def replaced(word: str) -> list[str]:
     """Return the words for Hydra: a mapping of the user's columns or rewards replaces the YAML's; Hydra would merge."""
-    own = re.match(r"(dataset\.columns|method\.rewards(\.\w+)?)=\{", word)
-    return [f"~{own.group(1)}", f"+{word}"] if own else [word]
+    own = re.match(r"(dataset\.columns|(method\.rewards|pairs\.judges)(\.\w+)?)=\{", word)
+    return [f"~{own.group(1)}", f"+{word}"] if own else [word.replace("dataset.cleaning=[", "dataset.cleaning.steps=[")]
 
 
 @told_once()
@@ -152,7 +152,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
             problem = f"it takes the value of {match.group(1)}, which is not set"
         raise UserError(str(place), problem, f"Write {place}=VALUE") from None
     assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items() if key not in ("hydra", "search")}  # no part of a run
+    return {str(k): v for k, v in values.items() if k not in ("hydra", "search") and (k, v) != ("pairs", None)}
 
 
 def changed(config: DictConfig, values: Mapping[str, Any]) -> DictConfig:
@@ -270,7 +270,7 @@ class Composer:
         if parents[-1:] == ["rewards"]:
             known = f"there is no such reward source; known are {', '.join(names)}"
             return UserError(key, known, f"To add one, write '+{key}={{kind: KIND, weight: 1.0}}'")
-        return UserError(key, "unknown key", did_you_mean(word, names) if names else "See `rlhf --cfg job`")
+        return UserError(key, "unknown key", did_you_mean(word, names) if names else "Another dataset may have it")
 
     def _node(self, path: list[str], overrides: Sequence[str]) -> DictConfig:
         """Return what lies at `path` with the command line's group choices (`method=sft`) in force; else nothing."""

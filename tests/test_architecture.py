@@ -74,6 +74,7 @@ ALLOWED: dict[str, set[str] | None] = {
     },
     "lineage": BASICS | {"fingerprint", "ppo"},
     "unfinished": {"config", "disk", "errors", "fingerprint"},
+    "pairs": BASICS | {"data", "models", "evaluation", "ppo", "stages", "disk", "fingerprint"},  # of ppo: its judges
     "verbs": None,
     "search": BASICS | {"build", "compose", "evaluation", "fingerprint"},
     "launchers": None,
@@ -85,7 +86,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "__main__": None,
     "__init__": set(),
 }
-ABOVE = {"job", "sweep", "searched", "launchers", "plan", "verbs", "__main__"}  # nobody below imports these
+ABOVE = {"job", "sweep", "searched", "launchers", "plan", "pairs", "verbs", "__main__"}  # nobody below imports these
 HYDRA_PLUGINS = {f"rlhf/launchers/{name}.py" for name in ("__init__", "jobs", "local", "on_slurm", "on_ray", "search")}
 IN_A_JOB = {"rlhf/launchers/forked.py", "rlhf/launchers/task.py"}
 

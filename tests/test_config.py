@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from rlhf.build import build
 from rlhf.compose import composed, conf_dir, expand, jobs, parse_words, plain, with_experiment_sweep
 from rlhf.config import AdapterSpec, DatasetSpec, MethodSpec, QuantizationSpec, Run, TrackingSpec
+from rlhf.dataset_spec import FileSpec
 from rlhf.errors import UserError
 
 KEYS_FILE = Path(__file__).with_name("config_keys.txt")
@@ -26,23 +27,26 @@ PLACED = {
     "learning_rates": "learning_rates@model.learning_rates",
     "cleaning": "cleaning@dataset.cleaning",
 }
-NO_PART_OF_A_RUN = {"search"}  # whose options tests/search looks at
+NO_PART_OF_A_RUN = {"search", "pairs", "leaks"}  # whose options tests/search and tests/pairs look at
 GROUPS = sorted({folder.name for folder in conf_dir().iterdir() if folder.is_dir()} - NO_PART_OF_A_RUN)
 OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((conf_dir() / group).glob("*.yaml"))]
 FREE = (
     "model.architecture.",
     "dataset.columns.",
 )  # keywords of the library's config classes, columns of the user's file
-DEMONSTRATIONS = ["dataset=bitext", "method=sft", "evaluation.judge=none"]
+UNPAIRED = ["method=sft", "evaluation.judge=none"]
+DEMONSTRATIONS = ["dataset=bitext", *UNPAIRED]
 # what an option cannot go without
 COMPANIONS = {
     ("quantization", "int8"): ["adapter=lora"],
     ("quantization", "nf4"): ["adapter=lora"],
-    ("dataset", "bitext"): ["method=sft", "evaluation.judge=none"],
     ("dataset", "table"): ["method=sft", "evaluation.judge=none", "dataset.hub_id=someone/something"],
-    ("dataset", "hh_rlhf"): ["evaluation.judge=reward"],
-    ("dataset", "rm_single_context"): ["evaluation.judge=reward"],
-    ("dataset", "ultrafeedback_binarized"): ["evaluation.judge=reward"],
+    **{
+        ("dataset", name): ["dataset.path=conf", *(["evaluation.judge=reward"] if kind.holds == "pairs" else UNPAIRED)]
+        for kind in get_args(FileSpec)
+        for name in get_args(kind.model_fields["format"].annotation)
+        if name != "table"
+    },
     **dict.fromkeys((("cleaning", name) for name in ("none", "light", "s4")), DEMONSTRATIONS),
     ("template", "chat"): ["model=llama3_2_1b_instruct"],
     ("model", "tiny_bert"): ["method=reward", "method.starts_from=base"],

@@ -9,9 +9,14 @@ from rlhf.data.rows import Row
 
 def length_rule_accuracy(train: Sequence[Row], test: Sequence[Row]) -> float:
     """Accuracy on `test` of always choosing the longer (or the shorter, whichever suits `train`) answer; ties half."""
+    outcomes = length_rule_outcomes(train, test)
+    return sum(outcomes) / len(outcomes)
+
+
+def length_rule_outcomes(train: Sequence[Row], test: Sequence[Row]) -> list[float]:
+    """Say per row of `test` whether the rule is right: 1, 0, or 0.5 where both answers are as long."""
     longer = sum(_longer(row) for row in train) / len(train)
-    held_out = sum(_longer(row) for row in test) / len(test)
-    return held_out if longer >= 0.5 else 1 - held_out
+    return [_longer(row) if longer >= 0.5 else 1 - _longer(row) for row in test]
 
 
 def _longer(row: Row) -> float:
@@ -20,10 +25,16 @@ def _longer(row: Row) -> float:
 
 
 def bag_of_words_accuracy(train: Sequence[Row], test: Sequence[Row], seed: int) -> float:
-    """Accuracy on `test` of a logistic regression on which words occur (chosen minus rejected).
+    """Accuracy on `test` of a logistic regression on which words occur (chosen minus rejected); ties half.
 
     It is fit on `train`, each pair in both orders, and never sees the prompt: this is what style alone gives away.
     """
+    outcomes = bag_of_words_outcomes(train, test, seed)
+    return sum(outcomes) / len(outcomes)
+
+
+def bag_of_words_outcomes(train: Sequence[Row], test: Sequence[Row], seed: int) -> list[float]:
+    """Say per row of `test` whether that regression is right: 1, 0, or 0.5 where it cannot tell."""
     from scipy.sparse import vstack
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -39,4 +50,4 @@ def bag_of_words_accuracy(train: Sequence[Row], test: Sequence[Row], seed: int) 
     model = LogisticRegression(C=0.1, max_iter=1000, fit_intercept=False, random_state=seed)
     model.fit(vstack([seen, -seen]), [1] * len(train) + [0] * len(train))
     margins = differences(test) @ model.coef_[0]
-    return float(((margins > 0) + 0.5 * (margins == 0)).mean())
+    return [float(value) for value in (margins > 0) + 0.5 * (margins == 0)]

@@ -8,11 +8,12 @@ from typing import Any
 
 from rlhf.data.rows import Row
 from rlhf.errors import UserError
+from rlhf.model_spec import ModelSpec
 from rlhf.models.codec import Codec
 from rlhf.models.load import BASE, Source, load_scorer, load_tokenizer, resolve_base
 from rlhf.models.score import score
 from rlhf.ppo.rewards.base import RewardParts, Scorer
-from rlhf.ppo.sources.folder import Judge, read_judge
+from rlhf.ppo.sources.folder import read_judge
 from rlhf.ppo_spec import place
 
 
@@ -24,7 +25,7 @@ def folder_scorer(name: str, folder: Path, parts: RewardParts, *, trusted: bool 
     """
     judge = read_judge(name, folder, trusted=trusted)
     try:
-        source = _source(judge, folder)
+        source = stage_source(judge.model, folder)
         model: Any = load_scorer(
             judge.model, source, judge.quantization, dtype=parts.dtype, device=parts.device, seed=judge.seed
         )
@@ -51,12 +52,12 @@ def model_scorer(model: Any, codec: Codec, batch_size: int) -> Scorer:
     return scores
 
 
-def _source(judge: Judge, folder: Path) -> Source:
-    """The whole model of the folder; or its adapter on the base beside it, else on the base model it was trained on."""
+def stage_source(spec: ModelSpec, folder: Path) -> Source:
+    """The whole model of a stage's folder; or its adapter on the base beside it, else on the base it was trained on."""
     model = folder / "model"
     if not (model / "adapter_config.json").exists():
         return Source(base=model, adapter=None, kind="folder")
     if (folder / BASE).exists():
         return Source(base=folder / BASE, adapter=model, kind="folder")
-    base = resolve_base(judge.model, folder.resolve().parent / "models")  # beside it, where its store keeps them
+    base = resolve_base(spec, folder.resolve().parent / "models")  # beside it, where its store keeps them
     return Source(base=base.base, adapter=model, kind=base.kind)

@@ -1,0 +1,204 @@
+"""The frozen spec of `rlhf pairs`: which maker writes which pairs, of which rows, and how style leaks are measured."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from rlhf.config import DatasetSpec, HardwareSpec, QuantizationSpec
+from rlhf.model_spec import ModelSpec
+from rlhf.ppo_spec import RewardSourceSpec
+from rlhf.spec import Share, Spec, StageFolder
+from rlhf.suggest import did_you_mean
+
+Part = Literal["train", "validation", "test"]
+ENDING = ".jsonl"
+SLOTS = ("conversation", "answer", "persona")  # of an instruction
+
+
+class LeakSpec(Spec):
+    """How it is measured what style alone gives away of which answer is the chosen one."""
+
+    folds: Annotated[int, Field(ge=2)]
+    pairs: PositiveInt  # at most so many are measured, whole groups at a time
+    threshold: Share  # accuracy above which the pair set is warned of
+    resamples: PositiveInt  # behind the 95% interval
+    seed: int
+
+
+def _jsonl(value: str) -> str:
+    if not value.endswith(ENDING):
+        raise ValueError("is not the name of a jsonl file. Write output=pairs.jsonl")
+    return value
+
+
+class Maker(Spec):
+    """What all makers share."""
+
+    shape: ClassVar[Literal["demonstration", "preference"]] = "demonstration"  # of the rows that it reads
+    # settings that say how the work is done and change no pair
+    indifferent: ClassVar[frozenset[str]] = frozenset({"output", "leaks"})
+
+    output: Annotated[str, AfterValidator(_jsonl)]
+    parts: Annotated[list[Part], Field(min_length=1)]  # of the data set, whose rows are used
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    leaks: LeakSpec
+
+
+class ShareSpec(Spec):
+    """How often each kind of bad answer is made; weights, so they need not add up to 1."""
+
+    generic: NonNegativeFloat
+    truncated: NonNegativeFloat
+    contradiction: NonNegativeFloat
+
+    @model_validator(mode="after")
+    def _some(self) -> ShareSpec:
+        if not (self.generic or self.truncated or self.contradiction):
+            raise ValueError("all of them are 0. Write pairs.shares.generic=1.0")
+        return self
+
+
+class KeptSpec(Spec):
+    """The share of an answer's words that is left of it, drawn between two bounds."""
+
+    low: Share
+    high: Share
+
+    @model_validator(mode="after")
+    def _ordered(self) -> KeptSpec:
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low}) is above high ({self.high}). Write pairs.kept.low={self.high}")
+        return self
+
+
+class Degrade(Maker):
+    """An answer of the data set against a worse one: generic, cut short, or one that contradicts the persona."""
+
+    name: Literal["degrade"]
+    shares: ShareSpec
+    kept: KeptSpec  # of a truncated answer
+    shuffles: NonNegativeInt  # copies of each pair with the persona's sentences in another order
+    language: str  # of rows that do not say theirs
+    phrases: str | None  # a folder of <language>.yaml files; null: our own, rlhf/pairs/phrases
+
+
+class Rules(Maker):
+    """An answer of the data set against a rude one or one that asks for sensitive data, in balanced halves."""
+
+    name: Literal["rules"]
+    language: str
+    phrases: str | None
+
+
+class Sample(Maker):
+    """The best against the worst of several answers that a policy draws, by what judges say of them."""
+
+    indifferent: ClassVar[frozenset[str]] = Maker.indifferent | {"policy", "judges"}  # whose bytes are compared instead
+
+    name: Literal["sample"]
+    policy: StageFolder | None  # a finished stage, or a folder with a model; null: the model of the configuration
+    judges: Annotated[dict[str, RewardSourceSpec], Field(min_length=1)]  # their weighted sum ranks the answers
+    answers: Annotated[int, Field(ge=2)]  # to each prompt
+    minimum_margin: NonNegativeFloat  # between the scores of best and worst
+    batch_size: PositiveInt  # answers drawn at once
+    max_prompt_tokens: PositiveInt
+    max_new_tokens: PositiveInt
+    temperature: PositiveFloat
+
+    @model_validator(mode="after")
+    def _judged_here(self) -> Sample:
+        for name, judge in self.judges.items():
+            if judge.kind == "stage" and judge.folder is None:
+                raise ValueError(f"judges.{name} names no reward stage. Write pairs.judges.{name}.folder=FOLDER")
+        return self
+
+
+def _url(value: Any) -> Any:
+    """Refuse what is no plain address; nothing of it is repeated where it may hold a password."""
+    if not isinstance(value, str):
+        raise ValueError("names no endpoint. Write pairs.base_url=http://127.0.0.1:8000/v1")
+    parts = urlsplit(value)
+    if parts.username or parts.password or parts.query:
+        raise ValueError("holds more than an address. Put the key into an environment variable, pairs.api_key_env=NAME")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is no http address. Write pairs.base_url=http://127.0.0.1:8000/v1")
+    return value.rstrip("/")
+
+
+def _variable(value: Any) -> Any:
+    """Refuse what is no name of a variable, without repeating it: it may be the key itself."""
+    if value is not None and not (isinstance(value, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value)):
+        raise ValueError("is the name of an environment variable, never the key itself. Write pairs.api_key_env=NAME")
+    return value
+
+
+def _slots(value: str) -> str:
+    for name in re.findall(r"(?<!\{)\{(\w+)\}(?!\})", value):
+        if name not in SLOTS:
+            raise ValueError(f"there is no slot {name}. {did_you_mean(name, SLOTS)}")
+    return value
+
+
+class Endpoint(Maker):
+    """Answers that a model behind an OpenAI-compatible chat-completions endpoint writes, by an instruction."""
+
+    indifferent: ClassVar[frozenset[str]] = Maker.indifferent | {
+        "base_url",  # each pair says its own: an endpoint may come back at another address
+        "api_key_env",
+        "concurrency",
+        "timeout_seconds",
+        "retries",
+        "backoff_seconds",
+        "longest_wait_seconds",
+    }
+
+    name: Literal["endpoint"]
+    base_url: Annotated[str, BeforeValidator(_url)]  # requests go to <base_url>/chat/completions
+    model: str  # as the endpoint calls it
+    api_key_env: Annotated[str | None, BeforeValidator(_variable)]  # environment variable with the key; null: none
+    writes: Literal["rejected", "chosen"]  # which side the model writes; the data set's answer is the other
+    system: str | None
+    instruction: Annotated[str, AfterValidator(_slots)]  # with {conversation}, {answer}, {persona}
+    max_tokens: PositiveInt
+    temperature: NonNegativeFloat
+    concurrency: PositiveInt  # requests under way at once
+    timeout_seconds: PositiveFloat  # for a whole answer
+    retries: NonNegativeInt  # of a request that failed for a reason that may pass
+    backoff_seconds: NonNegativeFloat  # before the first retry, doubled before each further one
+    longest_wait_seconds: PositiveFloat  # a longer Retry-After is not waited for
+
+
+class Votes(Maker):
+    """The pairs of a data set as they are: of the feedback store, what people voted for."""
+
+    shape: ClassVar = "preference"
+    name: Literal["votes"]
+
+
+PairsSpec = Annotated[Degrade | Rules | Sample | Endpoint | Votes, Field(discriminator="name")]
+
+
+class PairsRun(Spec):
+    """One call of `rlhf pairs`: the maker, and of the configuration what a maker may need."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    precision: Literal["auto", "fp32", "bf16", "fp16"]
+    store: str
+    model: ModelSpec
+    quantization: QuantizationSpec
+    dataset: DatasetSpec
+    hardware: HardwareSpec
+    pairs: PairsSpec

@@ -1,0 +1,58 @@
+"""Small pure functions on texts: words, sentences, placeholders, and whether two texts say the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+PLACEHOLDER = re.compile(r"\{\{.*?\}\}")
+# a word, where a placeholder counts as one; a character of a script that writes no spaces is a word of its own
+WORD = re.compile(r"(?:\{\{.*?\}\}|[^\s\u3040-\u30ff\u3400-\u9fff])+|[\u3040-\u30ff\u3400-\u9fff]")
+# where a sentence ends: not behind a digit (the "1." of a list), and before white space, or behind a full-width stop
+SENTENCE_END = re.compile(r"(?<=[^\d\s][.!?…])\s+|(?<=[。！？])\s*|\s*\n+\s*")
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text; `{{Order Number}}` is one."""
+    return WORD.findall(text)
+
+
+def first_words(text: str, count: int) -> str:
+    """Return a text cut behind its first `count` words, all before them as it was."""
+    ends = [found.end() for found in WORD.finditer(text)]
+    return text[: ends[min(count, len(ends)) - 1]] if ends and count > 0 else ""
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences (and lines) of a text, without the white space between them."""
+    return [part for part in SENTENCE_END.split(text.strip()) if part]
+
+
+def placeholders(text: str) -> list[str]:
+    """Return the placeholders of a text, each once, in their order."""
+    return list(dict.fromkeys(PLACEHOLDER.findall(text)))
+
+
+def alike(first: str, second: str) -> bool:
+    """Whether two texts are the same but for white space and capitals."""
+    return " ".join(first.split()).casefold() == " ".join(second.split()).casefold()
+
+
+def replaced_sentence(text: str, old: str, new: str) -> str:
+    """Return `text` with the last place where the sentence `old` stands taken by `new`; all else as it was."""
+    at = text.rindex(old)
+    return text[:at] + new + text[at + len(old) :]
+
+
+def capitalised(text: str) -> str:
+    """Return a text whose first letter is a capital."""
+    for at, letter in enumerate(text):
+        if letter.isalpha():
+            return text[:at] + letter.upper() + text[at + 1 :]
+    return text
+
+
+def conversation(messages: Sequence[dict[str, str]]) -> str:
+    """Return messages as lines for an instruction, each with its speaker."""
+    names = {"system": "System", "user": "User", "assistant": "Assistant"}
+    return "\n".join(f"{names.get(m['role'], m['role'])}: {m['content']}" for m in messages)
