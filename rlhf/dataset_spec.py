@@ -88,6 +88,11 @@ class FileDataset(Spec):
         """Whether its rows hold a chosen and a rejected answer."""
         return self.holds == "pairs"
 
+    @property
+    def content(self) -> str:
+        """What its rows are, in words for messages."""
+        return "answers that were judged one by one" if self.holds == "labels" else self.holds
+
 
 class PairFile(FileDataset):
     """A prompt with a better and a worse answer."""
@@ -164,9 +169,9 @@ class TableFile(FileDataset):
         return {name: column for name, column in self.columns.items() if column is not None}
 
     @property
-    def has_pairs(self) -> bool:
-        """Whether its rows hold a chosen and a rejected answer."""
-        return "chosen" in self.mapped
+    def holds(self) -> Holds:  # type: ignore[override]  # of this kind, the columns tell
+        """What its columns say that it holds."""
+        return "pairs" if "chosen" in self.mapped else "labels" if "label" in self.mapped else "demonstrations"
 
 
 FileSpec = PairFile | RankedFile | LabelFile | TaskmasterFile | AnswerFile | DialogueFile | BitextFile | TableFile
