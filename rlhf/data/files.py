@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
+from rlhf.data.keyed import keyed
 from rlhf.errors import UserError
 
 Record = tuple[str, dict[str, Any] | UserError]  # place ("file:line") and the row, or what is wrong with it
@@ -113,8 +114,11 @@ def _object(place: str, value: Any) -> dict[str, Any] | UserError:
 
 
 def _read_json(file: Path, stream: IO[bytes]) -> Iterator[Unparsed]:
-    """Read a list of objects; else JSON lines under another name, as many published files are."""
+    """Read a list of objects, or an object of them by their ids; else JSON lines under another name, as many are."""
     raw = stream.read().removeprefix(b"\xef\xbb\xbf")
+    if raw.lstrip().startswith(b"{") and (records := _by_id(raw)) is not None:
+        yield from ((f"{file}:{key}", record) for key, record in records.items())
+        return
     if not raw.lstrip().startswith(b"["):
         yield from _read_jsonl(file, io.BytesIO(raw))
         return
@@ -125,6 +129,14 @@ def _read_json(file: Path, stream: IO[bytes]) -> Iterator[Unparsed]:
         raise UserError(f"{file}{line}", f"not JSON ({error})", "Mend the file: a list of objects") from error
     for number, row in enumerate(rows, start=1):
         yield f"{file}:row {number}", _object(f"{file}:row {number}", row)
+
+
+def _by_id(raw: bytes) -> dict[str, dict[str, Any]] | None:
+    """Return the records of an object of them, None where `raw` is something else: lines of JSON are no JSON."""
+    try:
+        return keyed(json.loads(raw))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _decode(file: Path, raw: bytes) -> str:
