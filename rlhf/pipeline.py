@@ -17,6 +17,7 @@ from rich.markup import escape
 from rlhf import ranks
 from rlhf.config import MethodSpec, Run
 from rlhf.data import load_corpus
+from rlhf.data.cleaning.tally import Tally
 from rlhf.data.rows import Corpus
 from rlhf.disk import folder_bytes, locked, refusing_full_disk
 from rlhf.door import check_start
@@ -85,7 +86,18 @@ class Job:
             self.tracked.table(
                 f"row_counts_{shape}", ["step", "before", "after"], [[c.step, c.before, c.after] for c in corpus.counts]
             )
+            if corpus.cleaned is not None and len(self._corpora) == 1:  # the same texts in each shape
+                self._tell_cleaning(corpus.cleaned)
         return self._corpora[shape]
+
+    def _tell_cleaning(self, tally: Tally) -> None:
+        """Print and track how many texts each step of cleaning changed, and some of them before and after."""
+        cleaning = self.run.dataset.cleaning  # type: ignore[union-attr]  # the toy world is not cleaned
+        for line in tally.lines(cleaning.steps, cleaning.examples):
+            self.console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
+        examples = [list(pair) for pair in tally.examples(cleaning.examples)]
+        self.tracked.table("cleaning_examples", ["before", "after"], examples)
+        self.tracked.table("cleaning_steps", ["step", "texts changed", "of"], tally.table(cleaning.steps))
 
     def build(self, method: MethodSpec, *, upstream: bool) -> Finished:
         """Return the finished stage of `method`: reused, resumed or trained now (and its upstream stages before it)."""

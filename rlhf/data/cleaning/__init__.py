@@ -42,10 +42,8 @@ def clean_text(text: str, steps: Sequence[str]) -> str:
 
 
 def stages(text: str, steps: Sequence[str]) -> list[str]:
-    """Return the text itself and what it is after each step; outer white space goes with the last one."""
+    """Return the text itself and what it is after each step, without the outer white space that a step may leave."""
     texts = [text]
     for step in steps:
-        texts.append(STEPS[step](texts[-1]))
-    if steps:
-        texts[-1] = texts[-1].strip()
+        texts.append(STEPS[step](texts[-1]).strip())
     return texts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from rlhf.data.cleaning import clean_text
 from rlhf.data.cleaning.tally import Tally
@@ -24,7 +25,7 @@ def cleaned(row: Row, steps: Sequence[str], tally: Tally) -> Row:
         return after
 
     prompt = tuple({**turn, "content": clean(turn["content"])} for turn in row.prompt)
-    answers = {
+    answers: dict[str, Any] = {
         name: clean(text) for name in ("completion", "chosen", "rejected") if (text := getattr(row, name)) is not None
     }
     if row.chosen is not None and answers["chosen"] == answers["rejected"]:

@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
+from os.path import commonprefix
 from typing import Any
 
 from rlhf.data.cleaning import stages
 
+WIDTH, LEAD = 120, 30  # characters of an example that are printed, and those before its first change
 MOST = 20  # examples that are kept
 Example = tuple[str, str]  # a text before and after cleaning
 
@@ -55,6 +57,25 @@ class Tally:
     def examples(self, n: int) -> list[Example]:
         """Return n examples, `MOST` at most."""
         return examples(self.found, min(n, MOST))
+
+    def table(self, steps: Sequence[str]) -> list[list[str | int]]:
+        """Return for each step how many texts it changed, and of how many."""
+        return [[step, self.changed[step], self.texts] for step in steps]
+
+    def lines(self, steps: Sequence[str], n: int) -> list[str]:
+        """Say in lines of print what each step did, and show n examples."""
+        counts = ", ".join(f"{step} {self.changed[step]}" for step in steps)
+        told = [f"cleaning of {self.texts} texts, changed by {counts}"]
+        for before, after in self.examples(n):
+            start = max(0, len(commonprefix((before, after))) - LEAD)
+            told += [f"before: {_part(before, start)}", f"after:  {_part(after, start)}"]
+        return told
+
+
+def _part(text: str, start: int) -> str:
+    """Return the part of a text from shortly before its first change, in one line."""
+    shown = text[start : start + WIDTH].replace("\n", "\\n")
+    return f"{'…' if start else ''}{shown}{'…' if len(text) > start + WIDTH else ''}"
 
 
 def loaded(values: Mapping[str, Any]) -> Tally:
