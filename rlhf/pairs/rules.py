@@ -13,7 +13,7 @@ from rlhf.data.rows import Row
 from rlhf.pairs.made import Made, Pair, Work, chance, one_by_one, row_key
 from rlhf.pairs.spec import Rules
 from rlhf.pairs.tables import Softener, Table, table_of
-from rlhf.pairs.texts import alike, capitalised, placeholders, replaced_sentence, sentences
+from rlhf.pairs.texts import PLACEHOLDER, alike, capitalised, placeholders, replaced_sentence, sentences
 
 CHUNK = 500  # rows between two writes
 KINDS = ("rude", "sensitive")
@@ -89,11 +89,16 @@ def about(row: Row, table: Table) -> str:
 
 
 def roughened(answer: str, softeners: Sequence[Softener]) -> str:
-    """Return an answer whose polite words are replaced; a sentence that has lost its beginning gets a capital again."""
+    """Return an answer whose polite words are replaced, but for those in placeholders; it keeps its first capital.
+
+    What stands between two placeholders is looked at by itself.
+    """
     capital = answer[:1].isupper()
+    between = PLACEHOLDER.split(answer)
     for rule in softeners:
-        answer = rule.pattern.sub(rule.say, answer)
-    answer = answer.strip(" ,")
+        between = [rule.pattern.sub(rule.say, text) for text in between]
+    pairs = zip(between, [*PLACEHOLDER.findall(answer), ""], strict=True)
+    answer = "".join(f"{text}{placeholder}" for text, placeholder in pairs).strip(" ,")
     return capitalised(answer) if capital else answer
 
 
