@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,11 @@ class MissingColumn(UserError):
 
 class WrongSpec(UserError):
     """A mistake in the settings, which no row can mend: never counted as a broken row."""
+
+
+def shown(content: Any) -> str:
+    """Write a wrong value for an error's one line, cut short where it is long."""
+    return reprlib.repr(content)
 
 
 def value(raw: Mapping[str, Any], column: str) -> Any:
@@ -87,7 +93,7 @@ def label(content: Any, column: str) -> bool:
     key = content.strip().lower() if isinstance(content, str) else content
     if isinstance(key, (bool, int, float, str)) and key in LABELS:
         return LABELS[key]
-    raise UserError(f"column {column!r}", f"{content!r} is no label", "Use true or false")
+    raise UserError(f"column {column!r}", f"{shown(content)} is no label", "Use true or false")
 
 
 def group_key(content: str) -> str:
@@ -108,9 +114,9 @@ def messages(content: Any, column: str) -> list[Message]:
     turns = []
     for turn in content:
         role = turn.get("role", turn.get("from"))
-        role = ROLES.get(role, role)
+        role = ROLES.get(role, role) if isinstance(role, str) else role
         if role not in SPOKEN:
-            raise UserError(f"column {column!r}", f"unknown role {role!r}", f"Use one of {', '.join(SPOKEN)}")
+            raise UserError(f"column {column!r}", f"unknown role {shown(role)}", f"Use one of {', '.join(SPOKEN)}")
         turns.append({"role": role, "content": clean(turn.get("content", turn.get("value")), column).strip()})
     return merge(turns)
 

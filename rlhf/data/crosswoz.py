@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.data.columns import items, text
+from rlhf.data.columns import items, shown, text
 from rlhf.data.dialogues import answers
 from rlhf.data.rows import Parts
 from rlhf.dataset_spec import DialogueFile
@@ -23,8 +23,8 @@ def rows(raw: Mapping[str, Any], spec: DialogueFile) -> Parts:
     turns = []
     for turn in items(raw, "messages", dict):
         role = turn.get("role")
-        if role not in ROLE:
-            raise UserError("column 'messages'", f"unknown role {role!r}", "Use usr or sys")
+        if not isinstance(role, str) or role not in ROLE:
+            raise UserError("column 'messages'", f"unknown role {shown(role)}", "Use usr or sys")
         turns.append({"role": ROLE[role], "content": text(turn, "content").strip()})
     category = text(raw, "type") if "type" in raw else ""
     return answers(turns, spec.turns, {"category": category, "language": "zh"})

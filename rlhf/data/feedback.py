@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.data.columns import as_prompt, items, mapping, messages, pair, text, value
+from rlhf.data.columns import as_prompt, items, mapping, messages, pair, shown, text, value
 from rlhf.data.rows import Drop, Row
 from rlhf.data.ultrafeedback_binarized import prompt_key
 from rlhf.dataset_spec import FileDataset
@@ -34,14 +34,14 @@ def rows(raw: Mapping[str, Any], spec: FileDataset) -> Row:
         raise Drop(choice)
     first = _one_of(raw, "shown_first", "0 or 1")
     if isinstance(first, str):
-        raise UserError("column 'shown_first'", f"{raw['shown_first']!r} is not 0 or 1", "Mend the row")
+        raise UserError("column 'shown_first'", f"{shown(raw['shown_first'])} is not 0 or 1", "Mend the row")
     chosen, rejected = pair(text(answers[choice], "text"), text(answers[1 - choice], "text"))
-    meta = {**mapping(raw, "ratings"), "chosen_shown_first": first == choice, "time": raw.get("time")}
-    return Row(prompt, prompt_key(prompt), chosen=chosen, rejected=rejected, meta=meta)
+    meta = {"vote": raw.get("id"), "rating": mapping(raw, "ratings"), "chosen_shown_first": first == choice}
+    return Row(prompt, prompt_key(prompt), chosen=chosen, rejected=rejected, meta={**meta, "time": raw.get("time")})
 
 
 def _one_of(raw: Mapping[str, Any], column: str, known: str) -> int | str:
     found = value(raw, column)
     if isinstance(found, bool) or not isinstance(found, int | str) or found not in CHOICES:
-        raise UserError(f"column {column!r}", f"{found!r} is not {known}", "Mend the row")
+        raise UserError(f"column {column!r}", f"{shown(found)} is not {known}", "Mend the row")
     return CHOICES[found]

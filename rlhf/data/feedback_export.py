@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.data.columns import pair, text, user_prompt
+from rlhf.data.columns import pair, shown, text, user_prompt
 from rlhf.data.rows import Drop, Row
 from rlhf.data.ultrafeedback_binarized import prompt_key
 from rlhf.dataset_spec import FileDataset
@@ -30,15 +30,15 @@ def rows(raw: Mapping[str, Any], spec: FileDataset) -> Row:
     selected = text(answers, "selected").strip()
     if selected.lower() not in CHOICES:
         remedy = "Use Response 1, Response 2 or Response None"
-        raise UserError("column 'selected'", f"{selected!r} is no choice", remedy)
+        raise UserError("column 'selected'", f"{shown(selected)} is no choice", remedy)
     prompt = user_prompt(text(raw, "prompt"))
-    shown = [text(answers, f"response{number}") for number in (1, 2)]
+    both = [text(answers, f"response{number}") for number in (1, 2)]
     choice = CHOICES[selected.lower()]
     if choice is None:
         raise Drop(NONE)
-    chosen, rejected = pair(shown[choice], shown[1 - choice])
+    chosen, rejected = pair(both[choice], both[1 - choice])
     quality = ratings.get("overall_quality", raw.get("overall_quality"))
-    meta = {"selected": choice + 1, "quality": quality, "time": raw.get("timestamp")}
+    meta = {"selected": choice + 1, "rating": quality, "time": raw.get("timestamp")}
     return Row(prompt, prompt_key(prompt), chosen=chosen, rejected=rejected, meta=meta)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.data.columns import items, parsed, text, value
+from rlhf.data.columns import items, parsed, shown, text, value
 from rlhf.data.dialogues import answers, numbered
 from rlhf.data.rows import Message, Parts
 from rlhf.dataset_spec import DialogueFile
@@ -40,7 +40,7 @@ def spoken(turns: Any) -> list[Message]:
     for turn in turns:
         speaker = value(turn, "speaker")
         if isinstance(speaker, bool) or not isinstance(speaker, int | str) or speaker not in ROLE:
-            raise UserError("column 'speaker'", f"unknown speaker {speaker!r}", "Use USER or SYSTEM")
+            raise UserError("column 'speaker'", f"unknown speaker {shown(speaker)}", "Use USER or SYSTEM")
         said.append({"role": ROLE[speaker], "content": text(turn, "utterance").strip()})
     return said
 

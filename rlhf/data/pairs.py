@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.data.columns import as_prompt, mapping, messages, pair, text, value
+from rlhf.data.columns import as_prompt, items, mapping, messages, pair, text, value
 from rlhf.data.rows import Row
 from rlhf.data.ultrafeedback_binarized import prompt_key
 from rlhf.dataset_spec import FileDataset
@@ -19,6 +19,8 @@ def rows(raw: Mapping[str, Any], spec: FileDataset) -> Row:
     meta = mapping(raw, "meta")
     prompt = as_prompt(messages(value(raw, "prompt"), "prompt"))
     chosen, rejected = pair(text(raw, "chosen"), text(raw, "rejected"))
+    if "links" in meta:  # what ties it to rows of other groups
+        meta["links"] = items(meta, "links", str)
     group = meta.get("group")
     group = group if isinstance(group, str) and group else prompt_key(prompt)
     return Row(prompt, group, chosen=chosen, rejected=rejected, meta=meta)

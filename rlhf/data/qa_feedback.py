@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from rlhf.data.columns import clean, group_key, items, pair, text, user_prompt
+from rlhf.data.columns import clean, group_key, items, pair, shown, text, user_prompt
 from rlhf.data.rows import Drop, Parts, Row
 from rlhf.dataset_spec import FileDataset
 from rlhf.errors import UserError
@@ -32,7 +32,7 @@ def rows(raw: Mapping[str, Any], spec: FileDataset) -> Parts:
     said = {number: text(raw, f"prediction {number}") for number in (1, 2, 3, 4)}
     votes = items(raw, "preference", int)
     if len(votes) != len(COMPARED) or not set(votes) <= {0, 1, 2}:
-        raise UserError("column 'preference'", f"{votes} is not six of 0, 1 and 2", "Mend the row")
+        raise UserError("column 'preference'", f"{shown(votes)} is not six of 0, 1 and 2", "Mend the row")
     made, dropped = [], dict[str, int]()
     for (first, second), vote in zip(COMPARED, votes, strict=True):
         try:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.data.columns import answer, as_prompt, clean, items, label, merge, parsed, value
+from rlhf.data.columns import answer, as_prompt, clean, items, label, merge, parsed, shown, value
 from rlhf.data.rows import Drop, Message, Row
 from rlhf.data.ultrafeedback_binarized import prompt_key
 from rlhf.dataset_spec import TaskmasterFile
@@ -45,7 +45,7 @@ def _message(step: Mapping[str, Any], column: str) -> Message:
     if role == "api":
         return {"role": "user", "content": RESULT + _json(step.get("response"), column)}
     if role not in ("agent", "user"):
-        raise UserError(f"column {column!r}", f"unknown role {role!r}", "Use one of agent, user, api")
+        raise UserError(f"column {column!r}", f"unknown role {shown(role)}", "Use one of agent, user, api")
     content = CALL + _json(step["api"], column) if "api" in step else clean(step.get("text"), column).strip()
     return {"role": "assistant" if role == "agent" else "user", "content": content}
 

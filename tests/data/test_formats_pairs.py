@@ -241,7 +241,7 @@ NESTED = {
 
 
 def exported(quality: int | None) -> Row:
-    meta = {"selected": 2, "quality": quality, "time": "2025-03-01T00:00:00"}
+    meta = {"selected": 2, "rating": quality, "time": "2025-03-01T00:00:00"}
     return Row((user("Hi"),), "hi", chosen="Yes?", rejected="Hello!", meta=meta)
 
 
@@ -286,7 +286,7 @@ VOTE = {
 
 
 def test_a_vote_of_ours_knows_whether_the_chosen_answer_stood_first() -> None:
-    meta = {"quality": 4, "chosen_shown_first": False, "time": "2026-11-21T12:00:00+00:00"}
+    meta = {"vote": "7f3c", "rating": {"quality": 4}, "chosen_shown_first": False, "time": "2026-11-21T12:00:00+00:00"}
     expected = Row((system("Be kind."), user("Hi")), "hi", chosen="Hello!", rejected="Yes?", meta=meta)
     assert feedback.rows(VOTE, ANY_SPEC) == expected
     second = feedback.rows({**VOTE, "choice": 1}, ANY_SPEC)
@@ -326,5 +326,7 @@ def test_made_pairs_keep_their_meta_and_the_group_that_they_were_made_in() -> No
     assert pairs.rows(raw, ANY_SPEC) == expected
     assert pairs.rows({**raw, "meta": {"group": "persona 7"}}, ANY_SPEC).group == "persona 7"
     assert pairs.rows({**raw, "meta": None}, ANY_SPEC).meta == {}
+    with pytest.raises(UserError, match="'links': not a list of text"):
+        pairs.rows({**raw, "meta": {"links": [1]}}, ANY_SPEC)
     with pytest.raises(UserError, match="'meta': a list where an object"):
         pairs.rows({**raw, "meta": []}, ANY_SPEC)
