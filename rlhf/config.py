@@ -14,6 +14,7 @@ from rlhf.dataset_spec import DatasetSpec
 from rlhf.dataset_spec import FileDataset as FileDataset  # these three are looked for here, too
 from rlhf.dataset_spec import SplitSpec as SplitSpec
 from rlhf.dataset_spec import ToyDataset as ToyDataset
+from rlhf.inspection_spec import InspectionSpec
 from rlhf.model_spec import Int8Quantization, LoraAdapter, ModelSpec, Nf4Quantization, NoAdapter, NoQuantization
 from rlhf.ppo_spec import CriticSpec, GuardSpec, KLSpec, RewardSourceSpec, SampleTableSpec
 from rlhf.spec import Share, Spec, WeightsFolder
@@ -187,6 +188,7 @@ class Run(Spec):
     adapter: AdapterSpec
     quantization: QuantizationSpec
     dataset: DatasetSpec
+    inspection: InspectionSpec
     evaluation: EvaluationSpec
     hardware: HardwareSpec
     tracking: TrackingSpec

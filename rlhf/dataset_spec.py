@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from rlhf.cleaning_spec import CleaningSpec
 from rlhf.spec import Share, Spec
@@ -58,7 +58,18 @@ class ToyDataset(Spec):
     annotator_noise: Annotated[float, Field(ge=0, lt=0.5)]  # share of pairs whose preference is flipped
     limit: PositiveInt | None
     fraction: Annotated[float, Field(gt=0, le=1)]
+    strict: bool  # whether warnings of the inspection are errors
     split: SplitSpec
+
+
+class ReadingSpec(Spec):
+    """How much of a file is taken in: bounds against damaged files, and against those made to fill a machine."""
+
+    name: str
+    max_row_mb: PositiveFloat  # 10^6 bytes of one line, row or record; a larger one is a broken row
+    max_sheet_mb: PositiveFloat  # unpacked size of an xlsx file, part of which is held in memory
+    max_unpacked_gb: PositiveFloat  # 10^9 bytes that one packed file may unpack to
+    max_unpacked_ratio: PositiveFloat  # and how many times its size, beyond its first 100 MB
 
 
 class FileDataset(Spec):
@@ -76,9 +87,11 @@ class FileDataset(Spec):
     revision: str | None
     path: str | None
     cleaning: CleaningSpec
+    reading: ReadingSpec
     limit: PositiveInt | None
     fraction: Annotated[float, Field(gt=0, le=1)]
     max_bad_rows: Annotated[int, Field(ge=0)]
+    strict: bool  # whether warnings of the inspection are errors
     split: SplitSpec
     workers: PositiveInt | None  # processes that read a large source; null: one for each core
     stream_over_mb: NonNegativeFloat  # a larger source is never held in memory: it is read by workers into mapped files

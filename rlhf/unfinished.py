@@ -25,7 +25,7 @@ ROOT = Path("multirun")
 RECORD = "sweep.json"
 ATTEMPTS = "attempts.txt"
 LOCK = "sweep.lock"  # held by whoever runs the sweep
-UNTOLD = {"tracking", "reuse"}  # parts of a run that decide no outcome
+UNTOLD = {"tracking", "reuse", "inspection"}  # parts of a run that decide no outcome
 
 
 @dataclass

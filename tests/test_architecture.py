@@ -14,7 +14,7 @@ PACKAGE = ROOT / "rlhf"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(file.relative_to(ROOT)) for file in FILES]
 # what a part of the package may import of it beside itself; None is anything
-BASICS = {"errors", "suggest", "config", "spec", "model_spec", "ppo_spec", "dataset_spec"}
+BASICS = {"errors", "suggest", "config", "spec", "model_spec", "ppo_spec", "dataset_spec", "inspection_spec"}
 ALLOWED: dict[str, set[str] | None] = {
     "errors": set(),
     "suggest": set(),
@@ -25,7 +25,8 @@ ALLOWED: dict[str, set[str] | None] = {
     "ppo_spec": {"spec"},
     "model_spec": {"spec"},
     "dataset_spec": {"spec", "cleaning_spec"},
-    "config": {"spec", "ppo_spec", "model_spec", "dataset_spec"},
+    "inspection_spec": {"spec"},
+    "config": {"spec", "ppo_spec", "model_spec", "dataset_spec", "inspection_spec"},
     "disk": {"errors"},
     "ranks": {"errors"},
     "trainer_fields": {"errors", "suggest"},
@@ -37,7 +38,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "fingerprint": {"config", "ranks", "sources"},
     "store": {"disk", "fingerprint"},
     "verdict": {"config", "alike"},
-    "data": BASICS,
+    "data": BASICS | {"disk", "fingerprint", "sources", "store"},
     "models": BASICS | {"data", "disk", "ranks"},
     "evaluation": BASICS | {"data", "models", "losses", "kl"},
     "ppo": BASICS | {"data", "models", "evaluation", "kl", "fingerprint", "ranks"},
@@ -164,7 +165,7 @@ def test_a_library_has_one_home(library: str, homes: set[str]) -> None:
 
 
 LIGHT = {
-    "errors", "suggest", "spec", "ppo_spec", "model_spec", "config", "disk", "build", "compose", "trainer_fields",
+    "errors", "suggest", "spec", "ppo_spec", "model_spec", "inspection_spec", "config", "disk", "build", "compose", "trainer_fields",
     "alike", "data", "tracking", "report", "verdict", "door", "fingerprint", "ranks", "ppo_clashes",
     "sources", "store", "lineage",
 }  # fmt: skip

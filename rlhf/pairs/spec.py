@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from rlhf.config import DatasetSpec, HardwareSpec, QuantizationSpec
+from rlhf.inspection_spec import LeakSpec as LeakSpec  # looked for here, too
 from rlhf.model_spec import ModelSpec
 from rlhf.ppo_spec import RewardSourceSpec
 from rlhf.spec import Share, Spec, StageFolder
@@ -26,16 +27,6 @@ from rlhf.suggest import did_you_mean
 Part = Literal["train", "validation", "test"]
 ENDING = ".jsonl"
 SLOTS = ("conversation", "answer", "persona")  # of an instruction
-
-
-class LeakSpec(Spec):
-    """How it is measured what style alone gives away of which answer is the chosen one."""
-
-    folds: Annotated[int, Field(ge=2)]
-    pairs: PositiveInt  # at most so many are measured, whole groups at a time
-    threshold: Share  # accuracy above which the pair set is warned of
-    resamples: PositiveInt  # behind the 95% interval
-    seed: int
 
 
 def _jsonl(value: str) -> str:
