@@ -108,9 +108,10 @@ def refuse_other(output: Path, before: Mapping[str, Any], now: Mapping[str, Any]
     if not differing:
         return
     key = differing[0]
-    if key == "rows" or key.startswith(("input.", "files.")):
-        name = key.partition(".")[2] or "data"
-        problem = f"it was begun from other content of {name}"
+    if key.startswith("input."):
+        problem = "it was begun from other rows of a data set"
+    elif key.startswith("files."):
+        problem = f"it was begun from other content of {key.partition('.')[2]}"
     else:
         problem = f"it was begun with {key}={_short(was.get(key))}, now it is {_short(is_now.get(key))}"
     remedy = f"Write to another file, output=OTHER.jsonl, or remove {begun} to begin anew"

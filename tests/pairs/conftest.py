@@ -13,8 +13,8 @@ from rich.console import Console
 from rlhf.build import validated
 from rlhf.compose import composed, parse_words, plain
 from rlhf.data.rows import Row
-from rlhf.pairs.make import make_pairs, manifest_of
 from rlhf.pairs.made import Made
+from rlhf.pairs.make import make_pairs, manifest_of
 from rlhf.pairs.spec import PairsRun
 from tests.commandline import Here
 
@@ -49,6 +49,12 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 def files_of(output: Path) -> tuple[bytes, bytes]:
     return output.read_bytes(), manifest_of(output).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tiny models are built once."""
+    return tmp_path_factory.mktemp("store")
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ class Fault:
     body: bytes | None = None  # instead of an answer
     headers: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0  # before anything is sent
+    drip: float = 0.0  # seconds between two bytes of the body
     breaks_off: bool = False  # the connection is closed in the middle of the body
 
 
@@ -106,7 +107,10 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body) + (10 if fault.breaks_off else 0)))
                 self.end_headers()
-                self.wfile.write(body)
+                for at in range(len(body)) if fault.drip else ():
+                    self.wfile.write(body[at : at + 1])
+                    time.sleep(fault.drip)
+                self.wfile.write(b"" if fault.drip else body)
             except OSError:  # whoever asked has gone
                 pass
             self.close_connection = True
