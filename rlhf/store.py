@@ -2,9 +2,9 @@
 
 - `<method>-<model>-<fingerprint>/`: a stage with `model/`, `result.json`, `run.json` and `used`, touched by each use;
 - `<...>.partial/`: one that is being trained or was interrupted;
-- `references/<fingerprint>/`: log-probabilities of preference pairs under a frozen start;
-- `evaluations/*.json`: answers sampled from a policy, with their scores;
-- `models/<...>/`: base weights that were built here.
+- `references/<fingerprint>/`: log-probabilities of preference pairs under a frozen start; `rows/<...>/` and
+  `tokens/<...>/`: what was made of a large data set;
+- `evaluations/*.json`: answers sampled from a policy, with their scores; `models/<...>/`: base weights.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from typing import Any, Literal
 from rlhf.disk import folder_bytes, locked
 from rlhf.fingerprint import file_sizes
 
+Kind = Literal["stage", "references", "rows", "tokens", "evaluation", "model"]
 RESULT, PLAN, USED, PARTIAL = "result.json", "stage.json", "used", ".partial"
+VALUES = "values"  # in a folder of KEPT, what it is about
+KEPT: tuple[Kind, ...] = ("references", "rows", "tokens")  # kinds that lie in a folder of that name
 REMOVED = ".removed-"  # in the name of what is being deleted
-Kind = Literal["stage", "references", "evaluation", "model"]
 State = Literal["complete", "partial", "damaged"]
 
 
@@ -151,7 +153,7 @@ def entries(store: Path) -> list[Entry]:
     for path in _folders(store):
         if (path / PLAN).exists() or (path / RESULT).exists() or path.name.endswith(PARTIAL):
             found.append(_stage(path))
-    found += [_references(path) for path in _folders(store / "references")]
+    found += [_kept(path, kind) for kind in KEPT for path in _folders(store / kind)]
     for path in sorted((store / "evaluations").glob("*.json")):
         stat, name = path.stat(), path.stem
         found.append(
@@ -183,12 +185,12 @@ def _stage(path: Path) -> Entry:
     return Entry("stage", path, fingerprint, method, model, state, made, _used(path, used), needs)
 
 
-def _references(path: Path) -> Entry:
+def _kept(path: Path, kind: Kind) -> Entry:
     result, made = read_json(path / RESULT), path.stat().st_mtime
-    whole = is_whole(path, result, "values")
+    whole = is_whole(path, result, VALUES)
     state: State = "partial" if path.name.endswith(PARTIAL) else "complete" if whole else "damaged"
     fingerprint, model = str(result.get("fingerprint", path.name)), str(result.get("model", ""))
-    return Entry("references", path, fingerprint, "dpo", model, state, made, _used(path, made), ())
+    return Entry(kind, path, fingerprint, str(result.get("method", "dpo")), model, state, made, _used(path, made), ())
 
 
 def _used(path: Path, made: float) -> float:
@@ -227,7 +229,7 @@ def damage(entry: Entry) -> list[str]:
     result = read_json(entry.path / RESULT)
     if not result:
         return [f"{RESULT} is missing or broken"]
-    part = "values" if entry.kind == "references" else "model"
+    part = VALUES if entry.kind in KEPT else "model"
     if "sums" not in result:  # written before sums were kept
         return [] if entry.state == "complete" else [f"files of {part} have other sizes than when they were written"]
     written, there = result["sums"], file_sums(entry.path, (part, "base"))
@@ -284,7 +286,7 @@ def remove(entry: Entry) -> bool:
 
 def sweep_up(store: Path) -> None:
     """Delete what an interrupted `remove` had already renamed."""
-    for folder in (store, *(store / part for part in ("references", "evaluations", "models"))):
+    for folder in (store, *(store / part for part in (*KEPT, "evaluations", "models"))):
         for aside in folder.glob(f".*{REMOVED}*"):
             if aside.is_dir():
                 shutil.rmtree(aside, ignore_errors=True)

@@ -3,50 +3,56 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from rlhf.config import FileDataset, SplitSpec, ToyDataset
+from rlhf.data.arrow import ArrowRows, encode
+from rlhf.data.cleaning.tally import Tally
 from rlhf.data.columns import WrongSpec
-from rlhf.data.files import Record, read_hub, read_records
+from rlhf.data.files import Unparsed, parsed, read_hub, read_records, read_unparsed
 from rlhf.data.formats import FORMATS, hint
+from rlhf.data.groups import united
 from rlhf.data.records import Account, formatted, gather
 from rlhf.data.rows import Corpus, Count, Row, Shape
-from rlhf.data.splits import content_key, keep, split
+from rlhf.data.splits import PARTS, Keys, distinct, keep, keys_of, overlap, split
+from rlhf.data.stream import is_large, read_large
 from rlhf.data.support_toy import toy_rows
 from rlhf.data.toy_gold import gold
 from rlhf.errors import UserError
 
-__all__ = ["FORMATS", "check_first_row", "fingerprint", "load_corpus"]
+__all__ = ["FORMATS", "check_first_row", "load_corpus"]
 
 
-def load_corpus(spec: ToyDataset | FileDataset, shape: Shape) -> Corpus:
+def load_corpus(spec: ToyDataset | FileDataset, shape: Shape, store: Path | None = None) -> Corpus:
     """Read -> format -> clean -> drop -> duplicates -> fraction and limit -> split by group.
 
     `shape` is what the method learns from; pairs asked as demonstrations give their chosen answers. `counts` accounts
     for every row: read, and what records that hold several rows unfold to, = train + validation + test + all that a
-    named step took. Raises UserError for unreadable files, more than `max_bad_rows` broken rows, data that cannot serve
-    the shape, and splits that stay empty.
+    named step took. A large source becomes a mapped file of rows, kept in `store` for the next time where one is given.
+    Raises UserError for unreadable files, more than `max_bad_rows` broken rows, data that cannot serve the shape, and
+    splits that stay empty.
     """
     story = _Story()
-    if isinstance(spec, ToyDataset):
-        rows = toy_rows(spec, shape)
-        story.note("read", len(rows), len(rows))
-    else:
-        rows, account = gather(_records(spec), spec, shape)
-        account.settle(spec.max_bad_rows)
-        story.tell(account, len(rows), spec)
-    rows = story.step("duplicates", rows, list({content_key(row): row for row in reversed(rows)}.values())[::-1])
-    seed = spec.split.seed
-    if spec.fraction < 1:
-        rows = story.step("fraction", rows, keep(rows, max(1, round(spec.fraction * len(rows))), seed))
-    if spec.limit is not None:
-        rows = story.step("limit", rows, keep(rows, spec.limit, seed))
-    parts = split(rows, spec.split)
-    for name, part in zip(("train", "validation", "test"), parts, strict=True):
-        story.note(name, len(rows), len(part))
+    keys, take = _rows(spec, shape, store, story)
+    keys = united(keys)
+    at = distinct(keys)
+    story.note("duplicates", len(keys), len(at))
+    wanted = {"fraction": max(1, round(spec.fraction * len(at))) if spec.fraction < 1 else None, "limit": spec.limit}
+    for step, count in wanted.items():
+        if count is not None:
+            left = at[keep(keys[at], count)]
+            story.note(step, len(at), len(left))
+            at = left
+    places = [at[part] for part in split(keys[at], spec.split)]
+    for name, part in zip(PARTS, places, strict=True):
+        story.note(name, len(at), len(part))
+    parts = [keys[part] for part in places]
     known = gold if isinstance(spec, ToyDataset) else None
-    return Corpus(spec.name, *parts, tuple(story.counts), fingerprint(parts, spec.split), known)
+    train, validation, test = (take(part, _digest(own)) for part, own in zip(places, parts, strict=True))
+    whole = fingerprint([_digest(part) for part in parts], spec.split)
+    return Corpus(spec.name, train, validation, test, tuple(story.counts), whole, known, overlap(parts), story.tally)
 
 
 def check_first_row(spec: ToyDataset | FileDataset, shape: Shape) -> None:
@@ -56,7 +62,7 @@ def check_first_row(spec: ToyDataset | FileDataset, shape: Shape) -> None:
     """
     if isinstance(spec, ToyDataset) or spec.path is None:
         return
-    place, raw = next(read_records(spec.path))
+    place, raw = next(read_records(spec.path, spec.reading))
     try:
         formatted(place, raw, spec, shape)
     except UserError as error:
@@ -64,15 +70,33 @@ def check_first_row(spec: ToyDataset | FileDataset, shape: Shape) -> None:
             raise
 
 
-def fingerprint(parts: Sequence[Sequence[Row]], spec: SplitSpec) -> str:
-    """Return the sha256 (hex) of every row of every part in order, and of the split settings."""
-    digest = hashlib.sha256(spec.model_dump_json().encode())
-    for part in parts:
-        digest.update(b"\npart\n")
-        for row in part:
-            content = (row.prompt, row.group, row.completion, row.chosen, row.rejected, row.label, dict(row.meta))
-            digest.update(json.dumps(content, sort_keys=True, default=str).encode() + b"\n")
-    return digest.hexdigest()
+def fingerprint(parts: Sequence[str], spec: SplitSpec) -> str:
+    """Return the sha256 (hex) of the digests of all parts' rows in order, and of the split settings."""
+    return hashlib.sha256("\n".join([spec.model_dump_json(), *parts]).encode()).hexdigest()
+
+
+def _digest(keys: Keys) -> str:
+    return hashlib.sha256(keys["print"].tobytes()).hexdigest()
+
+
+Take = Callable[[Any, str], Sequence[Row]]  # places of rows, and the digest of those rows -> the rows
+
+
+def _rows(spec: ToyDataset | FileDataset, shape: Shape, store: Path | None, story: _Story) -> tuple[Keys, Take]:
+    """Return the keys of all rows that formatting left, and what takes some of them by their places."""
+    if isinstance(spec, FileDataset) and is_large(spec):
+        file, keys, account, keeper = read_large(_records(spec), spec, shape, store)
+        story.tell(account, len(keys), spec)
+        return keys, lambda places, own: ArrowRows(file, places, own, keeper)
+    if isinstance(spec, ToyDataset):
+        rows = toy_rows(spec, shape)
+        story.note("read", len(rows), len(rows))
+    else:
+        rows, account = gather(map(parsed, _records(spec)), spec, shape)
+        account.settle(spec.max_bad_rows)
+        story.tell(account, len(rows), spec)
+    keys = keys_of(rows, [encode(row) for row in rows], spec.split.seed)
+    return keys, lambda places, own: tuple(rows[place] for place in places)
 
 
 class _Story:
@@ -80,6 +104,7 @@ class _Story:
 
     def __init__(self) -> None:
         self.counts: list[Count] = []
+        self.tally: Tally | None = None
 
     def note(self, step: str, before: int, after: int) -> None:
         self.counts.append(Count(step, before, after))
@@ -88,12 +113,9 @@ class _Story:
         self.note(step, before, before - lost)
         return before - lost
 
-    def step(self, name: str, before: Sequence[Row], after: list[Row]) -> list[Row]:
-        self.note(name, len(before), len(after))
-        return after
-
     def tell(self, account: Account, kept: int, spec: FileDataset) -> None:
         """Write down what reading and formatting did; raises UserError where no row is left."""
+        self.tally = account.tally if spec.cleaning.steps else None
         self.note("read", account.read, account.read)
         left = account.parts
         if left != account.read:
@@ -108,9 +130,9 @@ class _Story:
             raise UserError(spec.path or str(spec.hub_id), f"no row is left: {reasons}", hint(account.last, spec))
 
 
-def _records(spec: FileDataset) -> Iterator[Record]:
+def _records(spec: FileDataset) -> Iterator[Unparsed]:
     if spec.path is not None:
-        return read_records(spec.path)
+        return read_unparsed(spec.path, spec.reading)
     if spec.hub_id is None:
         raise UserError("dataset.path", f"dataset {spec.name} has neither a path nor a hub_id", "Set dataset.path=FILE")
     return read_hub(spec.hub_id, spec.hub_config, spec.revision)

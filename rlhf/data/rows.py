@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rlhf.data.cleaning.tally import Tally
+
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 Shape = Literal["demonstration", "preference"]
 
@@ -48,6 +50,17 @@ class Count:
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """How many rows of a held-out part share something with a part that it should be strange to."""
+
+    what: Literal["group", "prompt", "answers"]  # prompt: the same text in another group
+    part: str
+    other: str
+    rows: int
+    of: int  # rows of `part`
+
+
+@dataclass(frozen=True)
 class Corpus:
     """A data set cut into three parts by group, with the story of every row that is not in it."""
 
@@ -58,3 +71,5 @@ class Corpus:
     counts: tuple[Count, ...]
     fingerprint: str  # sha256 over the rows (order included) and the split settings
     gold: Callable[[Row, str], float] | None  # true reward of answering row's prompt with a text, where it is known
+    overlap: tuple[Overlap, ...] = ()  # of each held-out part with those before it
+    cleaned: Tally | None = None  # what cleaning did to its source; None where it had no steps

@@ -1,16 +1,59 @@
 """Which rows are kept and on which side of a split they fall: a hash of the seed and the group decides.
 
 So neither the order of the rows, nor the shape they are asked in, nor which other rows there are moves a group across.
+Rows are decided upon by their `keys` alone, some 130 bytes each, so that it makes no difference where the rows lie.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 from rlhf.config import SplitSpec
-from rlhf.data.rows import Row
+from rlhf.data.columns import group_key
+from rlhf.data.rows import Overlap, Row
 from rlhf.errors import UserError
+
+LINKS = 4  # of a row that are looked at
+Keys = Any  # numpy array of KEYS, one for each row
+KEYS = [
+    ("content", "S16"),  # rows of equal content are the same row
+    ("print", "S32"),  # of all that the row holds
+    ("keep", "<f8"),  # draws of the group, each in [0, 1): where a fraction or a limit takes some rows,
+    ("split", "<f8"),  # which part it falls into,
+    ("fold", "<f8"),  # and which fold
+    ("group", "<u8"),
+    ("prompt", "<u8"),  # text of the prompt without its system message, case and white space aside
+    ("answers", "<u8"),
+    ("links", "<u8", (LINKS,)),  # what ties its group to others (`columns.linked`); 0: nothing
+]
+PARTS = ("train", "validation", "test")
+
+
+def keys_of(rows: Sequence[Row], stored: Sequence[bytes], seed: int) -> Keys:
+    """Return the keys of rows, each given with what `arrow.encode` makes of it."""
+    import numpy
+
+    return numpy.array([_key(row, text, seed) for row, text in zip(rows, stored, strict=True)], dtype=KEYS)
+
+
+def _key(row: Row, stored: bytes, seed: int) -> tuple[Any, ...]:
+    links = row.meta.get("links", ())[:LINKS]
+    answers = (row.completion,) if row.chosen is None else (row.chosen, row.rejected)
+    return (
+        hashlib.blake2b(stored.partition(b"\n")[0], digest_size=16).digest(),
+        hashlib.sha256(stored).digest(),
+        *(draw(purpose, seed, row.group) for purpose in ("keep", "split", "fold")),
+        _short(row.group),
+        _short(group_key("\n".join(turn["content"] for turn in row.prompt if turn["role"] != "system"))),
+        _short("\n".join(group_key(text or "") for text in answers)),
+        [_short(link) for link in links] + [0] * (LINKS - len(links)),
+    )
+
+
+def _short(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def draw(purpose: str, seed: int, key: str) -> float:
@@ -19,47 +62,56 @@ def draw(purpose: str, seed: int, key: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def keep(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
-    """Keep `count` rows, whole groups at a time but for the last, chosen by seed; their order stays as it was."""
-    ranked = sorted(range(len(rows)), key=lambda at: (draw("keep", seed, rows[at].group), content_key(rows[at])))
-    return [rows[at] for at in sorted(ranked[:count])]
+def distinct(keys: Keys) -> Any:
+    """Return the places of the first row of each content, in order."""
+    import numpy
+
+    return numpy.sort(numpy.unique(keys["content"], return_index=True)[1])
 
 
-def content_key(row: Row) -> str:
-    """Everything that makes two rows the same row, as text."""
-    return repr((row.prompt, row.completion, row.chosen, row.rejected, row.label))
+def keep(keys: Keys, count: int) -> Any:
+    """Return the places of `count` rows, whole groups but for the last, chosen by seed; their order stays as it was."""
+    import numpy
+
+    return numpy.sort(numpy.lexsort((keys["content"], keys["group"], keys["keep"]))[:count])
 
 
-def fold_of(group: str, folds: int, seed: int) -> int:
-    """Return which of `folds` parts of about the same number of groups a group falls into, from 0 on."""
-    return int(draw("fold", seed, group) * folds)
-
-
-def side(group: str, spec: SplitSpec) -> str:
-    """Return the part that a group belongs to: train, validation or test.
+def split(keys: Keys, spec: SplitSpec) -> tuple[Any, Any, Any]:
+    """Return the places of train, validation and test rows; raises UserError when one that was asked for stays empty.
 
     With folds, the groups of fold `spec.fold` are the test part; validation keeps its share of all groups.
     """
-    at = draw("split", spec.seed, group)
-    if spec.folds is None:
-        return "validation" if at < spec.validation else "test" if at < spec.validation + spec.test else "train"
-    if fold_of(group, spec.folds, spec.seed) == spec.fold:
-        return "test"
-    return "validation" if at < spec.validation / (1 - 1 / spec.folds) else "train"
+    import numpy
 
-
-def split(rows: Sequence[Row], spec: SplitSpec) -> tuple[tuple[Row, ...], tuple[Row, ...], tuple[Row, ...]]:
-    """Return train, validation and test rows; raises UserError when a part that was asked for stays empty."""
     if wrong := spec.wrong():
         raise UserError("dataset.split", *wrong)
-    parts: dict[str, list[Row]] = {"train": [], "validation": [], "test": []}
-    for row in rows:
-        parts[side(row.group, spec)].append(row)
-    tested = spec.test if spec.folds is None else 1.0
-    for name, share in (("train", 1.0), ("validation", spec.validation), ("test", tested)):
-        if share > 0 and not parts[name]:
-            groups = len({row.group for row in rows})
-            problem = f"no rows for {name}: {len(rows)} rows make {groups} groups, too few to cut"
+    at, share = keys["split"], spec.validation
+    if spec.folds is None:
+        tested = (at >= share) & (at < share + spec.test)
+    else:
+        tested = numpy.floor(keys["fold"] * spec.folds) == spec.fold
+        share /= 1 - 1 / spec.folds
+    validated = (at < share) & ~tested
+    sides = [numpy.flatnonzero(part) for part in (~(tested | validated), validated, tested)]
+    asked = (True, spec.validation > 0, spec.folds is not None or spec.test > 0)
+    for name, part, wanted in zip(PARTS, sides, asked, strict=True):
+        if wanted and not len(part):
+            groups = len(numpy.unique(keys["group"]))
+            problem = f"no rows for {name}: {len(keys)} rows make {groups} groups, too few to cut"
             remedy = "Take more rows (dataset.rows, dataset.limit), or change the shares or seed of dataset.split"
             raise UserError("dataset.split", problem, remedy)
-    return tuple(parts["train"]), tuple(parts["validation"]), tuple(parts["test"])
+    return sides[0], sides[1], sides[2]
+
+
+def overlap(parts: Sequence[Keys]) -> tuple[Overlap, ...]:
+    """Compare the keys of train, validation and test, each held-out part with those before it."""
+    import numpy
+
+    found = []
+    named = list(zip(PARTS, parts, strict=True))
+    for place, (part, keys) in enumerate(named):
+        for other, before in named[:place]:
+            shared = {what: numpy.isin(keys[what], before[what]) for what in ("group", "prompt", "answers")}
+            shared["prompt"] &= ~shared["group"]
+            found += [Overlap(what, part, other, int(rows.sum()), len(keys)) for what, rows in shared.items()]  # type: ignore[arg-type]
+    return tuple(found)

@@ -22,9 +22,8 @@ from rlhf import ranks
 from rlhf.config import MethodSpec, Run
 from rlhf.disk import locked
 from rlhf.fingerprint import environment, file_sizes
-from rlhf.store import PARTIAL, RESULT, file_sums, is_whole, lock_of, read_json, write_json
+from rlhf.store import PARTIAL, RESULT, VALUES, file_sums, is_whole, lock_of, read_json, write_json
 
-VALUES = "values"  # folder of one file per part of the data
 COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")  # as TRL's collator reads them
 Pair = tuple[Tensor, Tensor]  # each (rows,): sums over the tokens of the chosen and of the rejected answers
 
@@ -58,7 +57,7 @@ def shared() -> bool:
 
 
 class References:
-    """The reference's numbers of one stage's pairs, by part of the data. `folder` None: they are not kept."""
+    """The reference's numbers of one stage's pairs, a file for each part. `folder` None: they are not kept."""
 
     def __init__(self, folder: Path | None, *, take: bool, model: str) -> None:
         self.folder, self.take, self.model = folder, take, model

@@ -1,0 +1,103 @@
+"""Rows on disk: one Arrow file of a data set's rows, mapped into memory, and the parts of a split as views of it."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+from rlhf.data.rows import Row
+
+KEPT_ROWS = 4096  # rows read before the pages that they were on are given back to the system
+_encode = json.JSONEncoder(sort_keys=True, default=str, separators=(",", ":")).encode
+
+
+def encode(row: Row) -> bytes:
+    """Return a row as two lines of JSON: what makes two rows the same row, then its group and meta."""
+    content = _encode((row.prompt, row.completion, row.chosen, row.rejected, row.label))
+    return f"{content}\n{_encode((row.group, dict(row.meta)))}".encode()
+
+
+def decode(stored: bytes) -> Row:
+    """Return the row that `encode` wrote."""
+    content, _, rest = stored.partition(b"\n")
+    prompt, completion, chosen, rejected, label = json.loads(content)
+    group, meta = json.loads(rest)
+    return Row(tuple(prompt), group, completion, chosen, rejected, label, meta)
+
+
+def batch_bytes(stored: Sequence[bytes]) -> bytes:
+    """Return encoded rows as one Arrow record batch, serialised."""
+    import pyarrow
+
+    batch = pyarrow.record_batch([pyarrow.array(stored, pyarrow.binary())], schema=_schema())
+    return bytes(batch.serialize())
+
+
+def write_batches(file: Path, batches: Iterable[bytes]) -> None:
+    """Write serialised batches of rows one after the other; nothing but the batch at hand is in memory."""
+    import pyarrow
+
+    schema = _schema()
+    with pyarrow.OSFile(str(file), "wb") as sink, pyarrow.ipc.new_file(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(pyarrow.ipc.read_record_batch(pyarrow.py_buffer(batch), schema))
+
+
+def _schema() -> Any:
+    import pyarrow
+
+    return pyarrow.schema([("row", pyarrow.binary())])
+
+
+class ArrowRows(Sequence[Row]):
+    """Some rows of a mapped file, in a given order; a row is made anew each time that it is asked for.
+
+    `at` are numbers of rows of the file (int64). `keeper` is whatever must live as long as these rows do.
+    """
+
+    def __init__(self, file: Path, at: Any, fingerprint: str, keeper: Any = None) -> None:
+        import numpy
+        import pyarrow
+
+        self.file, self.at, self.fingerprint, self.keeper = file, at, fingerprint, keeper
+        with file.open("rb") as stream:
+            self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        reader = pyarrow.ipc.open_file(pyarrow.py_buffer(self._map))
+        self._batches = [reader.get_batch(number).column(0) for number in range(reader.num_record_batches)]
+        self._starts = numpy.cumsum([0, *(len(batch) for batch in self._batches)])
+        self._read = 0
+
+    def __len__(self) -> int:
+        """How many rows these are."""
+        return len(self.at)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> ArrowRows: ...
+    def __getitem__(self, index: int | slice) -> Row | ArrowRows:
+        """Return one row, or a view of some of them."""
+        if isinstance(index, slice):
+            return ArrowRows(self.file, self.at[index], self.fingerprint, self.keeper)
+        return self._row(int(self.at[index]))
+
+    def __iter__(self) -> Iterator[Row]:
+        """Make one row after the other."""
+        for number in self.at:
+            yield self._row(int(number))
+
+    def _row(self, number: int) -> Row:
+        batch = int(self._starts.searchsorted(number, side="right")) - 1
+        row = decode(self._batches[batch][number - int(self._starts[batch])].as_py())
+        self._read += 1
+        if self._read % KEPT_ROWS == 0:
+            self._let_go()
+        return row
+
+    def _let_go(self) -> None:
+        """Give back the memory of pages that were read; they are read again where they are asked for again."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)

@@ -1,0 +1,146 @@
+"""Data sets that do not fit into memory: worker processes make rows of them, which go to one mapped file in order.
+
+What stays in memory is a window of tasks and each row's keys. Whatever the number of workers, the rows, their order,
+the account and the first error are those of reading one record after the other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rlhf.config import FileDataset
+from rlhf.data.arrow import batch_bytes, encode, write_batches
+from rlhf.data.cleaning.tally import loaded
+from rlhf.data.files import Unparsed, data_files, parsed, unpacked_bytes
+from rlhf.data.kept import kept
+from rlhf.data.records import Account, gather
+from rlhf.data.rows import Shape
+from rlhf.data.splits import KEYS, Keys, keys_of
+from rlhf.data.workers import cores, ordered
+from rlhf.errors import UserError
+from rlhf.fingerprint import digest, digest_files, versions
+from rlhf.sources import closure
+from rlhf.store import VALUES
+
+FOLDER = "rows"  # of the store
+ROWS, KEYS_FILE = "rows.arrow", "keys.npy"
+TASK_BYTES, TASK_RECORDS = 1 << 20, 1000  # what a worker is handed at a time: lines up to so many bytes, or records
+SHOWN_DIGITS = 12
+MB = 1e6
+
+
+def is_large(spec: FileDataset) -> bool:
+    """Whether a local source is beyond `stream_over_mb`; a packed file counts with what it unpacks to."""
+    if spec.path is None:
+        return False
+    return sum(unpacked_bytes(file) for file in data_files(spec.path)) > spec.stream_over_mb * MB
+
+
+def read_large(
+    records: Iterable[Unparsed], spec: FileDataset, shape: Shape, store: Path | None
+) -> tuple[Path, Keys, Account, Any]:
+    """Return the file of rows, their keys, the account, and what must be kept alive as long as the file is read.
+
+    With a `store` the file is kept there for the next reader; otherwise it goes with the last one who holds it.
+    """
+    import numpy
+
+    def make(folder: Path) -> Mapping[str, Any]:
+        keys, account = _write(records, spec, shape, folder / ROWS)
+        account.settle(spec.max_bad_rows)
+        numpy.save(folder / KEYS_FILE, keys)
+        return {"fingerprint": name, "method": shape, "model": spec.name, "account": _dump(account)}
+
+    keeper: Any = None
+    if store is None:
+        keeper = TemporaryDirectory(prefix="rlhf-rows-")
+        name, folder = "", Path(keeper.name) / FOLDER
+    else:
+        name = _identity(spec, shape)
+        folder = store / FOLDER / name[:SHOWN_DIGITS]
+    result, hold = kept(folder, make, take=True)
+    account = _load(result["account"])
+    return folder / VALUES / ROWS, numpy.load(folder / VALUES / KEYS_FILE), account, (keeper, hold)
+
+
+def _write(records: Iterable[Unparsed], spec: FileDataset, shape: Shape, file: Path) -> tuple[Keys, Account]:
+    import numpy
+
+    account = Account()
+    found: list[bytes] = []
+
+    def batches(results: Iterator[tuple[bytes, bytes, Account]]) -> Iterator[bytes]:
+        for batch, keys, more in results:
+            account.add(more)
+            account.settle(spec.max_bad_rows)
+            found.append(keys)
+            yield batch
+
+    workers = spec.workers or cores()
+    with closing(ordered("rlhf.data.stream:work", (spec, shape), _tasks(records), workers)) as results:  # type: ignore[type-var]
+        write_batches(file, batches(results))
+    return numpy.frombuffer(b"".join(found), dtype=KEYS), account
+
+
+def _tasks(records: Iterable[Unparsed]) -> Iterator[list[Unparsed]]:
+    task: list[Unparsed] = []
+    size = 0
+    try:
+        for record in records:
+            task.append(record)
+            size += len(record[1]) if isinstance(record[1], bytes) else TASK_BYTES // TASK_RECORDS
+            if size >= TASK_BYTES:
+                yield task
+                task, size = [], 0
+    except UserError:  # of the file: what lies before it is read first
+        if task:
+            yield task
+        raise
+    if task:
+        yield task
+
+
+def work(setup: tuple[FileDataset, Shape], task: list[Unparsed]) -> tuple[bytes, bytes, Account]:
+    """Return the rows of some records as an Arrow batch, their keys, and the account (in a worker)."""
+    spec, shape = setup
+    rows, account = gather(map(parsed, task), spec, shape)
+    stored = [encode(row) for row in rows]
+    return batch_bytes(stored), keys_of(rows, stored, spec.split.seed).tobytes(), account
+
+
+def _identity(spec: FileDataset, shape: Shape) -> str:
+    """Hash all that rows and account depend on: bytes, settings and code. How the rows are cut is no part of it."""
+    settings = spec.model_dump(exclude={"split", "fraction", "limit", "strict", "workers", "stream_over_mb"})
+    code = closure((f"rlhf.data.{spec.format}", "rlhf.data.stream"))
+    texts = [[file.name, file.read_text(encoding="utf-8")] for file in code]
+    source = digest_files(Path(str(spec.path)).expanduser())
+    return digest([settings, spec.split.seed, shape, source, texts, versions(CLEANERS)])
+
+
+CLEANERS = ("ftfy", "emoji", "pyspellchecker", "py3langid")  # libraries that rows go through
+
+
+def _dump(account: Account) -> dict[str, Any]:
+    broken = [[error.place, error.problem, error.remedy] for error in account.broken]
+    last = json.loads(json.dumps(account.last, default=str))
+    return {
+        "read": account.read,
+        "parts": account.parts,
+        "dropped": dict(account.dropped),
+        "broken": broken,
+        "last": last,
+        "tally": asdict(account.tally),
+    }
+
+
+def _load(values: Mapping[str, Any]) -> Account:
+    broken = [UserError(*error) for error in values["broken"]]
+    tally = loaded(values["tally"])
+    return Account(values["read"], values["parts"], Counter(values["dropped"]), broken, values["last"], tally)
