@@ -26,6 +26,7 @@ PLACED = {
     "template": "template@model.template",
     "learning_rates": "learning_rates@model.learning_rates",
     "cleaning": "cleaning@dataset.cleaning",
+    "reading": "reading@dataset.reading",
 }
 NO_PART_OF_A_RUN = {"search", "pairs", "leaks"}  # whose options tests/search and tests/pairs look at
 GROUPS = sorted({folder.name for folder in conf_dir().iterdir() if folder.is_dir()} - NO_PART_OF_A_RUN)
@@ -48,6 +49,7 @@ COMPANIONS = {
         if name != "table"
     },
     **dict.fromkeys((("cleaning", name) for name in ("none", "light", "s4")), DEMONSTRATIONS),
+    ("reading", "standard"): DEMONSTRATIONS,
     ("template", "chat"): ["model=llama3_2_1b_instruct"],
     ("model", "tiny_bert"): ["method=reward", "method.starts_from=base"],
     ("model", "bert_base"): ["method=reward", "method.starts_from=base"],

@@ -1,209 +1,177 @@
-"""Records of jsonl, json, csv and parquet files (each also .gz), of folders of them and of the hub, with their places.
+"""Records of files, of folders of them and of the hub, with their places: which file is read how.
 
 A record that cannot be read is handed on as the `UserError` that describes it, so that the caller may count it as a
-broken row (`dataset.max_bad_rows`); a file that cannot be read is raised at once.
+broken row (`dataset.max_bad_rows`); a file that cannot be read is raised once the rows before the damage are read.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import json
-import zlib
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import IO, Any, cast
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
 
-from rlhf.data.keyed import keyed
+from rlhf.data.reading.base import Reader, Record, Unparsed, as_object
+from rlhf.data.reading.databases import read_sqlite
+from rlhf.data.reading.hub import read_hub
+from rlhf.data.reading.jsons import read_json, read_jsonl
+from rlhf.data.reading.lines import as_utf8
+from rlhf.data.reading.packed import damage, gunzipped, members, unzipped
+from rlhf.data.reading.parquet import read_parquet
+from rlhf.data.reading.sheets import read_xlsx
+from rlhf.data.reading.strict import parse_line
+from rlhf.data.reading.tables import read_csv, read_tsv
+from rlhf.dataset_spec import ReadingSpec
 from rlhf.errors import UserError
 
-Record = tuple[str, dict[str, Any] | UserError]  # place ("file:line") and the row, or what is wrong with it
-Unparsed = tuple[str, dict[str, Any] | UserError | bytes]  # the same, but a line of JSON is still as it was read
+__all__ = ["Record", "Unparsed", "data_files", "parsed", "read_hub", "read_records", "read_unparsed", "unpacked_bytes"]
+
+TEXTS: dict[str, Reader] = {"jsonl": read_jsonl, "json": read_json, "csv": read_csv, "tsv": read_tsv}
+BINARIES: dict[str, Reader] = {"parquet": read_parquet, "xlsx": read_xlsx, "sqlite": read_sqlite, "db": read_sqlite}
+READERS = TEXTS | BINARIES
+KNOWN = ", ".join(f".{kind}" for kind in READERS) + " (or these with .gz, or in a .zip)"
 
 
-def read_records(path: str) -> Iterator[Record]:
+def read_records(path: str, reading: ReadingSpec) -> Iterator[Record]:
     """Yield the records of a file or of every known file below a folder, in the order of their names.
 
     Raises UserError for a missing, empty, unknown or damaged file.
     """
-    return map(parsed, read_unparsed(path))
+    return map(parsed, read_unparsed(path, reading))
 
 
-def read_unparsed(path: str) -> Iterator[Unparsed]:
+def read_unparsed(path: str, reading: ReadingSpec) -> Iterator[Unparsed]:
     """Yield the same records with lines of JSON left for other processes to parse (`parsed`)."""
     for file in data_files(path):
-        yield from _read_file(file)
+        yield from _read_file(file, reading)
 
 
 def parsed(record: Unparsed) -> Record:
     """Parse a record that is a line of JSON; others are as they are."""
     place, raw = record
-    return (place, _parse_line(place, raw)) if isinstance(raw, bytes) else (place, raw)
+    if not isinstance(raw, bytes):
+        return place, raw
+    value = parse_line(place, raw)
+    return place, value if isinstance(value, UserError) else as_object(place, value)
 
 
 def data_files(path: str) -> list[Path]:
-    """Return the file, or every known file below the folder, in the order of their names.
+    """Return the file, or every known file below the folder, in the order of their names; hidden ones are left out.
 
-    Raises UserError where there is none.
+    Raises UserError where there is none, and for what only looks like a file.
     """
     root = Path(path).expanduser()
-    if not root.exists():
-        raise UserError("dataset.path", f"there is no {path} (looked in {Path.cwd()})", "Give the path of a data file")
-    found = [root]
-    if root.is_dir():
-        found = sorted(file for file in root.rglob("*") if file.is_file() and _kind(file) in READERS)
-        if not found:
-            raise UserError("dataset.path", f"the folder {path} holds no data file", f"Put {_known()} files there")
+    try:
+        if not root.exists():
+            problem = f"there is no {path} (looked in {Path.cwd()})"
+            raise UserError("dataset.path", problem, "Give the path of a data file")
+        found = _below(root) if root.is_dir() else [root]
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        why = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, UserError):
+            raise
+        raise UserError("dataset.path", f"{path!r} cannot be looked at ({why})", "Check the path") from error
+    if not found:
+        raise UserError("dataset.path", f"the folder {path} holds no data file", f"Put {KNOWN} files there")
+    for file in found:
+        if not file.exists():
+            raise UserError(str(file), "a link that leads nowhere", "Mend or remove it")
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise UserError(str(file), "a pipe or a device, not a file", "Save what it gives as a file")
     return found
 
 
-def _kind(file: Path) -> str:
-    return Path(file.name.lower().removesuffix(".gz")).suffix.removeprefix(".")
+def _below(root: Path) -> list[Path]:
+    found, seen = [], set()
+
+    def fail(error: OSError) -> None:
+        raise error  # else a folder that may not be read would be passed over
+
+    for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = [] if real in seen else [name for name in folders if not _hidden(name)]
+        if real not in seen:
+            found += [Path(folder, name) for name in names if not _hidden(name) and _is_data(name)]
+        seen.add(real)
+    return sorted(found)
 
 
-def _known() -> str:
-    return ", ".join(f".{kind}" for kind in READERS) + " (or these with .gz)"
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
 
 
-def _read_file(file: Path) -> Iterator[Unparsed]:
-    kind = _kind(file)
-    if kind not in READERS:
-        raise UserError(str(file), f"a {file.suffix or 'nameless'} file cannot be read", f"Use one of {_known()}")
-    empty = True
+def _kind(name: str) -> str:
+    return PurePosixPath(name.lower().removesuffix(".gz")).suffix.removeprefix(".")
+
+
+def _is_data(name: str) -> bool:
+    return _kind(name) in READERS or name.lower().endswith(".zip")
+
+
+def unpacked_bytes(file: Path) -> int:
+    """Return about how large a file is once unpacked.
+
+    Of gzip the larger of its own size and what its last four bytes tell (mod 2^32), of zip what it says of its members.
+    """
+    size = file.stat().st_size
+    if file.suffix.lower() == ".zip":
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return max(size, sum(one.file_size for one in archive.infolist()))
+        except (zipfile.BadZipFile, NotImplementedError):  # told when it is read
+            return size
+    if file.suffix.lower() != ".gz" or size < 4:
+        return size
+    with file.open("rb") as stream:
+        stream.seek(-4, os.SEEK_END)
+        return max(size, int.from_bytes(stream.read(4), "little"))
+
+
+def _read_file(file: Path, reading: ReadingSpec) -> Iterator[Unparsed]:
+    place = str(file)
+    if not _is_data(file.name):
+        kind = f"a {file.suffix} file" if file.suffix else "a file without an ending"
+        raise UserError(place, f"{kind} cannot be read", f"Use one of {KNOWN}")
     try:
-        with open_binary(file) as stream:
-            for record in READERS[kind](file, stream):
-                empty = False
-                yield record
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(str(file), f"the gzip file is damaged or cut short ({error})", "Fetch it again") from error
-    except OSError as error:
-        raise UserError(str(file), f"cannot be read ({error.strerror or error})", "Check the file") from error
-    if empty:
-        raise UserError(str(file), "the file holds no rows", "Give a file with data in it")
-
-
-def open_binary(file: Path) -> IO[bytes]:
-    """Open a file for reading bytes, unpacked if it is named .gz."""
-    return cast(IO[bytes], gzip.open(file)) if file.name.lower().endswith(".gz") else file.open("rb")
-
-
-def _read_jsonl(file: Path, stream: IO[bytes]) -> Iterator[Unparsed]:
-    for number, line in enumerate(stream, start=1):
-        if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        if line.strip():
-            yield f"{file}:{number}", line
-
-
-def _parse_line(place: str, line: bytes) -> dict[str, Any] | UserError:
-    try:
-        value = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        return UserError(place, f"not UTF-8 (byte {error.start + 1} of the line)", "Save the file as UTF-8")
-    except (json.JSONDecodeError, RecursionError) as error:
-        return UserError(place, f"not JSON ({error})", "Write one JSON object per line")
-    return _object(place, value)
-
-
-def _object(place: str, value: Any) -> dict[str, Any] | UserError:
-    if isinstance(value, dict):
-        return value
-    return UserError(place, f"a {type(value).__name__} where an object with columns was expected", "Mend the row")
-
-
-def _read_json(file: Path, stream: IO[bytes]) -> Iterator[Unparsed]:
-    """Read a list of objects, or an object of them by their ids; else JSON lines under another name, as many are."""
-    raw = stream.read().removeprefix(b"\xef\xbb\xbf")
-    if raw.lstrip().startswith(b"{") and (records := _by_id(raw)) is not None:
-        yield from ((f"{file}:{key}", record) for key, record in records.items())
-        return
-    if not raw.lstrip().startswith(b"["):
-        yield from _read_jsonl(file, io.BytesIO(raw))
-        return
-    try:
-        rows = json.loads(_decode(file, raw))
-    except (json.JSONDecodeError, RecursionError) as error:
-        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise UserError(f"{file}{line}", f"not JSON ({error})", "Mend the file: a list of objects") from error
-    for number, row in enumerate(rows, start=1):
-        yield f"{file}:row {number}", _object(f"{file}:row {number}", row)
-
-
-def _by_id(raw: bytes) -> dict[str, dict[str, Any]] | None:
-    """Return the records of an object of them, None where `raw` is something else: lines of JSON are no JSON."""
-    try:
-        return keyed(json.loads(raw))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _decode(file: Path, raw: bytes) -> str:
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{file}:{line}", f"not UTF-8 (byte {error.start + 1})", "Save the file as UTF-8") from error
-
-
-def _read_csv(file: Path, stream: IO[bytes]) -> Iterator[Unparsed]:
-    """Comma-separated with a header; strict, since a quote left open would swallow the rest of the file in silence."""
-    reader = csv.DictReader(io.StringIO(_decode(file, stream.read()), newline=""), strict=True)
-    ended = 0  # line of the last sound row's end: where a quote was left open, the reader itself is at the file's end
-    try:
-        header = reader.fieldnames or []
-        _refuse_other_separator(file, header)
-        ended = reader.line_num
-        for row in reader:
-            ended = reader.line_num
-            place = f"{file}:{ended}"
-            if None in row or None in row.values():
-                problem = f"not as many fields as the header's {len(header)}"
-                yield place, UserError(place, problem, "Quote fields that hold commas or line breaks")
+        with file.open("rb") as stream:
+            if file.suffix.lower() == ".zip":
+                yield from _read_zip(place, stream, reading)
             else:
-                yield place, dict(row)
-    except csv.Error as error:
-        problem = f"not comma-separated values ({error})"
-        raise UserError(f"{file}:{ended + 1}", problem, "Quote fields that hold commas or quotes") from error
+                yield from _filled(place, _read(place, stream, file.stat().st_size, reading))
+    except OSError as error:
+        raise UserError(place, f"cannot be read ({error.strerror or error})", "Check the file") from error
 
 
-def _refuse_other_separator(file: Path, header: Sequence[str]) -> None:
-    """Raise UserError where the only column's name is a header cut by something else than commas."""
-    for sign, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-        if len(header) == 1 and sign in header[0]:
-            problem = f"the header is separated by {name}, not by commas"
-            raise UserError(f"{file}:1", problem, "Save the file as comma-separated values")
+def _filled(place: str, records: Iterator[Unparsed]) -> Iterator[Unparsed]:
+    """Hand on records; raises UserError where there are none."""
+    empty = True
+    for record in records:
+        empty = False
+        yield record
+    if empty:
+        raise UserError(place, "the file holds no rows", "Give a file with data in it")
 
 
-def _read_parquet(file: Path, stream: IO[bytes]) -> Iterator[Unparsed]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.ParquetFile(io.BytesIO(stream.read()))
-        rows = (row for batch in table.iter_batches() for row in batch.to_pylist())
-        for number, row in enumerate(rows, start=1):
-            yield f"{file}:row {number}", row
-    except pyarrow.ArrowException as error:
-        raise UserError(str(file), f"not a parquet file ({error})", "Fetch it again") from error
+def _read(place: str, stream: IO[bytes], size: int, reading: ReadingSpec) -> Iterator[Unparsed]:
+    """Read a stream by the name of its file."""
+    if place.lower().endswith(".gz"):
+        stream = gunzipped(place, stream, size, reading)
+    kind = _kind(place)
+    source = as_utf8(place, stream) if kind in TEXTS else stream
+    yield from READERS[kind](place, source, reading)
 
 
-READERS = {"jsonl": _read_jsonl, "json": _read_json, "csv": _read_csv, "parquet": _read_parquet}
-
-
-def read_hub(hub_id: str, hub_config: str | None, revision: str | None) -> Iterator[Record]:
-    """Yield the records of every split of a data set on the hub; `hub_config` is a configuration's name or a folder."""
-    import datasets
-
-    try:
-        names = datasets.get_dataset_config_names(hub_id, revision=revision) if hub_config else []
-        where = {"name": hub_config} if hub_config in names else {"data_dir": hub_config}
-        parts = datasets.load_dataset(hub_id, revision=revision, **where)
-    except Exception as error:  # the clients of the hub raise what their transport raises: OSError, httpx, ValueError
-        problem = f"{hub_id} could not be fetched from the hub ({type(error).__name__})"
-        remedy = "Check the name and the network, or give a local copy with dataset.path=FILE"
-        raise UserError("dataset.hub_id", problem, remedy) from error
-    for split, rows in parts.items():
-        for number, row in enumerate(rows, start=1):
-            yield f"{hub_id}/{split}:row {number}", row
+def _read_zip(place: str, stream: IO[bytes], reading: ReadingSpec) -> Iterator[Unparsed]:
+    with damage(place, "zip"), zipfile.ZipFile(stream) as archive:
+        found = [one for one in members(place, archive, reading) if not any(map(_hidden, one.filename.split("/")))]
+        data = [one for one in found if _is_data(one.filename)]
+        if not data:
+            raise UserError(place, "the zip file holds no data file", f"Pack {KNOWN} files")
+        for one in data:
+            at = f"{place}/{one.filename}"
+            if one.filename.lower().endswith(".zip"):
+                raise UserError(at, "a zip file in a zip file", "Unpack the outer one and give the folder")
+            with unzipped(at, archive, one, reading) as member:
+                yield from _filled(at, _read(at, member, one.file_size, reading))

@@ -13,6 +13,7 @@ import pytest
 
 from rlhf.data import load_corpus
 from rlhf.data.files import read_records
+from rlhf.data.reading.base import UNBOUNDED
 from rlhf.errors import UserError
 
 ROWS = [{"prompt": "¿Qué tal?", "completion": "Bien, gracias"}, {"prompt": "Hi, you", "completion": 'Say "hello"\nnow'}]
@@ -44,7 +45,7 @@ def write(folder: Path, name: str) -> str:
 @pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "parquet"])
 def test_every_kind_of_file_gives_the_same_rows(kind: str, zipped: str, tmp_path: Path) -> None:
     path = write(tmp_path, f"rows.{kind}{zipped}")
-    records = list(read_records(path))
+    records = list(read_records(path, UNBOUNDED))
     assert [row for _, row in records] == ROWS
     assert all(place.startswith(f"{path}:") for place, _ in records)
 
@@ -53,12 +54,12 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     for name, number in (("sub/b.jsonl", 2), ("a.jsonl", 1), ("README.md", 0)):
         (tmp_path / name).write_text(json.dumps({"n": number}))
-    assert [row for _, row in read_records(str(tmp_path))] == [{"n": 1}, {"n": 2}]
+    assert [row for _, row in read_records(str(tmp_path), UNBOUNDED)] == [{"n": 1}, {"n": 2}]
 
 
 def test_json_lines_under_the_name_json_are_read(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"n": 1}\n{"n": 2}\n')
-    assert [row for _, row in read_records(str(tmp_path / "x.json"))] == [{"n": 1}, {"n": 2}]
+    assert [row for _, row in read_records(str(tmp_path / "x.json"), UNBOUNDED)] == [{"n": 1}, {"n": 2}]
 
 
 GOOD = b'{"prompt": "a", "completion": "b"}\n'
@@ -73,7 +74,7 @@ BAD = {
     "empty": ("f.jsonl", b"", r"f\.jsonl: the file holds no rows"),
     "blank": ("f.jsonl", b"\n \n", r"f\.jsonl: the file holds no rows"),
     "empty json": ("f.json", b"", r"f\.json: the file holds no rows"),
-    "json": ("f.json", b'[{"prompt": "a"},\n{', r"f\.json:2: not JSON"),
+    "json": ("f.json", b'[{"prompt": "a", "completion": "b"},\n{', r"f\.json:2: not JSON"),
     "json list of text": ("f.json", b'["a"]', r"f\.json:row 1: a str where an object"),
     "csv header only": ("f.csv", b"prompt,completion\n", r"f\.csv: the file holds no rows"),
     "csv short": ("f.csv", b"prompt,completion\na\n", r"f\.csv:2: not as many fields as the header's 2"),
@@ -82,10 +83,10 @@ BAD = {
     "csv semicolons": ("f.csv", b"prompt;completion\na;b\n", r"f\.csv:1: the header is separated by semicolons"),
     "csv tabs": ("f.csv", b"prompt\tcompletion\na\tb\n", r"f\.csv:1: the header is separated by tabs"),
     "csv not UTF-8": ("f.csv", b"prompt,completion\na,\xe9\n", r"f\.csv:2: not UTF-8"),
-    "parquet": ("f.parquet", b"PAR1 not really", r"f\.parquet: not a parquet file"),
+    "parquet": ("f.parquet", b"PAR1 not really", r"f\.parquet: not a whole parquet file"),
     "not gzip": ("f.jsonl.gz", GOOD, r"f\.jsonl\.gz: the gzip file is damaged"),
     "cut gzip": ("f.jsonl.gz", gzip.compress(GOOD * 50)[:-12], r"f\.jsonl\.gz: the gzip file is damaged or cut short"),
-    "unknown kind": ("f.xlsx", b"PK", r"f\.xlsx: a \.xlsx file cannot be read\. Use one of \.jsonl"),
+    "unknown kind": ("f.xls", b"PK", r"f\.xls: a \.xls file cannot be read\. Use one of \.jsonl"),
 }
 
 
@@ -101,9 +102,9 @@ def test_a_broken_file_is_one_line_with_place_and_remedy(case: str, tmp_path: Pa
 
 def test_a_missing_file_and_a_folder_without_data_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"dataset\.path: there is no nowhere\.jsonl"):
-        list(read_records("nowhere.jsonl"))
+        list(read_records("nowhere.jsonl", UNBOUNDED))
     with pytest.raises(UserError, match="holds no data file"):
-        list(read_records(str(tmp_path)))
+        list(read_records(str(tmp_path), UNBOUNDED))
 
 
 def in_fresh_process(code: str, home: Path) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from rlhf.data.files import read_records
 from rlhf.data.keyed import keyed
+from rlhf.data.reading.base import UNBOUNDED
 
 A, B = {"prompt": "a"}, {"prompt": "b"}
 
@@ -34,10 +35,10 @@ def test_records_lie_at_the_lowest_object_of_objects(whole: Any, records: Any) -
 def test_records_of_a_file_are_named_by_their_ids(tmp_path: Path) -> None:
     file = tmp_path / "votes.json"
     file.write_text(json.dumps({"feedback": {"-O0d": A, "-O0e": B}}, indent=1))
-    assert list(read_records(str(file))) == [(f"{file}:-O0d", A), (f"{file}:-O0e", B)]
+    assert list(read_records(str(file), UNBOUNDED)) == [(f"{file}:-O0d", A), (f"{file}:-O0e", B)]
 
 
 def test_one_record_in_several_lines_is_no_object_of_records(tmp_path: Path) -> None:
     file = tmp_path / "one.json"
     file.write_text(json.dumps(A))
-    assert list(read_records(str(file))) == [(f"{file}:1", A)]
+    assert list(read_records(str(file), UNBOUNDED)) == [(f"{file}:1", A)]

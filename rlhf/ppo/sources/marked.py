@@ -7,6 +7,7 @@ from typing import Any
 
 from rlhf.data import columns
 from rlhf.data.files import read_records
+from rlhf.data.reading.base import UNBOUNDED
 from rlhf.errors import UserError
 from rlhf.ppo_spec import LinearReward, place
 from rlhf.suggest import did_you_mean
@@ -18,7 +19,7 @@ def read_marked(name: str, spec: LinearReward) -> tuple[list[str], list[float]]:
     """Return the texts of the file and their marks, 1 or -1."""
     texts, labels = [], []
     try:
-        for where, record in read_records(spec.path):
+        for where, record in read_records(spec.path, UNBOUNDED):
             if isinstance(record, UserError):
                 raise record
             texts.append(_text(name, spec, where, record))
