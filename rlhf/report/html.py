@@ -6,7 +6,7 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,18 @@ NO_SCRIPT = "This page draws its tables and figures with JavaScript. The same nu
 
 
 def render(summary: Mapping[str, Any]) -> str:
-    """Return the page of `summary` (see `rlhf.report.summary`).
+    """Return the page of `summary` (see `rlhf.report.summary`)."""
+    return assemble(summary, sorted(PAGE.glob("*.js")), [PAGE / "style.css"], NO_SCRIPT)
+
+
+def assemble(data: Mapping[str, Any], scripts: Sequence[Path], styles: Sequence[Path], no_script: str) -> str:
+    """Return a page that holds `data` (with its `title`), one script made of `scripts` in order, and one style.
 
     Its policy allows this one style and this one script, by their hashes, and no request: whatever a model answered,
     nothing in the data can run or load.
     """
-    style = (PAGE / "style.css").read_text(encoding="utf-8")
-    parts = [file.read_text(encoding="utf-8") for file in sorted(PAGE.glob("*.js"))]
+    style = "".join(file.read_text(encoding="utf-8") for file in styles)
+    parts = [file.read_text(encoding="utf-8") for file in scripts]
     script = "(() => {\n'use strict';\n" + "\n".join(parts) + "})();\n"
     allowed = f"style-src {_hash(style)}; script-src {_hash(script)}"
     policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
@@ -30,10 +35,10 @@ def render(summary: Mapping[str, Any]) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
-        f"<title>{html.escape(summary['title'])}</title>\n"
+        f"<title>{html.escape(data['title'])}</title>\n"
         f"<style>{style}</style>\n</head>\n<body>\n"
-        f'<main id="page"></main>\n<noscript>{NO_SCRIPT}</noscript>\n'
-        f'<script type="application/json" id="data">{inert(summary)}</script>\n'
+        f'<main id="page"></main>\n<noscript>{no_script}</noscript>\n'
+        f'<script type="application/json" id="data">{inert(data)}</script>\n'
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
 

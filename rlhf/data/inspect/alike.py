@@ -141,7 +141,7 @@ def look(corpus: Corpus, places: Sequence[tuple[str, int]], spec: InspectionSpec
     biggest = sorted(clusters, key=lambda cluster: (-sum(len(held[at]) for at in cluster), min(cluster)))
     return {
         "rows_looked_at": len(places),
-        "held_out_looked_at": sum(name != "train" for name, _ in places),
+        "held_out": {name: sum(part == name for part, _ in places) for name in SIDES[1:]},
         "clusters": len(clusters),
         "rows": sum(len(held[at]) for cluster in clusters for at in cluster),
         "clusters_across_parts": across,

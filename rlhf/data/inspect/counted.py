@@ -25,6 +25,7 @@ class Counted:
         self.figures: dict[str, list[float]] = {}  # number, sum, least and most of a field of numbers
         self.traits: Counter[str] = Counter()
         self.personas: set[int] = set()
+        self.several = False  # whether any persona has more than one trait
         self.longer = {"chosen": 0, "rejected": 0, "equal": 0}
         self.distinct: dict[str, set[int]] = {"prompts": set(), "answers": set()}
 
@@ -67,6 +68,9 @@ class Counted:
         """Count the traits of a persona once, in however many rows it speaks."""
         traits = value if isinstance(value, list | tuple) else str(value).split("\n")
         traits = [str(trait).strip() for trait in traits if str(trait).strip()]
+        if len(traits) == 1:
+            self._kind("persona", traits[0])
+        self.several |= len(traits) > 1
         if (known := short_hash("\n".join(traits))) not in self.personas:
             self.personas.add(known)
             self.traits.update(dict.fromkeys(traits, 1))
@@ -75,9 +79,10 @@ class Counted:
         """Return the counts as plain values."""
         bars = self.spec.bins
         lengths = [{"part": p, "unit": u} | summary(counts, bars) for (p, u), counts in self.lengths.items()]
-        kinds = sorted(self.kinds, key=lambda key: (FIRST.index(key) if key in FIRST else len(FIRST), key))
+        shown = [key for key in self.kinds if key != "persona" or not self.several]
+        kinds = sorted(shown, key=lambda key: (FIRST.index(key) if key in FIRST else len(FIRST), key))
         tables = [self._table(key, counts, "rows") for key in kinds if (counts := self.kinds[key]) is not None]
-        if self.traits:
+        if self.several:
             tables.append(self._table("persona trait", self.traits, f"{len(self.personas)} personas"))
         figures = [
             {"field": key, "rows": int(number), "mean": total / number, "min": least, "max": most}

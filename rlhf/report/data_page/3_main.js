@@ -1,0 +1,1 @@
+frame(head(), [["findings", "Findings", findings], ["rows", "Rows", account], ["columns", "Columns", columns], ["lengths", "Lengths", lengths], ["kinds", "Kinds", kinds], ["split", "Split", parts], ["style", "Style", style], ["contents", "Contents", contents], ["cleaning", "Cleaning", cleaning]], "To the data");
