@@ -63,13 +63,15 @@ class ToyDataset(Spec):
 
 
 class ReadingSpec(Spec):
-    """How much of a file is taken in: bounds against damaged files, and against those made to fill a machine."""
+    """How a file is taken in: bounds against damaged files and those made to fill a machine, and what large ones need."""
 
     name: str
     max_row_mb: PositiveFloat  # 10^6 bytes of one line, row or record; a larger one is a broken row
     max_sheet_mb: PositiveFloat  # unpacked size of an xlsx file, part of which is held in memory
     max_unpacked_gb: PositiveFloat  # 10^9 bytes that one packed file may unpack to
     max_unpacked_ratio: PositiveFloat  # and how many times its size, beyond its first 100 MB
+    stream_over_mb: NonNegativeFloat  # a source of more 10^6 bytes is not held in memory: it becomes a mapped file
+    workers: PositiveInt | None  # processes that read such a source; null: one for each core
 
 
 class FileDataset(Spec):
@@ -93,8 +95,6 @@ class FileDataset(Spec):
     max_bad_rows: Annotated[int, Field(ge=0)]
     strict: bool  # whether warnings of the inspection are errors
     split: SplitSpec
-    workers: PositiveInt | None  # processes that read a large source; null: one for each core
-    stream_over_mb: NonNegativeFloat  # a larger source is never held in memory: it is read by workers into mapped files
 
     @property
     def has_pairs(self) -> bool:

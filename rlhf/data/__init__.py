@@ -17,7 +17,7 @@ from rlhf.data.groups import united
 from rlhf.data.records import Account, formatted, gather
 from rlhf.data.rows import Corpus, Count, Row, Shape
 from rlhf.data.splits import PARTS, Keys, distinct, keep, keys_of, overlap, split
-from rlhf.data.stream import is_large, read_large
+from rlhf.data.stream import is_large, read_large, workers_of
 from rlhf.data.support_toy import toy_rows
 from rlhf.data.toy_gold import gold
 from rlhf.errors import UserError
@@ -87,7 +87,7 @@ def _rows(spec: ToyDataset | FileDataset, shape: Shape, store: Path | None, stor
     if isinstance(spec, FileDataset) and is_large(spec):
         file, keys, account, keeper = read_large(_records(spec), spec, shape, store)
         story.tell(account, len(keys), spec)
-        return keys, lambda places, own: ArrowRows(file, places, own, keeper)
+        return keys, lambda places, own: ArrowRows(file, places, own, workers_of(spec), keeper)
     if isinstance(spec, ToyDataset):
         rows = toy_rows(spec, shape)
         story.note("read", len(rows), len(rows))

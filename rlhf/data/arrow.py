@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
@@ -55,14 +56,15 @@ def _schema() -> Any:
 class ArrowRows(Sequence[Row]):
     """Some rows of a mapped file, in a given order; a row is made anew each time that it is asked for.
 
-    `at` are numbers of rows of the file (int64). `keeper` is whatever must live as long as these rows do.
+    `at` are numbers of rows of the file (int64), `fingerprint` is of the rows in this order, `workers` is how many
+    processes may work through them, and `keeper` whatever must live as long as these rows do.
     """
 
-    def __init__(self, file: Path, at: Any, fingerprint: str, keeper: Any = None) -> None:
+    def __init__(self, file: Path, at: Any, fingerprint: str, workers: int = 1, keeper: Any = None) -> None:
         import numpy
         import pyarrow
 
-        self.file, self.at, self.fingerprint, self.keeper = file, at, fingerprint, keeper
+        self.file, self.at, self.fingerprint, self.workers, self.keeper = file, at, fingerprint, workers, keeper
         with file.open("rb") as stream:
             self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         reader = pyarrow.ipc.open_file(pyarrow.py_buffer(self._map))
@@ -81,13 +83,17 @@ class ArrowRows(Sequence[Row]):
     def __getitem__(self, index: int | slice) -> Row | ArrowRows:
         """Return one row, or a view of some of them."""
         if isinstance(index, slice):
-            return ArrowRows(self.file, self.at[index], self.fingerprint, self.keeper)
+            own = hashlib.sha256(f"{self.fingerprint} {index.indices(len(self))}".encode()).hexdigest()
+            return ArrowRows(self.file, self.at[index], own, self.workers, self.keeper)
         return self._row(int(self.at[index]))
 
     def __iter__(self) -> Iterator[Row]:
         """Make one row after the other."""
-        for number in self.at:
-            yield self._row(int(number))
+        return self.taken(self.at)
+
+    def taken(self, numbers: Iterable[int]) -> Iterator[Row]:
+        """Make rows of the file by their numbers there."""
+        return (self._row(int(number)) for number in numbers)
 
     def _row(self, number: int) -> Row:
         batch = int(self._starts.searchsorted(number, side="right")) - 1

@@ -40,7 +40,7 @@ def is_large(spec: FileDataset) -> bool:
     """Whether a local source is beyond `stream_over_mb`; a packed file counts with what it unpacks to."""
     if spec.path is None:
         return False
-    return sum(unpacked_bytes(file) for file in data_files(spec.path)) > spec.stream_over_mb * MB
+    return sum(unpacked_bytes(file) for file in data_files(spec.path)) > spec.reading.stream_over_mb * MB
 
 
 def read_large(
@@ -83,10 +83,14 @@ def _write(records: Iterable[Unparsed], spec: FileDataset, shape: Shape, file: P
             found.append(keys)
             yield batch
 
-    workers = spec.workers or cores()
-    with closing(ordered("rlhf.data.stream:work", (spec, shape), _tasks(records), workers)) as results:  # type: ignore[type-var]
+    with closing(ordered("rlhf.data.stream:work", (spec, shape), _tasks(records), workers_of(spec))) as results:
         write_batches(file, batches(results))
     return numpy.frombuffer(b"".join(found), dtype=KEYS), account
+
+
+def workers_of(spec: FileDataset) -> int:
+    """Return how many processes work through a large source."""
+    return spec.reading.workers or cores()
 
 
 def _tasks(records: Iterable[Unparsed]) -> Iterator[list[Unparsed]]:
@@ -99,7 +103,7 @@ def _tasks(records: Iterable[Unparsed]) -> Iterator[list[Unparsed]]:
             if size >= TASK_BYTES:
                 yield task
                 task, size = [], 0
-    except UserError:  # of the file: what lies before it is read first
+    except Exception:  # of the file: what lies before it is told first
         if task:
             yield task
         raise
@@ -117,11 +121,12 @@ def work(setup: tuple[FileDataset, Shape], task: list[Unparsed]) -> tuple[bytes,
 
 def _identity(spec: FileDataset, shape: Shape) -> str:
     """Hash all that rows and account depend on: bytes, settings and code. How the rows are cut is no part of it."""
-    settings = spec.model_dump(exclude={"split", "fraction", "limit", "strict", "workers", "stream_over_mb"})
+    settings = spec.model_dump(exclude={"split", "fraction", "limit", "strict", "reading"})
+    bounds = spec.reading.model_dump(exclude={"name", "workers", "stream_over_mb"})
     code = closure((f"rlhf.data.{spec.format}", "rlhf.data.stream"))
     texts = [[file.name, file.read_text(encoding="utf-8")] for file in code]
     source = digest_files(Path(str(spec.path)).expanduser())
-    return digest([settings, spec.split.seed, shape, source, texts, versions(CLEANERS)])
+    return digest([settings, bounds, spec.split.seed, shape, source, texts, versions(CLEANERS)])
 
 
 CLEANERS = ("ftfy", "emoji", "pyspellchecker", "py3langid")  # libraries that rows go through

@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
@@ -30,7 +30,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def ordered(function: str, setup: Any, tasks: Iterable[Any], workers: int) -> Iterator[Any]:
+def ordered(function: str, setup: Any, tasks: Iterable[Any], workers: int) -> Generator[Any, None, None]:
     """Yield `module:name` of (setup, task) for each task, in order; no more tasks are read ahead than are in hand.
 
     What `tasks` raises comes after the results of all tasks before it, as it would without workers.

@@ -12,7 +12,8 @@ Record = tuple[str, dict[str, Any] | UserError]  # place ("file:line") and the r
 Unparsed = tuple[str, dict[str, Any] | UserError | bytes]  # the same, but a line of JSON is still as it was read
 Reader = Callable[[str, IO[bytes], ReadingSpec], Iterator[Unparsed]]  # place of the file, its bytes, the bounds
 MB, GB = 10**6, 10**9
-UNBOUNDED = ReadingSpec(name="unbounded", max_row_mb=1e9, max_sheet_mb=1e9, max_unpacked_gb=1e9, max_unpacked_ratio=1e9)
+BOUNDS = ("max_row_mb", "max_sheet_mb", "max_unpacked_gb", "max_unpacked_ratio", "stream_over_mb")
+UNBOUNDED = ReadingSpec(name="unbounded", workers=None, **dict.fromkeys(BOUNDS, 1e9))
 
 
 def as_object(place: str, value: Any) -> dict[str, Any] | UserError:
