@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import Any
 
 
+LONGEST = 1000  # characters of a problem that are shown
+
+
 def _sentence(place: str, problem: str, remedy: str) -> str:
+    """Make one line of them, that any terminal can show: names in files hold what they like."""
+    problem = problem if len(problem) <= LONGEST else f"{problem[:LONGEST]} ..."
     end = "" if remedy.endswith(("?", ".", ")", "`")) else "."
-    return f"{place}: {problem.rstrip('.')}. {remedy[:1].upper()}{remedy[1:]}{end}"
+    said = f"{place}: {problem.rstrip('.')}. {remedy[:1].upper()}{remedy[1:]}{end}"
+    return "".join(sign if sign.isprintable() else " " for sign in said)
 
 
 class UserError(ValueError):

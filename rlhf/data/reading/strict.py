@@ -74,7 +74,7 @@ def too_deep(text: str | bytes, value: Any) -> bool:
 def parse_line(place: str, line: bytes) -> Any:
     """Return what a line of JSON says, or the UserError that describes it."""
     try:
-        text = line.removeprefix(BOM).decode("utf-8")  # files that were put together keep their marks inside
+        text = line.rstrip().removeprefix(BOM).decode("utf-8")  # files that were put together keep their marks inside
         value = STRICT.decode(text)
     except UnicodeDecodeError as error:
         return not_utf8(place, error.start + 1)

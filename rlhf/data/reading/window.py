@@ -118,7 +118,7 @@ class Window:
         """Take the name of an object's next value, and the colon."""
         if self.peek() != '"':
             self.expect('"')
-        name = self.take(self.place())
+        name = self.take(self._place)
         if not isinstance(name, str):
             raise name
         self.expect(":")
