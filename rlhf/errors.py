@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-
 LONGEST = 1000  # characters of a problem that are shown
 
 
