@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from rlhf.data.cleaning.tally import Tally
+if TYPE_CHECKING:
+    from rlhf.data.cleaning.tally import Tally
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 Shape = Literal["demonstration", "preference"]

@@ -10,7 +10,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -141,7 +140,7 @@ def _dump(account: Account) -> dict[str, Any]:
         "dropped": dict(account.dropped),
         "broken": broken,
         "last": last,
-        "tally": asdict(account.tally),
+        "tally": account.tally.dump(),
     }
 
 

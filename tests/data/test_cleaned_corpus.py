@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rlhf.data import load_corpus
@@ -95,7 +96,8 @@ def test_the_fingerprint_follows_the_steps_and_nothing_else(jsonl, spec_of) -> N
 def test_a_large_source_is_cleaned_and_accounted_for_alike_and_kept(jsonl, spec_of, tmp_path: Path) -> None:
     changes = {"path": jsonl(pairs()), "split": HALF, "cleaning": own("lowercase", "punctuation")}
     small = load_corpus(spec_of("ultrafeedback_binarized", **changes), "preference")
-    large = spec_of("ultrafeedback_binarized", **changes, stream_over_mb=0, workers=1)
+    reading = spec_of("ultrafeedback_binarized").reading.model_copy(update={"stream_over_mb": 0.0, "workers": 1})
+    large = spec_of("ultrafeedback_binarized", **changes, reading=reading)
     made, kept = (load_corpus(large, "preference", tmp_path / "store") for _ in range(2))
     for corpus in (made, kept):
         assert corpus.fingerprint == small.fingerprint

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from rlhf.data.cleaning import STEPS, clean_text
 from rlhf.data.cleaning.spelling import correction
 from rlhf.data.cleaning.tally import MOST, Tally, examples, loaded
+from rlhf.sources import closure, stage_files
 
 WORKED = {
     "lowercase": [
@@ -162,7 +165,8 @@ def test_tallies_of_parts_add_up_to_the_whole_in_any_order() -> None:
     assert two.texts == len(texts)
     assert two.changed == whole.changed
     assert two.examples(5) == whole.examples(5)
-    assert loaded({"texts": two.texts, "changed": dict(two.changed), "found": two.found}).examples(5) == two.examples(5)
+    again = loaded(json.loads(json.dumps(two.dump())))
+    assert (again.texts, again.changed, again.examples(5)) == (two.texts, two.changed, two.examples(5))
 
 
 def test_examples_are_texts_that_changed_chosen_whatever_their_order() -> None:
@@ -175,3 +179,10 @@ def test_examples_are_texts_that_changed_chosen_whatever_their_order() -> None:
         number for number in range(4) if (f"A{2 * number + 1}", f"a{2 * number + 1}") not in chosen
     ]  # not the first
     assert len(examples(texts, 500)) == 50
+
+
+def test_kept_rows_follow_the_code_and_word_lists_of_cleaning_and_stages_follow_the_rows_alone() -> None:
+    cleaners = {"tables.yaml", "spelling.py", "language.py"}
+    assert cleaners <= {file.name for file in closure(("rlhf.data.stream",))}
+    for stage in ("sft", "reward", "dpo", "ppo"):
+        assert not cleaners & {file.name for file in stage_files(stage)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import yaml
@@ -12,7 +12,7 @@ import yaml
 @cache
 def tables() -> dict[str, Any]:
     """Return all of them by name."""
-    read: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    read: dict[str, Any] = yaml.safe_load((files(__package__) / "tables.yaml").read_text(encoding="utf-8"))
     return read
 
 

@@ -58,6 +58,10 @@ class Tally:
         """Return n examples, `MOST` at most."""
         return examples(self.found, min(n, MOST))
 
+    def dump(self) -> dict[str, Any]:
+        """Return it as JSON has it; `loaded` reads that."""
+        return {"texts": self.texts, "changed": dict(self.changed), "found": examples(self.found, MOST)}
+
     def table(self, steps: Sequence[str]) -> list[list[str | int]]:
         """Return for each step how many texts it changed, and of how many."""
         return [[step, self.changed[step], self.texts] for step in steps]

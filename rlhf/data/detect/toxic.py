@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import yaml
@@ -89,7 +89,7 @@ def _rude(token: str, spoken: Mapping[str, str], languages: tuple[str, ...]) -> 
 
 @cache
 def _lists() -> dict[str, Any]:
-    lists: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    lists: dict[str, Any] = yaml.safe_load((files(__package__) / "toxic.yaml").read_text(encoding="utf-8"))
     return lists
 
 
