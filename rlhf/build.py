@@ -256,7 +256,7 @@ def _source_clashes(run: Run) -> Iterator[str]:
     if not pairs and run.method.data_shape == "preference":
         yield (
             f"dataset: {dataset.name} holds {dataset.content}, {run.method.name} learns from pairs of a chosen and a "
-            "rejected answer. Use method=sft, a dataset of pairs, or dataset.columns with chosen and rejected."
+            "rejected answer. Use method=sft, a dataset of pairs, or dataset=table whose dataset.columns name both."
         )
     elif not pairs and run.method.trains_policy and run.evaluation.judge == "reward":
         yield (

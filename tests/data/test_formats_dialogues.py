@@ -282,13 +282,13 @@ def test_a_dialogue_of_the_wrong_shape_names_its_column(read, name, raw, message
 def test_a_spreadsheets_input_is_cut_at_its_speakers() -> None:
     raw = {
         "intent": "FindBus",
-        "user_input": "User: A bus, please. Chatbot: To where? User: To Rome: now.",
+        "user_input": "User: A bus for two, please. Chatbot: To where do you go? User: To Rome: now.",
         "chatbot_response": "Chatbot: At 8.",
     }
-    links = [digest("a bus, please. to where?"), digest("to rome: now. at 8.")]
+    links = [digest("a bus for two, please. to where do you go?")]  # of eight words or more
     assert tourism_pairs.rows(raw, ANY_SPEC) == Row(
-        (user("A bus, please."), agent("To where?"), user("To Rome: now.")),
-        "a bus, please.",
+        (user("A bus for two, please."), agent("To where do you go?"), user("To Rome: now.")),
+        "a bus for two, please.",
         completion="At 8.",
         meta={"intent": "FindBus", "language": "en", "links": links},
     )

@@ -79,6 +79,7 @@ def test_no_exchange_of_a_spreadsheet_is_on_two_sides(shared_data, spec_of) -> N
         for row in getattr(corpus, side):
             said = [*(turn["content"].casefold() for turn in row.prompt), (row.completion or "").casefold()]
             for asked, answered in zip(said[::2], said[1::2], strict=True):
-                where[f"{asked} / {answered}"].add(side)
+                if len(f"{asked} {answered}".split()) >= 8:  # shorter ones say nothing of their dialogue
+                    where[f"{asked} / {answered}"].add(side)
     assert len(where) > 9000
     assert {len(found) for found in where.values()} == {1}
