@@ -86,6 +86,23 @@ CHECKED = {
     "rlhf experiment=hh_dpo_gpt2",
     "rlhf experiment=hh_dpo_gpt2 model=llama3_2_1b adapter=lora quantization=nf4",
 }
+# Composed, cross-checked and their first row read: whole files of theirs are loaded in tests/data. Which shared sample.
+FIRST_ROW = {
+    "rlhf method=reward dataset=oasst dataset.path=oasst_rm_zh.jsonl.gz dataset.comparisons=adjacent": "preference",
+    "rlhf method=dpo dataset=qa_feedback dataset.path=qa_feedback_dev.jsonl.gz evaluation.judge=reward": "preference",
+    "rlhf method=sft dataset=kto_mix dataset.path=kto_mix.jsonl.gz evaluation.judge=none": "preference",
+    "rlhf method=sft dataset=taskmaster_reward dataset.path=taskmaster4_reward.jsonl.gz dataset.api_calls=keep "
+    "evaluation.judge=none": "reward",
+    "rlhf method=sft dataset=bitext dataset.path=bitext_27k_schema.jsonl.gz dataset.placeholders=fill "
+    "template@model.template=customer_assistant evaluation.judge=none": "derived",
+    "rlhf method=sft dataset=synthetic_persona_chat dataset.path=synthetic_persona_chat.jsonl.gz dataset.turns=last "
+    "template@model.template=persona evaluation.judge=none": "persona",
+    "rlhf method=sft dataset=crosswoz dataset.path=crosswoz_zh.jsonl.gz model=tiny_mt5 "
+    "evaluation.judge=none": "tourism",
+    "rlhf method=sft dataset=tourism_pairs dataset.path=tourism_user_chatbot_pairs.jsonl.gz "
+    "template@model.template=user_chatbot evaluation.judge=none": "derived",
+    "rlhf method=reward dataset=feedback_export dataset.path=feedback_export_simulated.json": "derived",
+}
 # Refused, with these words on the only line of stderr.
 REFUSED = {
     "rlhf method.betta=0.2": "method.betta: unknown key. Did you mean `beta`?",
@@ -154,7 +171,7 @@ EVERY = list(dict.fromkeys(command for found in WRITTEN.values() for command in 
 
 
 def test_every_written_command_is_in_one_table_and_every_table_entry_is_written() -> None:
-    tables = [known(table) for table in (RUN, CHECKED, REFUSED, ELSEWHERE)]
+    tables = [known(table) for table in (RUN, CHECKED, FIRST_ROW, REFUSED, ELSEWHERE)]
     assert sum(len(table) for table in tables) == len(set.union(*tables)), "a command is in two tables"
     assert set(EVERY) == set.union(*tables)
 
@@ -257,6 +274,19 @@ def test_a_command_for_hub_weights_composes_and_passes_the_cross_checks(command:
 
     (_, job), *rest = jobs(parse_words(shlex.split(command)[1:]))
     assert job.model.init == "pretrained" and rest == []
+
+
+@pytest.mark.parametrize(("command", "folder"), FIRST_ROW.items())
+def test_a_command_for_a_shared_sample_composes_and_reads_its_first_row(
+    command: str, folder: str, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rlhf.compose import jobs, parse_words
+    from rlhf.data import check_first_row
+
+    monkeypatch.chdir(shared_data / folder)
+    ((_, job),) = jobs(parse_words(shlex.split(command)[1:]))
+    assert Path(job.dataset.path).is_file()  # type: ignore[union-attr, arg-type]
+    check_first_row(job.dataset, job.method.data_shape)
 
 
 @pytest.mark.parametrize("command", sorted(known(set(REFUSED))))
