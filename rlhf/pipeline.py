@@ -18,7 +18,9 @@ from rlhf import ranks
 from rlhf.config import MethodSpec, Run
 from rlhf.data import load_corpus
 from rlhf.data.cleaning.tally import Tally
+from rlhf.data.inspect.findings import cheap_findings, refuse_findings
 from rlhf.data.rows import Corpus
+from rlhf.data.splits import shared
 from rlhf.disk import folder_bytes, locked, refusing_full_disk
 from rlhf.door import check_start
 from rlhf.errors import RunFailure
@@ -78,9 +80,14 @@ class Job:
     def corpus(self, shape: str) -> Corpus:
         """The dataset in one shape, loaded once; its row counts are printed and tracked."""
         if shape not in self._corpora:
-            corpus = load_corpus(self.run.dataset, shape)  # type: ignore[arg-type]  # a ClassVar of Method
+            kept = self.store if self.run.reuse else None
+            corpus = load_corpus(self.run.dataset, shape, kept)  # type: ignore[arg-type]  # a ClassVar of Method
+            if self.run.dataset.strict:
+                refuse_findings(cheap_findings(corpus, self.run.inspection.findings), corpus.name)
             self._corpora[shape] = corpus
             self.console.print(f"[bold]{corpus.name}[/] as {shape} rows: {escape(story(corpus))}", soft_wrap=True)
+            for line in shared(corpus.overlap):
+                self.console.print(f"  {line}", highlight=False, soft_wrap=True)
             splits = {"train": len(corpus.train), "validation": len(corpus.validation), "test": len(corpus.test)}
             self.tracked.dataset(f"{corpus.name}-{shape}", corpus.fingerprint, splits)
             self.tracked.table(
@@ -186,6 +193,7 @@ class Job:
                 folder=work,
                 watching=None if upstream else self.watching,
                 references=link.references if self.run.reuses(method.name) else None,
+                store=self.store if self.run.reuses(method.name) else None,
                 tracked=tracked,
                 meter=meter,
                 console=self.console,
@@ -265,8 +273,8 @@ def story(corpus: Corpus) -> str:
     for count in corpus.counts:
         if count.step in SPLITS:
             parts.append(f"{count.step} {count.after}")
-        elif count.after < count.before:
-            parts.append(f"{count.step} -{count.before - count.after}")
+        elif count.after != count.before:
+            parts.append(f"{count.step} {count.after - count.before:+d}")
     return ", ".join(parts)
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 WORDS = {"error": "error", "warning": "warning", "info": "note"}
 BLOCKS = "▁▂▃▄▅▆▇█"
-LINES = 12  # of a table of kinds; the page shows more
+LINES = 30  # of a table of kinds; the page shows more
 WIDE = 100  # columns from which histograms are drawn
 
 
@@ -170,7 +170,7 @@ def _contents(told: Mapping[str, Any]) -> Table:
     closely, style = told["closely"], told["style"]
     rows = closely["rows"]
     lines = []
-    for one in closely["languages"][:LINES]:
+    for one in closely["languages"][:12]:
         lines.append(("language of prompts", one["value"], f"{one['count']:,}", f"{one['share']:.1%}"))
     for one in closely["personal"]["kinds"]:
         lines.append(("personal data, rows", one["kind"], f"{one['rows']:,}", share(one["rows"], rows)))

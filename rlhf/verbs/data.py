@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -250,6 +251,8 @@ def _track(run: Run, told: Mapping[str, Any], page: Path, words: list[str]) -> d
     tracked.text("data.json", json.dumps(told, indent=1, ensure_ascii=False))
     tracked.file(page)
     tracked.end("FINISHED")
+    with suppress(OSError):  # it waits there for a store that is down
+        SPOOL.rmdir()
     return {"tracked": tracked.url, "browse": tracker.ui_command}
 
 

@@ -69,7 +69,7 @@ def inspect(
 
 def _records(dataset: FileDataset) -> Any:
     if dataset.path is not None:
-        return read_records(dataset.path)
+        return read_records(dataset.path, dataset.reading)
     return read_hub(str(dataset.hub_id), dataset.hub_config, dataset.revision)
 
 

@@ -11,7 +11,7 @@ function percent(count, of) {
 function histogram(one) {
   const host = el("div", {});
   const reach = one.start + one.width * one.bars.length, total = one.rows || 1;
-  const cut = one.beyond ? `the last bar holds ${whole(one.beyond)} longer ones` : "";
+  const cut = one.beyond ? `${whole(one.beyond)} longer ones stand in the last bar` : "";
   const over = one.limit === undefined ? "" : one.limit < one.max ? `limit ${whole(one.limit)}` : `all within the limit of ${whole(one.limit)}`;
   const caption = [`median ${whole(one.median)}`, `95% up to ${whole(one.p95)}`, `longest ${whole(one.max)}`, over, cut].filter(Boolean).join(" · ");
   let drawn = 0;

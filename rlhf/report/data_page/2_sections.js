@@ -4,12 +4,12 @@ function head() {
   const counts = { error: 0, warning: 0, info: 0 };
   told.findings.forEach((one) => { counts[one.severity] += 1; });
   const tiles = [["rows", whole(told.rows), `train ${whole(told.parts.train)} · validation ${whole(told.parts.validation)} · test ${whole(told.parts.test)}`],
-    ["records read", whole(told.account[0].after), `${whole(Math.max(0, told.account[0].after - told.rows))} fewer rows than records`],
+    ["records read", whole(told.account[0].after), told.account[0].after === told.rows ? "each is a row" : `${whole(Math.max(0, told.account[0].after - told.rows))} fewer rows`],
     ["distinct prompts", whole(told.counted.distinct.prompts), `${whole(told.counted.distinct.answers)} distinct answers`],
     ["findings", String(told.findings.length), `errors ${counts.error} · warnings ${counts.warning} · notes ${counts.info}`]];
   if (told.account[0].after < told.rows) tiles[1][2] = "each may hold several rows";
   return el("header", {}, el("h1", {}, `Data set ${told.name}`),
-    el("p", { class: "soft small" }, `${told.shape} rows · ${told.source} · data ${told.fingerprint.slice(0, 16)}`),
+    el("p", { class: "soft small source" }, `${told.shape} rows · ${told.source} · data ${told.fingerprint.slice(0, 16)}`),
     el("div", { class: "tiles", role: "list" }, tiles.map(([label, value, detail]) => el("dl", { class: "tile", role: "listitem" }, el("dt", {}, label), el("dd", {}, value), el("dd", {}, detail)))),
     command(["rlhf data", ...told.words].join(" ")));
 }
@@ -42,9 +42,11 @@ function columns() {
 function lengths() {
   const tokens = told.closely.tokens, units = { tokens: 0, words: 1, characters: 2, turns: 3, speakers: 4 };
   const all = [...(tokens ? tokens.lengths : []), ...told.counted.lengths].sort((one, other) => units[one.unit] - units[other.unit]);
+  const same = all.filter((one) => one.min === one.max);
   const keys = { prompt: "method.max_prompt_tokens", response: "method.max_response_tokens", context: "model.context_length" };
   const over = tokens ? el("p", { class: "small" }, `Tokens of ${tokens.model}, ${looked}: `, tokens.over.map((one, at) => [at ? ", " : "", el("b", {}, percent(one.rows, told.closely.rows)), ` over ${keys[one.limit]}=${one.tokens}`]), ".") : el("p", { class: "soft small" }, `Tokens: ${told.tokens_note}.`);
-  return section("lengths", "Lengths", "Bars end at the 99% quantile. A Chinese or Japanese character counts as a word; turns and speakers include the answer.", over, el("div", { class: "grid three" }, all.map(histogram)));
+  return section("lengths", "Lengths", "Bars end at the 99% quantile. A Chinese or Japanese character counts as a word; turns and speakers include the answer.", over, same.length ? el("p", { class: "soft small" }, `The same everywhere: ${same.map((one) => `${one.part} in ${one.unit} ${whole(one.max)}`).join(", ")}.`) : null,
+    el("div", { class: "grid three" }, all.filter((one) => one.min < one.max).map(histogram)));
 }
 function kinds() {
   const made = [];
