@@ -128,6 +128,7 @@ class EvaluationSpec(Spec):
     judge: Literal["gold", "reward", "none"]
     table_rows: PositiveInt
     bootstrap: PositiveInt
+    baseline_pairs: PositiveInt  # training pairs, at most, that a reward model's bag-of-words baseline learns from
     seed: int
 
 

@@ -219,6 +219,7 @@ def stage_fingerprint(
             "method": _settings(method, known),
             "seed": run.seed,
             "held_out": [run.evaluation.prompts, run.evaluation.seed] if method.learns_from_samples else None,
+            "baseline": None if method.trains_policy else run.evaluation.baseline_pairs,
             "processes": ranks.world(),  # each adds a batch of its own
             "upstream": upstream,
             "data": data,

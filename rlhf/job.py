@@ -79,7 +79,7 @@ def _finished_before(run: Run, folder: Path) -> dict[str, Any] | None:
     if outcome is None or outcome["status"] != "finished":
         return None
     device = choose_device(run)
-    corpora = cache(lambda shape: load_corpus(run.dataset, shape).fingerprint)
+    corpora = cache(lambda shape: load_corpus(run.dataset, shape, Path(run.store)).fingerprint)
     now = _identity(run, Lineage(run, device.kind, device.precision, corpora))
     return outcome if outcome.get("job") == now else None
 

@@ -115,3 +115,15 @@ def overlap(parts: Sequence[Keys]) -> tuple[Overlap, ...]:
             shared["prompt"] &= ~shared["group"]
             found += [Overlap(what, part, other, int(rows.sum()), len(keys)) for what, rows in shared.items()]  # type: ignore[arg-type]
     return tuple(found)
+
+
+def shared(found: Sequence[Overlap]) -> list[str]:
+    """Say in a line for each two parts what they share, where they share anything."""
+    lines = []
+    for part, other in dict.fromkeys((one.part, one.other) for one in found):
+        of = [one for one in found if (one.part, one.other) == (part, other)]
+        names = {"group": "rows of the same group", "prompt": "prompts (in other groups)", "answers": "answers"}
+        said = [f"{one.rows} {names[one.what]}" for one in of if one.rows]
+        if said:
+            lines.append(f"{part} shares with {other} {', '.join(said)} (of {of[0].of} rows)")
+    return lines

@@ -46,10 +46,10 @@ def evaluation_prompts(corpus: Corpus, spec: EvaluationSpec) -> list[Row]:
 
 def distinct_prompts(held_out: Sequence[Row], spec: EvaluationSpec) -> list[Row]:
     """Draw up to `spec.prompts` of some rows, each with another prompt; the same ones whatever the rows' order."""
-    distinct = {str(row.prompt): row for row in held_out}
-    rows = [distinct[key] for key in sorted(distinct)]
-    random.Random(spec.seed).shuffle(rows)
-    return rows[: spec.prompts]
+    distinct = {str(row.prompt): place for place, row in enumerate(held_out)}  # places: the rows may fill a disk
+    places = [distinct[key] for key in sorted(distinct)]
+    random.Random(spec.seed).shuffle(places)
+    return [held_out[place] for place in places[: spec.prompts]]
 
 
 def answer(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from rlhf.config import EvaluationSpec
-from rlhf.data.rows import Corpus
+from rlhf.data.rows import Corpus, Row
 from rlhf.evaluation.baselines import bag_of_words_accuracy, length_rule_accuracy
 from rlhf.evaluation.statistics import wilson
 from rlhf.losses import preference_loss
@@ -30,5 +31,10 @@ def judge_pairs(scorer: Any, codec: Codec, corpus: Corpus, spec: EvaluationSpec)
         "final/accuracy_high": accuracy.high,
         "final/margin": float((chosen - rejected).mean()),
         "final/accuracy_length_rule": length_rule_accuracy(corpus.train, rows),
-        "final/accuracy_bag_of_words": bag_of_words_accuracy(corpus.train, rows, spec.seed),
+        "final/accuracy_bag_of_words": bag_of_words_accuracy(some(corpus.train, spec.baseline_pairs), rows, spec.seed),
     }
+
+
+def some(train: Sequence[Row], most: int) -> Sequence[Row]:
+    """Return all rows, or of many `most` that are evenly spaced."""
+    return train if len(train) <= most else [train[place * len(train) // most] for place in range(most)]

@@ -62,7 +62,6 @@ class Rollouts:
         self.seed = seed
         self.share = share
         self.autocast = autocast  # of sampling; forwards of the learner have the trainer's
-        self._ids: dict[int, list[int]] = {}  # by id(row)
 
     def of_steps(self, step: Callable[[], int]) -> Iterator[dict[str, Experience]]:
         """Yield one step's experience at a time, for ever; the step is asked for anew each time."""
@@ -92,7 +91,7 @@ class Rollouts:
             len(rows), self.method.max_response_tokens, dtype=torch.float64, generator=keyed(self.seed, stream, step)
         )[first:last]
         mine = rows[first:last]
-        prompt_ids = [self._prompt_ids(row) for row in mine]
+        prompt_ids = [self.codec.prompt_ids(row.prompt) for row in mine]
         with self.autocast(), self.learner.roles.acting("policy") as policy:
             drawn = sample_ids(
                 policy,
@@ -132,11 +131,6 @@ class Rollouts:
         """Join a tensor (n,) of all processes, in the order of their ranks."""
         parts = gather_object([values.tolist()])
         return torch.tensor([value for part in parts for value in part], dtype=values.dtype)
-
-    def _prompt_ids(self, row: Row) -> list[int]:
-        if id(row) not in self._ids:
-            self._ids[id(row)] = self.codec.prompt_ids(row.prompt)
-        return self._ids[id(row)]
 
     def _predict(
         self, prompt_ids: list[list[int]], response_ids: list[list[int]], mask: Tensor

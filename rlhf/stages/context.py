@@ -50,6 +50,7 @@ class StageContext:
     judge: Path | None  # folder of the finished reward stage, for a method that learns from one
     watching: Watching | None  # told of all that is logged; ends the stage by raising
     references: Path | None  # folder of log-probabilities under the frozen start; None: they are not kept
+    store: Path | None = None  # where token ids of large data are kept; None: they are not
 
     def load(self, loader: Callable[..., Any], source: Source | None = None) -> Any:
         """Load the starting weights (or those of `source`) with `load_policy` or `load_scorer`."""

@@ -66,7 +66,8 @@ def run(context: StageContext) -> StageResult:
         reference = context.load(load_policy)
         reference.requires_grad_(False)
     corpus = context.corpus
-    train, validation, test = (pair_tokens(codec, rows) for rows in (corpus.train, corpus.validation, corpus.test))
+    parts = (corpus.train, corpus.validation, corpus.test)
+    train, validation, test = (pair_tokens(codec, rows, context.store) for rows in parts)
     collator = DataCollatorForPreference(pad_token_id=codec.pad_id)
     kept = context.references if before and not shared() else None
     references = References(kept, take=job.reuses(method.name), model=job.model.name)
@@ -94,10 +95,10 @@ def run(context: StageContext) -> StageResult:
         context.console.print(f"  {method.name}: the reference was asked before (saved {references.seconds:.2g} s)")
         # so that stages of a sweep cost the same whichever came first
         context.meter.add_seconds(references.seconds - references.waited)
-    parts: Any = trainer.eval_dataset
-    trainer.eval_dataset = parts["validation"]
+    held_out: Any = trainer.eval_dataset
+    trainer.eval_dataset = held_out["validation"]
     history = fit(trainer, context)
-    trainer.eval_dataset = parts
+    trainer.eval_dataset = held_out
     final = trainer.evaluate("test", metric_key_prefix="final")
     costs = account(context, policy, train, history, reference_passes=1.0 if before else history.epochs)
     save_model(policy, codec.tokenizer, context.folder / "model")

@@ -100,7 +100,7 @@ class Evaluator:
         """
         corpus = self.job.corpus("demonstration")
         settings = [
-            self.spec.model_dump(exclude={"name", "table_rows", "bootstrap"}),
+            self.spec.model_dump(exclude={"name", "table_rows", "bootstrap", "baseline_pairs"}),
             fingerprint,
             reference[0].fingerprint if reference else None,
             self.scorer.fingerprint if self.scorer else None,

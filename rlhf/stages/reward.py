@@ -26,12 +26,12 @@ def run(context: StageContext) -> StageResult:
     scorer = context.load(load_scorer, _merged(context))
     if job.adapter.name == "lora":
         scorer = add_adapter(scorer, job.model, job.adapter, scorer=True, seed=job.seed)
-    train = scored_pair_tokens(codec, context.corpus.train)
+    train = scored_pair_tokens(codec, context.corpus.train, context.store)
     trainer = RewardTrainer(
         model=scorer,
         args=trainer_arguments(RewardConfig, context, max_length=None),
         train_dataset=train,
-        eval_dataset=scored_pair_tokens(codec, context.corpus.validation),
+        eval_dataset=scored_pair_tokens(codec, context.corpus.validation, context.store),
         processing_class=codec.tokenizer,
     )
     history = fit(trainer, context)

@@ -19,14 +19,14 @@ def run(context: StageContext) -> StageResult:
     policy = context.load(load_policy)
     if job.adapter.name == "lora":
         policy = add_adapter(policy, job.model, job.adapter, scorer=False, seed=job.seed)
-    train = demonstration_tokens(codec, context.corpus.train)
+    train = demonstration_tokens(codec, context.corpus.train, context.store)
     collator = DataCollatorForLanguageModeling(pad_token_id=codec.pad_id)
     trainer = SFTTrainer(
         model=policy,
         args=trainer_arguments(SFTConfig, context, max_length=None),
         data_collator=BridgeCollator(collator) if job.model.family == "seq2seq" else collator,
         train_dataset=train,
-        eval_dataset=demonstration_tokens(codec, context.corpus.validation),
+        eval_dataset=demonstration_tokens(codec, context.corpus.validation, context.store),
         processing_class=codec.tokenizer,
     )
     history = fit(trainer, context)
