@@ -21,6 +21,7 @@ STEPS = (
 )
 TOY = f"{STEPS} dataset.rows=150"
 PPO = f"{TOY} method.prompts_per_step=8 method.normalize_rewards=8"
+MADE = "dataset.rows=150 pairs.leaks.resamples=50"
 SMALL_BATCH = "method.trainer.gradient_accumulation_steps=1 dataset.limit=150"
 HH = f"{STEPS} {SMALL_BATCH} method.trainer.per_device_eval_batch_size=32"
 
@@ -79,6 +80,12 @@ RUN = {
     "rlhf experiment=hh_dpo_gpt2 dataset.path=hh_rlhf_helpful_base.jsonl.gz model=tiny_gpt2 "
     "method.max_prompt_tokens=160 method.max_response_tokens=96 evaluation.max_new_tokens=96": HH,
     "rlhf --config-dir my_conf model=mine method=sft": TOY,
+    "rlhf pairs pairs=degrade output=degraded.jsonl": MADE,
+    "rlhf pairs pairs=degrade pairs.shares.generic=0 pairs.shuffles=1 output=persona_pairs.jsonl": MADE,
+    "rlhf pairs pairs=sample pairs.answers=8 pairs.minimum_margin=0.1 output=sampled.jsonl": (
+        f"{MADE} dataset.limit=60 pairs.max_new_tokens=16"
+    ),
+    "rlhf method=reward dataset=pairs dataset.path=degraded.jsonl": f"{STEPS} dataset.path=made.jsonl",
 }
 # Composed and cross-checked only: their weights or data come from the hub.
 CHECKED = {
@@ -88,6 +95,10 @@ CHECKED = {
 }
 # Composed, cross-checked and their first row read: whole files of theirs are loaded in tests/data. Which shared sample.
 FIRST_ROW = {
+    "rlhf method=sft dataset=bitext dataset.path=bitext_27k_schema.jsonl.gz cleaning@dataset.cleaning=s4 "
+    "evaluation.judge=none": "derived",
+    "rlhf method=reward dataset=hh_rlhf dataset.path=hh_rlhf_helpful_base.jsonl.gz "
+    "dataset.cleaning=[mojibake,html,whitespace]": "preference",
     "rlhf method=reward dataset=oasst dataset.path=oasst_rm_zh.jsonl.gz dataset.comparisons=adjacent": "preference",
     "rlhf method=dpo dataset=qa_feedback dataset.path=qa_feedback_dev.jsonl.gz evaluation.judge=reward": "preference",
     "rlhf method=sft dataset=kto_mix dataset.path=kto_mix.jsonl.gz evaluation.judge=none": "preference",
@@ -133,6 +144,17 @@ ELSEWHERE = {
     "rlhf plan method=sft model=llama3_2_1b hardware=t4": "tests/cli/test_plan.py",
     "rlhf report": "tests/cli/test_report.py",
     "rlhf resume": "tests/launchers/test_launchers.py",
+    "rlhf pairs pairs=rules dataset=bitext dataset.path=bitext.jsonl.gz output=support_pairs.jsonl": (
+        "tests/pairs/test_pairs_command.py"
+    ),
+    "rlhf pairs pairs=votes dataset=feedback dataset.path=votes.jsonl output=vote_pairs.jsonl": (
+        "tests/pairs/test_pairs_command.py"
+    ),
+    "rlhf pairs pairs=sample 'pairs.judges={judge: {kind: stage, weight: 1.0, folder: my_reward}}' "
+    "output=judged.jsonl": "tests/pairs/test_sample.py",
+    "rlhf pairs pairs=endpoint pairs.base_url=http://127.0.0.1:8000/v1 pairs.model=my_model output=written.jsonl": (
+        "tests/pairs/test_endpoint.py"
+    ),
     "bash scripts/ui.sh": "tests/tracking/test_ui.py",
     "bash scripts/mlflow_server.sh --local-postgres /var/tmp/rlhf-mlflow": "tests/tracking/test_load.py",
     "RLHF_DATABASE=postgresql://mlflow:secret@db.example.org/mlflow MLFLOW_AUTH_ADMIN_PASSWORD=... "
@@ -200,6 +222,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         csv.writer(stream).writerows([("question", "answer"), *((question, right) for question, right, _ in rows)])
     lines = [json.dumps({"question": q, "better": right, "worse": wrong}) for q, right, wrong in rows]
     (folder / "pairs.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    made = [
+        {"prompt": [{"role": "user", "content": q}], "chosen": right, "rejected": wrong} for q, right, wrong in rows
+    ]
+    (folder / "made.jsonl").write_text("\n".join(map(json.dumps, made)), encoding="utf-8")
     marked = [("text", "label"), *((text, mark) for _, *pair in rows for text, mark in zip(pair, (1, -1), strict=True))]
     with (folder / "marked.csv").open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows(marked)
