@@ -40,7 +40,10 @@ def bag_of_words_outcomes(train: Sequence[Row], test: Sequence[Row], seed: int) 
     from sklearn.linear_model import LogisticRegression
 
     words = CountVectorizer(binary=True, token_pattern=r"(?u)\b\w+\b|[^\w\s]")
-    words.fit([text for row in train for text in (row.chosen or "", row.rejected or "")])
+    texts = [text for row in train for text in (row.chosen or "", row.rejected or "")]
+    if not any(text.strip() for text in texts):
+        return [0.5] * len(test)  # no word was ever seen
+    words.fit(texts)
 
     def differences(rows: Sequence[Row]):  # type: ignore[no-untyped-def]  # a scipy sparse matrix
         chosen = words.transform([row.chosen or "" for row in rows])

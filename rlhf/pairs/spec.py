@@ -94,6 +94,15 @@ class Rules(Maker):
     phrases: str | None
 
 
+def _judges(value: dict[str, RewardSourceSpec]) -> dict[str, RewardSourceSpec]:
+    if not value:
+        raise ValueError("nobody judges. Write 'pairs.judges={gold: {kind: gold, weight: 1.0}}'")
+    for name, judge in value.items():
+        if judge.kind == "stage" and judge.folder is None:
+            raise ValueError(f"{name} names no reward stage. Write pairs.judges.{name}.folder=FOLDER")
+    return value
+
+
 class Sample(Maker):
     """The best against the worst of several answers that a policy draws, by what judges say of them."""
 
@@ -101,20 +110,13 @@ class Sample(Maker):
 
     name: Literal["sample"]
     policy: StageFolder | None  # a finished stage, or a folder with a model; null: the model of the configuration
-    judges: Annotated[dict[str, RewardSourceSpec], Field(min_length=1)]  # their weighted sum ranks the answers
+    judges: Annotated[dict[str, RewardSourceSpec], AfterValidator(_judges)]  # their weighted sum ranks the answers
     answers: Annotated[int, Field(ge=2)]  # to each prompt
     minimum_margin: NonNegativeFloat  # between the scores of best and worst
     batch_size: PositiveInt  # answers drawn at once
     max_prompt_tokens: PositiveInt
     max_new_tokens: PositiveInt
     temperature: PositiveFloat
-
-    @model_validator(mode="after")
-    def _judged_here(self) -> Sample:
-        for name, judge in self.judges.items():
-            if judge.kind == "stage" and judge.folder is None:
-                raise ValueError(f"judges.{name} names no reward stage. Write pairs.judges.{name}.folder=FOLDER")
-        return self
 
 
 def _url(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rlhf.pairs.spec import PairsRun
 from tests.commandline import Here
 
 
+@cache  # specs are frozen
 def pairs_run(*words: str) -> PairsRun:
     ((_, config),) = composed(parse_words(["hardware=cpu", *words]))
     values = plain(config)

@@ -32,7 +32,7 @@ def data(tmp_path: Path) -> Path:
 
 def endpoint(server: ChatServer | str, data: Path, *words: str, output: str = "pairs.jsonl") -> Any:
     url = server if isinstance(server, str) else server.base_url
-    table = ["dataset=table", f"dataset.path={data}", "pairs.parts=[train,validation,test]"]
+    table = ["dataset=table", f"dataset.path={data}"]
     return pairs_run(
         "pairs=endpoint", f"pairs.base_url={url}", *table, *FAST, f"pairs.output={data.parent / output}", *words
     )

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,8 @@ from tests.pairs.conftest import files_of, lines, make, pairs_run
 TOY = ("pairs=degrade", "dataset.rows=60", "pairs.shuffles=1", "pairs.leaks.resamples=20", "pairs.leaks.folds=2")
 
 
-@cache
-def composed(*words: str) -> Any:
-    return pairs_run(*TOY, *words)
-
-
 def toy(output: Path, *words: str) -> Any:
-    run = composed(*words)
+    run = pairs_run(*TOY, *words)
     return run.model_copy(update={"pairs": run.pairs.model_copy(update={"output": str(output)})})
 
 

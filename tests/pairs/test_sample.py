@@ -57,12 +57,13 @@ def test_batches_have_the_same_borders_when_a_run_is_resumed() -> None:
     assert asked == [["2", "3"], ["4"]]
 
 
-WORDS = ("pairs=sample", "dataset.limit=30", "pairs.answers=3", "pairs.batch_size=6", "pairs.max_new_tokens=8")
+WORDS = ("pairs=sample", "pairs.answers=3", "pairs.batch_size=6", "pairs.max_new_tokens=8")
+TOY = (*WORDS, "dataset.rows=30")
 LENGTH = "pairs.judges={short: {kind: function, weight: -1.0, name: 'rlhf.ppo.builtin:length_penalty'}}"
 
 
 def test_answers_of_a_row_depend_on_the_seed_and_the_row_alone(store: Path) -> None:
-    run = pairs_run(*WORDS, f"store={store}")
+    run = pairs_run(*TOY, f"store={store}")
     answering = load_answering(run, run.pairs, find_policy(run, None))
     rows = [row("Where is my order?", None), row("Hello", None), row("I want a refund for the lamp.", None)]
     whole = answering(rows)
@@ -74,7 +75,7 @@ def test_answers_of_a_row_depend_on_the_seed_and_the_row_alone(store: Path) -> N
 
 def test_a_policys_answers_are_ranked_by_a_function_of_the_users(store: Path, tmp_path: Path) -> None:
     output = tmp_path / "sampled.jsonl"
-    manifest = make(pairs_run(*WORDS, LENGTH, f"store={store}", f"pairs.output={output}"))
+    manifest = make(pairs_run(*TOY, LENGTH, f"store={store}", f"pairs.output={output}"))
     pairs = lines(output)
     assert manifest["count"] == len(pairs) > 5
     assert manifest["count"] + sum(manifest["lost"].values()) == manifest["input"]["rows"]
@@ -97,7 +98,7 @@ def test_the_toy_worlds_gold_reward_judges(store: Path, tmp_path: Path) -> None:
     from rlhf.pairs.summary import as_row
 
     output = tmp_path / "sampled.jsonl"
-    make(pairs_run(*WORDS, f"store={store}", f"pairs.output={output}"))
+    make(pairs_run(*TOY, f"store={store}", f"pairs.output={output}"))
     for pair in lines(output):
         assert gold(as_row(pair), pair["chosen"]) == pair["meta"]["score_chosen"]
         assert gold(as_row(pair), pair["rejected"]) == pair["meta"]["score_rejected"]
@@ -135,7 +136,7 @@ def test_a_judge_that_fails_is_told_at_its_place_and_the_work_goes_on(store: Pat
 
     sys.path.insert(0, str(tmp_path))
     try:
-        words = [*WORDS, "pairs.judges={j: {kind: function, weight: 1.0, name: 'flaky_judge:judge'}}"]
+        words = [*TOY, "pairs.judges={j: {kind: function, weight: 1.0, name: 'flaky_judge:judge'}}"]
         run = pairs_run(*words, f"store={store}", f"pairs.output={tmp_path / 'p.jsonl'}")
         with pytest.raises(RunFailure) as caught:
             make(run)
@@ -168,7 +169,7 @@ def test_finished_stages_answer_and_judge(tmp_path: Path) -> None:
     policy = stage(tmp_path / "stages", "method=sft", "adapter=lora")
     judge = stage(tmp_path / "stages", "method=reward", "model=tiny_bert")
     judged = f"pairs.judges={{judge: {{kind: stage, weight: 1.0, folder: {judge}}}}}"
-    words = [*WORDS, judged, f"store={tmp_path / 'none'}"]
+    words = [*TOY, judged, f"store={tmp_path / 'none'}"]
     first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
     make(pairs_run(*words, f"pairs.policy={policy}", f"pairs.output={first}"))
     make(pairs_run(*words, f"pairs.policy={policy / 'model'}", f"pairs.output={second}", "model=tiny_mt5"))
