@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlhf.data.reading.strict import STRICT, fault, too_deep
 from rlhf.data.rows import Drop, Message
 from rlhf.errors import UserError
 
@@ -60,9 +60,12 @@ def parsed(content: Any, column: str) -> Any:
     if not isinstance(content, str):
         return content
     try:
-        return json.loads(content)
+        found = STRICT.decode(content)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"column {column!r}", f"not JSON ({error})", "Mend the row") from error
+        raise UserError(f"column {column!r}", fault(error), "Mend the row") from error
+    if too_deep(content, found):
+        raise UserError(f"column {column!r}", fault(RecursionError()), "Mend the row")
+    return found
 
 
 def items(raw: Mapping[str, Any], column: str, kind: type) -> list[Any]:

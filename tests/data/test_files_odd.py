@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from rlhf.data.columns import parsed
 from rlhf.data.files import data_files, read_records, unpacked_bytes
 from rlhf.data.reading.base import UNBOUNDED
 from rlhf.errors import UserError
@@ -143,7 +144,9 @@ def test_a_json_file_tells_by_its_beginning_what_it_is(case: str, tmp_path: Path
 
 
 def test_a_document_beyond_the_bound_of_a_row_is_read_row_by_row(tmp_path: Path) -> None:
-    many = {f"id{number}": {"prompt": "x" * 90, "n": [number]} for number in range(30_000)}  # 3.6 MB; a row has 1 kB
+    many = {
+        f"id{number}": {"prompt": "x" * 90, "n": [number]} for number in range(15_000)
+    }  # 1.8 MB; a row may have 1 kB
     for name, whole in {
         "list": list(many.values()),
         "ids": many,
@@ -450,6 +453,21 @@ def test_the_unpacked_size_is_told_without_unpacking(tmp_path: Path) -> None:
     assert unpacked_bytes(put(tmp_path, "f.jsonl.gz", gzip.compress(content))) == 16_000
     assert unpacked_bytes(zipped(tmp_path, "a.jsonl", content)) == 16_000
     assert unpacked_bytes(put(tmp_path, "f.zip", b"no zip")) == 6
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('{"a": 1, "a": 2}', "column 'log': the key 'a' stands twice in one object"),
+        ("[NaN]", "column 'log': NaN is no JSON"),
+        ("[" * 200 + "]" * 200, "column 'log': not JSON that can be read (nested more than 100 deep)"),
+        ("[", "column 'log': not JSON (Expecting value, column 2)"),
+    ],
+)
+def test_json_inside_a_column_is_held_to_the_same(content: str, problem: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parsed(content, "log")
+    assert str(caught.value) == f"{problem}. Mend the row."
 
 
 def test_a_message_is_one_line_that_a_terminal_can_show() -> None:

@@ -14,7 +14,7 @@ from rlhf.errors import UserError
 
 BLANK = re.compile(r"[ \t\n\r]*")
 NO_TEXT = re.compile("[\udc80-\udcff]")  # what stands in for bytes that are not UTF-8
-CUT = 16  # characters before the end where a token may have been cut; an error further ahead is one for good
+CUT = 16  # characters before the end where a token may have been cut: 1.5 after `1.`; what is further ahead holds
 
 
 class TooLong(Exception):
@@ -80,7 +80,7 @@ class Window:
                 value, end = decoder.raw_decode(self.buffer, self.at)
                 if end - self.at > self._most:
                     raise TooLong
-                if end < len(self.buffer) or self._ended:
+                if end <= len(self.buffer) - CUT or self._ended:
                     return value, end
             except json.JSONDecodeError as error:
                 cut = error.msg.startswith("Unterminated") or error.pos > len(self.buffer) - CUT
