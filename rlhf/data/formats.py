@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 from rlhf.data.rows import Drop, Parts, Row
 from rlhf.dataset_spec import FILE_FORMATS, FileDataset
@@ -26,8 +26,9 @@ def reader(name: str) -> Reader:
 
 
 def hint(raw: Mapping[str, Any], spec: FileDataset) -> str:
-    """Say which known formats a record could be in: those that make a row of it."""
-    alike = [name for name in FORMATS if name not in (MAPPED, spec.format) and _fits(name, raw)]
+    """Say which known formats a record could be in: those that make a row of it, else those that drop it as theirs."""
+    found = {name: _fits(name, raw) for name in FORMATS if name not in (MAPPED, spec.format)}
+    alike = [name for name, fit in found.items() if fit == "rows"] or [name for name, fit in found.items() if fit]
     if alike:
         path, (first, *others) = spec.path or "FILE", alike
         what = "format" if not others else "formats"
@@ -58,11 +59,13 @@ _TELL: dict[str, Callable[[Mapping[str, Any]], bool]] = {  # formats of equal co
 }
 
 
-def _fits(name: str, raw: Mapping[str, Any]) -> bool:
+def _fits(name: str, raw: Mapping[str, Any]) -> Literal["rows", "dropped", ""]:
     if name in _TELL and not _TELL[name](raw):
-        return False
+        return ""
     try:
         made = reader(name)(raw, _TRIAL)
-    except (Drop, UserError):
-        return False
-    return bool(made.rows) if isinstance(made, Parts) else bool(made)
+    except Drop:
+        return "" if name == "hh_rlhf" else "dropped"  # that one drops any two texts
+    except UserError:
+        return ""
+    return "rows" if not isinstance(made, Parts) or made.rows else "dropped"

@@ -67,6 +67,24 @@ def test_a_row_that_two_formats_could_hold_names_both(spec_of) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("qa_feedback", {"preference": [0, 0, 0, 0, 0, 0]}),
+        ("feedback", {"choice": "tie"}),
+        ("synthetic_persona_chat", {"Best Generated Conversation": "Hi"}),
+        ("ultrafeedback_binarized", {"chosen": "same", "rejected": "same"}),
+    ],
+)
+def test_a_row_of_no_use_is_told_its_format_as_well(name, change, spec_of) -> None:
+    told = hint({**examples(name)[0], **change}, spec_of("dpo_mix"))
+    assert told.startswith(f"It looks like the format {name}:")
+
+
+def test_two_texts_are_not_taken_for_transcripts(spec_of) -> None:
+    assert hint({"chosen": "a", "rejected": "b"}, spec_of("dpo_mix")).startswith("Use dataset=table")
+
+
 def test_the_error_of_a_missing_column_carries_the_hint(jsonl, spec_of) -> None:
     path = jsonl([{"instruction": "Hi", "output": "Hello", "tag": True}])
     with pytest.raises(ValueError, match=r"rows\.jsonl:1, column 'chosen'.*looks like the format kto_mix"):
