@@ -83,7 +83,7 @@ def _candidates(
     for band in range(spec.bands):
         order = numpy.argsort(bands[:, band], kind="stable")
         values = bands[order, band]
-        starts = numpy.flatnonzero(numpy.r_[True, values[1:] != values[:-1]]) if len(values) else []
+        starts: list[int] = numpy.flatnonzero(numpy.r_[True, values[1:] != values[:-1]][: len(values)]).tolist()
         for start, end in zip(starts, [*starts[1:], len(values)], strict=True):
             members = [int(at) for at in order[start:end]]
             for place, at in enumerate(members[1:], start=1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from rlhf.data.detect import personal, toxic
@@ -47,13 +48,15 @@ class Closely:
         """Look at one row."""
         self.rows += 1
         self.languages[language(asked(row))[0]] += 1
-        texts = {"prompt": "\n".join(turn["content"] for turn in row.prompt), **answers(row)}
-        found = Counter(one.kind for text in texts.values() for one in personal.find(text))
+        texts = {"prompt": [turn["content"] for turn in row.prompt]}
+        texts |= {part: [text] for part, text in answers(row).items()}
+        finds = {part: [_finds(text) for text in own] for part, own in texts.items()}
+        found = Counter(kind for own in finds.values() for kinds, _ in own for kind in kinds)
         self.kinds["found"].update(found)
         self.kinds["rows"].update(found.keys())
         self.personal_rows += any(kind not in HARMLESS for kind in found)
-        for part, text in texts.items():
-            rude = len(toxic.find(text))
+        for part, own in finds.items():
+            rude = sum(words for _, words in own)
             self.parts[part] += 1
             self.rude["rows"][part] += rude > 0
             self.rude["found"][part] += rude
@@ -98,6 +101,12 @@ class Closely:
         ]
         over = [{"limit": name, "tokens": limit, "rows": self.over[name]} for name, limit in limits.items()]
         return {"model": tokens.model, "lengths": lengths, "over": over, "together": tokens.together}
+
+
+@lru_cache(maxsize=4096)  # the turns of a dialogue come again with each of its answers
+def _finds(text: str) -> tuple[tuple[str, ...], int]:
+    """Return the kinds of personal data in a text, each as often as it is there, and how many rude words."""
+    return tuple(one.kind for one in personal.find(text)), len(toxic.find(text))
 
 
 def look_closely(
