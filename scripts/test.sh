@@ -33,7 +33,8 @@ if ! command -v initdb >/dev/null && ! ls /usr/lib/postgresql/*/bin/initdb >/dev
     >/dev/null 2>&1 || echo "test.sh: apt-get could not install PostgreSQL; the tests that need it are skipped"
 fi
 
-# 4. Tests, in two processes of one thread; a file's tests stay together, they share trained models.
+# 4. Tests, in processes of one thread, one more than two cores since some wait for servers and schedulers; a file's tests
+# stay together, they share trained models.
 export HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 MLFLOW_DISABLE_TELEMETRY=true
 export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 if [ $# -gt 0 ]; then
@@ -41,4 +42,4 @@ if [ $# -gt 0 ]; then
 fi
 # Coverage's own .pth file reads these in every process, so the `rlhf` commands that tests start are measured, too.
 export COVERAGE_PROCESS_START="$root/pyproject.toml" COVERAGE_FILE="$root/.coverage"
-exec "$python" -m pytest -n 2 --dist loadfile --cov=rlhf --cov-report=term:skip-covered --cov-fail-under=90
+exec "$python" -m pytest -n 3 --dist loadfile --cov=rlhf --cov-report=term:skip-covered --cov-fail-under=90
