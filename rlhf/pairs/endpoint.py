@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from rlhf.data.rows import Row
@@ -27,7 +27,7 @@ def endpoint_work(spec: Endpoint, environment: Mapping[str, str]) -> Work:
     """
     key = key_from(environment, spec.api_key_env)
 
-    def work(todo: Sequence[Numbered]) -> Iterator[Chunk]:
+    def work(todo: Iterable[Numbered]) -> Iterator[Chunk]:
         stop = threading.Event()
         client = Client(spec, key, stop)
         waiting = iter(todo)

@@ -6,13 +6,16 @@ import hashlib
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from rlhf.data.rows import Message, Row
 
 Numbered = tuple[int, Row]  # a row with its place among the rows that pairs are made of
 Chunk = list[tuple[int, "Made"]]  # rows that were done together: all of them are kept, or none
-Work = Callable[[Sequence[Numbered]], Iterator[Chunk]]  # from the rows that are still to be done
+Work = Callable[
+    [Iterable[Numbered]], Iterator[Chunk]
+]  # from the rows that are still to be done, read as they are taken
 
 
 @dataclass(frozen=True)
@@ -71,17 +74,15 @@ def chance(purpose: str, seed: int, row: Row) -> random.Random:
 def one_by_one(make: Callable[[int, Row], Made], size: int) -> Work:
     """Return the work of a maker that needs no other row: chunks of `size` rows."""
 
-    def work(todo: Sequence[Numbered]) -> Iterator[Chunk]:
-        for first in range(0, len(todo), size):
-            yield [(at, make(at, row)) for at, row in todo[first : first + size]]
+    def work(todo: Iterable[Numbered]) -> Iterator[Chunk]:
+        waiting = iter(todo)
+        while chunk := [(at, make(at, row)) for at, row in islice(waiting, size)]:
+            yield chunk
 
     return work
 
 
-def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Add up counts by name, in the order in which names first come."""
-    found: dict[str, int] = {}
-    for own in counts:
-        for name, count in own.items():
-            found[name] = found.get(name, 0) + count
-    return found
+def add(total: dict[str, int], own: Mapping[str, int]) -> None:
+    """Add counts to the total of each name."""
+    for name, count in own.items():
+        total[name] = total.get(name, 0) + count

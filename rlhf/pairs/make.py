@@ -107,11 +107,12 @@ def _work_off(
     rows: Sequence[Row], plan: Plan, corpus: Corpus, journal: Journal, run: PairsRun, console: Console
 ) -> None:
     """Make what is missing, chunk by chunk, each on disk before the next."""
-    todo = [(at, rows[at]) for at in range(len(rows)) if at not in journal.done]
-    if journal.done and todo:
-        console.print(f"going on: {len(journal.done)} of {len(rows)} rows are done", soft_wrap=True)
-    if not todo:
+    done = frozenset(journal.done)
+    if len(done) == len(rows):
         return
+    if done:
+        console.print(f"going on: {len(done)} of {len(rows)} rows are done", soft_wrap=True)
+    todo = ((at, rows[at]) for at in range(len(rows)) if at not in done)
     origin = {"maker": run.pairs.name, "dataset": corpus.name, "seed": run.pairs.seed}
     if isinstance(run.pairs, Sample):
         origin |= {"policy": plan.settings["policy"], "judges": sorted(run.pairs.judges)}

@@ -13,7 +13,7 @@ from rlhf.data.rows import Count
 from rlhf.disk import write_whole
 from rlhf.errors import UserError
 from rlhf.pairs.journal import Journal, as_line, partial_of, refuse_other
-from rlhf.pairs.made import total
+from rlhf.pairs.made import add
 from rlhf.pairs.spec import ENDING, LeakSpec
 from rlhf.pairs.summary import by_source, leak_values, measure
 
@@ -51,8 +51,8 @@ def publish(output: Path, head: Mapping[str, Any], journal: Journal, counts: Seq
     fresh = output.with_name(f"{output.name}.new")
     count = 0
     hashed = hashlib.sha256()
-    lost: list[Mapping[str, int]] = [{ASKED_BEFORE: repeated}] if repeated else []
-    noted: list[Mapping[str, int]] = []
+    lost: dict[str, int] = {ASKED_BEFORE: repeated} if repeated else {}
+    noted: dict[str, int] = {}
     with fresh.open("wb") as stream:
         for _, records, own_lost, own_noted in journal.entries():
             for values in records:
@@ -60,13 +60,13 @@ def publish(output: Path, head: Mapping[str, Any], journal: Journal, counts: Seq
                 stream.write(line)
                 hashed.update(line)
                 count += 1
-            lost.append(own_lost)
-            noted.append(own_noted)
+            add(lost, own_lost)
+            add(noted, own_noted)
         stream.flush()
         os.fsync(stream.fileno())
     if count == 0:
         fresh.unlink()
-        reasons = ", ".join(f"{reason} ({times})" for reason, times in total(lost).items())
+        reasons = ", ".join(f"{reason} ({times})" for reason, times in lost.items())
         raise UserError(
             str(output), f"no pair came of {head['input']['dataset']}: {reasons}", "Change the settings below pairs"
         )
@@ -76,8 +76,8 @@ def publish(output: Path, head: Mapping[str, Any], journal: Journal, counts: Seq
         "counts": [[step.step, step.before, step.after] for step in counts],
         "count": count,
         "sha256": hashed.hexdigest(),
-        "lost": _sorted(total(lost)),
-        "noted": _sorted(total(noted)),
+        "lost": _sorted(lost),
+        "noted": _sorted(noted),
     }
     fresh.replace(output)
     _write_manifest(output, manifest)

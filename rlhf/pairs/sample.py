@@ -7,7 +7,7 @@ fixed borders, so a resumed run computes each batch as an uninterrupted one does
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -33,7 +33,7 @@ def sample_work(spec: Sample, answering: Answering, scorer: Scorer) -> Work:
     """Return the work of the maker, given who answers and who judges."""
     rows_at_once = max(1, spec.batch_size // spec.answers)
 
-    def work(todo: Sequence[Numbered]) -> Iterator[Chunk]:
+    def work(todo: Iterable[Numbered]) -> Iterator[Chunk]:
         for _, batch in groupby(todo, key=lambda numbered: numbered[0] // rows_at_once):
             numbered = list(batch)
             rows = [row for _, row in numbered]

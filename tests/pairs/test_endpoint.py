@@ -18,7 +18,14 @@ from tests.pairs.conftest import files_of, lines, make, pairs_run, row, spec_of
 from tests.pairs.server import ChatServer, Fault, tiny_answerer
 
 KEY = "sk-very-secret-0123"
-FAST = ("pairs.backoff_seconds=0.01", "pairs.retries=2", "pairs.timeout_seconds=5", "pairs.concurrency=1")
+FAST = (
+    "pairs.backoff_seconds=0.01",
+    "pairs.retries=2",
+    "pairs.timeout_seconds=5",
+    "pairs.concurrency=1",
+    "pairs.leaks.resamples=20",
+    "pairs.leaks.folds=2",
+)
 
 
 @pytest.fixture

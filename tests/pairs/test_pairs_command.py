@@ -175,7 +175,9 @@ def test_real_personas_and_instructions_give_pairs_that_load_whole(shared_data: 
         words = [f"dataset={dataset}", f"dataset.path={shared_data / file}", "dataset.limit=300"]
         manifest = make(pairs_run(f"pairs={maker}", f"pairs.output={output}", *words))
         assert manifest["count"] + sum(manifest["lost"].values()) == manifest["input"]["rows"] == 300
-        corpus = load_corpus(pairs_run("pairs=votes", "dataset=pairs", f"dataset.path={output}").dataset, "preference")
+        cut = ["dataset.split.validation=0.3", "dataset.split.test=0.3"]  # few groups, all of them found
+        made = pairs_run("pairs=votes", "dataset=pairs", f"dataset.path={output}", *cut)
+        corpus = load_corpus(made.dataset, "preference")
         rows = [*corpus.train, *corpus.validation, *corpus.test]
         assert len(rows) == manifest["count"]
         groups = {pair["meta"]["group"] for pair in lines(output)}

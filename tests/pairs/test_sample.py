@@ -57,7 +57,7 @@ def test_batches_have_the_same_borders_when_a_run_is_resumed() -> None:
     assert asked == [["2", "3"], ["4"]]
 
 
-WORDS = ("pairs=sample", "pairs.answers=3", "pairs.batch_size=6", "pairs.max_new_tokens=8")
+WORDS = ("pairs=sample", "pairs.answers=3", "pairs.batch_size=6", "pairs.max_new_tokens=8", "pairs.leaks.folds=2")
 TOY = (*WORDS, "dataset.rows=30")
 LENGTH = "pairs.judges={short: {kind: function, weight: -1.0, name: 'rlhf.ppo.builtin:length_penalty'}}"
 
