@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from rlhf.data.rows import Drop, Message
 from rlhf.errors import UserError
 
 ROLES = {"human": "user", "gpt": "assistant"}  # names that other exports use for our roles
+SURROGATE = re.compile("[\ud800-\udfff]")
 SPOKEN = ("system", "user", "assistant")
 
 
@@ -50,7 +52,7 @@ def clean(content: Any, column: str) -> str:
         return ""
     if not isinstance(content, str):
         raise UserError(f"column {column!r}", f"a {type(content).__name__} where text was expected", "Mend the row")
-    if any("\ud800" <= char <= "\udfff" for char in content):
+    if SURROGATE.search(content):
         raise UserError(f"column {column!r}", "half a surrogate pair, which no encoding can write", "Mend the row")
     return content.replace("\r\n", "\n").replace("\r", "\n")
 

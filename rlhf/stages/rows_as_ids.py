@@ -56,18 +56,23 @@ def columns(kind: Kind, codec: Codec, rows: Iterable[Row]) -> dict[str, list[Any
 
 
 def work(setup: tuple[Kind, Codec, Path], places: Any) -> tuple[bytes, int, int]:
-    """Return rows of a mapped file as a stream of one Arrow batch, and how many prompts and answers were cut."""
+    """Return rows of a mapped file as a stream of one Arrow batch, and how many prompts and answers were cut.
+
+    The codec's own counts stay as they were.
+    """
     import pyarrow
 
     kind, codec, file = setup
-    codec.truncated_prompts = codec.cut_responses = 0
+    before = codec.truncated_prompts, codec.cut_responses
     made = columns(kind, codec, _rows(file).taken(places))
+    cut = codec.truncated_prompts - before[0], codec.cut_responses - before[1]
+    codec.truncated_prompts, codec.cut_responses = before
     arrays = [pyarrow.array(values, ids_type(name)) for name, values in made.items()]
     batch = pyarrow.record_batch(arrays, names=list(made))
     sink = pyarrow.BufferOutputStream()
     with pyarrow.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue().to_pybytes(), codec.truncated_prompts, codec.cut_responses
+    return sink.getvalue().to_pybytes(), *cut
 
 
 @lru_cache(1)

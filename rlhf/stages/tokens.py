@@ -7,7 +7,7 @@ processes into another one, which is kept for the next stage that needs the same
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,7 @@ from rlhf.data.workers import ordered
 from rlhf.fingerprint import digest, versions
 from rlhf.models.codec import Codec
 from rlhf.sources import closure
-from rlhf.stages.rows_as_ids import IGNORED, Kind, columns
+from rlhf.stages.rows_as_ids import IGNORED, Kind, columns, work
 from rlhf.store import VALUES
 
 __all__ = ["IGNORED", "demonstration_tokens", "pair_tokens", "scored_pair_tokens"]
@@ -30,6 +30,7 @@ __all__ = ["IGNORED", "demonstration_tokens", "pair_tokens", "scored_pair_tokens
 FOLDER = "tokens"  # of the store
 FILE = "tokens.arrow"
 TASK_ROWS = 1000  # rows that a worker is handed at a time
+FEW_ROWS = 5000  # that are not worth the start of workers
 SHOWN_DIGITS = 12
 
 
@@ -77,9 +78,8 @@ def _write(kind: Kind, codec: Codec, rows: ArrowRows, file: Path) -> dict[str, i
 
     cut = {"truncated_prompts": 0, "cut_responses": 0}
     tasks = (rows.at[first : first + TASK_ROWS] for first in range(0, len(rows), TASK_ROWS))
-    found = ordered("rlhf.stages.rows_as_ids:work", (kind, codec, rows.file), tasks, rows.workers)
     writer: Any = None
-    with closing(found) as results, pyarrow.OSFile(str(file), "wb") as sink:
+    with closing(_results((kind, codec, rows.file), tasks, rows)) as results, pyarrow.OSFile(str(file), "wb") as sink:
         for stream, truncated, cut_short in results:
             batches = pyarrow.ipc.open_stream(stream)
             writer = writer or pyarrow.ipc.new_stream(sink, batches.schema)
@@ -89,6 +89,14 @@ def _write(kind: Kind, codec: Codec, rows: ArrowRows, file: Path) -> dict[str, i
             cut["cut_responses"] += cut_short
         writer.close()
     return cut
+
+
+def _results(setup: tuple[Kind, Codec, Path], tasks: Iterable[Any], rows: ArrowRows) -> Generator[Any, None, None]:
+    """Work through tasks here where they are few, else in worker processes, whose start costs a second or two."""
+    if len(rows) <= FEW_ROWS:
+        yield from (work(setup, task) for task in tasks)
+    else:
+        yield from ordered("rlhf.stages.rows_as_ids:work", setup, tasks, rows.workers)
 
 
 def token_fingerprint(kind: Kind, codec: Codec, rows: ArrowRows) -> str:
