@@ -42,3 +42,13 @@ def jsonl(tmp_path: Path) -> Callable[..., str]:
         return str(file)
 
     return write
+
+
+@pytest.fixture
+def inspection() -> Any:
+    """The thresholds and sizes of `conf/inspection/default.yaml`."""
+    from rlhf.inspection_spec import InspectionSpec
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        values: Any = OmegaConf.to_container(compose(overrides=["+inspection=default"]), resolve=True)
+    return InspectionSpec.model_validate(values["inspection"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from rlhf.data.inspect.texts import SIDES, asked, sides
@@ -84,7 +85,7 @@ def _candidates(
         order = numpy.argsort(bands[:, band], kind="stable")
         values = bands[order, band]
         starts: list[int] = numpy.flatnonzero(numpy.r_[True, values[1:] != values[:-1]][: len(values)]).tolist()
-        for start, end in zip(starts, [*starts[1:], len(values)], strict=True):
+        for start, end in pairwise([*starts, len(values)]):
             members = [int(at) for at in order[start:end]]
             for place, at in enumerate(members[1:], start=1):
                 others = (members[0], members[place - 1])
