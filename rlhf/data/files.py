@@ -118,9 +118,9 @@ def unpacked_bytes(file: Path) -> int:
     size = file.stat().st_size
     if file.suffix.lower() == ".zip":
         try:
-            with zipfile.ZipFile(file) as archive:
+            with damage(str(file), "zip"), zipfile.ZipFile(file) as archive:
                 return max(size, sum(one.file_size for one in archive.infolist()))
-        except (zipfile.BadZipFile, NotImplementedError):  # told when it is read
+        except UserError:  # told when it is read
             return size
     if file.suffix.lower() != ".gz" or size < 4:
         return size
@@ -164,7 +164,9 @@ def _read(place: str, stream: IO[bytes], size: int, reading: ReadingSpec) -> Ite
 
 
 def _read_zip(place: str, stream: IO[bytes], reading: ReadingSpec) -> Iterator[Unparsed]:
-    with damage(place, "zip"), zipfile.ZipFile(stream) as archive:
+    with damage(place, "zip"):
+        archive = zipfile.ZipFile(stream)
+    with archive:
         found = [one for one in members(place, archive, reading) if not any(map(_hidden, one.filename.split("/")))]
         data = [one for one in found if _is_data(one.filename)]
         if not data:

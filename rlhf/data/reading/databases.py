@@ -24,7 +24,7 @@ def read_sqlite(place: str, stream: IO[bytes], reading: ReadingSpec) -> Iterator
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
             database.text_factory = lambda text: text.decode("utf-8", errors="surrogateescape")
             yield from _rows(place, database, _table(place, database), reading)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:  # UnicodeError: the name of a table or column
         problem = f"not a whole SQLite database, or one in use ({error})"
         raise UserError(place, problem, "Fetch it again, or wait for who writes it") from error
 

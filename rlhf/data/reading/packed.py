@@ -9,6 +9,7 @@ import gzip
 import io
 import lzma
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -25,6 +26,7 @@ from rlhf.errors import UserError
 FREE = 100 * MB  # unpacked bytes up to which no ratio is looked at: a small file may well be one line many times
 IN_MEMORY = 64 * MB  # of a packed file that must be read at any place; more of it goes to a nameless temporary file
 FETCH = "Fetch it again"
+DAMAGED = (gzip.BadGzipFile, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, struct.error, OverflowError)
 
 
 @contextmanager
@@ -32,9 +34,11 @@ def damage(place: str, kind: str) -> Iterator[None]:
     """Say in one line what is wrong with the archive `place`."""
     try:
         yield
-    except (gzip.BadGzipFile, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError) as error:
+    except (*DAMAGED, ValueError) as error:  # ValueError: an offset below 0, a name that is not in its encoding
+        if isinstance(error, UserError):
+            raise
         raise UserError(place, f"the {kind} file is damaged or cut short ({error})", FETCH) from error
-    except NotImplementedError as error:
+    except RuntimeError as error:  # encrypted (NotImplementedError: packed by a method that Python does not know)
         raise UserError(place, f"the {kind} file cannot be unpacked ({error})", "Pack it with deflate") from error
 
 
@@ -75,15 +79,15 @@ def refuse_bomb(place: str, packed: int, unpacked: int, reading: ReadingSpec) ->
 
 def members(place: str, archive: zipfile.ZipFile, reading: ReadingSpec) -> list[zipfile.ZipInfo]:
     """Return the files in an archive in the order of their names; raises UserError for one that means no good."""
-    found = sorted((one for one in archive.infolist() if not one.is_dir()), key=lambda one: one.filename)
+    found = sorted((one for one in archive.infolist() if not one.filename.endswith("/")), key=lambda one: one.filename)
     for one in found:
         at = f"{place}/{one.filename!r}"[:300]
         path, remedy = PurePosixPath(one.filename), "Do not trust it: unpack it by hand and give the folder"
         windows = PureWindowsPath(one.filename)
         if path.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
             raise UserError(at, "a name that leads out of the archive", remedy)
-        if not one.filename.isprintable():
-            raise UserError(at, "a name with signs that cannot be shown", remedy)
+        if not one.filename.strip() or not one.filename.isprintable():
+            raise UserError(at, "no name, or one with signs that cannot be shown", remedy)
         if stat.S_IFMT(one.external_attr >> 16) not in (0, stat.S_IFREG):
             raise UserError(at, "a link or a device, not a file", remedy)
         if one.flag_bits & 1:

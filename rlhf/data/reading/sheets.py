@@ -27,7 +27,9 @@ def _refuse(place: str, source: IO[bytes], reading: ReadingSpec) -> None:
     if source.read(len(ENCRYPTED)) == ENCRYPTED:
         raise UserError(place, "an encrypted workbook, or one of the older kind", "Save it as xlsx without a password")
     source.seek(0)
-    with damage(place, "xlsx"), zipfile.ZipFile(source) as archive:
+    with damage(place, "xlsx"):
+        archive = zipfile.ZipFile(source)
+    with archive:
         size = sum(one.file_size for one in members(place, archive, reading))
     if size > reading.max_sheet_mb * MB:
         problem = f"the workbook unpacks to {size / MB:.0f} MB, more than {reading.max_sheet_mb:g}"
