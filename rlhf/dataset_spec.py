@@ -63,7 +63,7 @@ class ToyDataset(Spec):
 
 
 class ReadingSpec(Spec):
-    """How a file is taken in: bounds against damaged files and those made to fill a machine, how large ones are read."""
+    """How files are taken in: bounds against damaged ones and those made to fill a machine; how large ones are read."""
 
     name: str
     max_row_mb: PositiveFloat  # 10^6 bytes of one line, row or record; a larger one is a broken row

@@ -167,8 +167,8 @@ def test_a_library_has_one_home(library: str, homes: set[str]) -> None:
 
 
 LIGHT = {
-    "errors", "suggest", "spec", "ppo_spec", "model_spec", "inspection_spec", "config", "disk", "build", "compose", "trainer_fields",
-    "alike", "data", "tracking", "report", "verdict", "door", "fingerprint", "ranks", "ppo_clashes",
+    "errors", "suggest", "spec", "ppo_spec", "model_spec", "inspection_spec", "config", "disk", "build", "compose",
+    "trainer_fields", "alike", "data", "tracking", "report", "verdict", "door", "fingerprint", "ranks", "ppo_clashes",
     "sources", "store", "lineage",
 }  # fmt: skip
 HEAVY = {"torch", "transformers", "trl", "peft", "mlflow", "datasets", "sklearn", "pandas", "matplotlib", "scipy"}
