@@ -7,6 +7,13 @@ stop() {  # one line, exit code 2
   exit 2
 }
 
+usage() {  # usage TEXT WORD...: for -h or --help prints the text and ends well; refuses other flags as a first word
+  case "${2:-}" in
+    -h | --help) echo "$1"; exit 0 ;;
+    -*) stop "there is no flag $2. ${1%%$'\n'*}" ;;
+  esac
+}
+
 newest_python() {  # prints the first interpreter on the PATH that is 3.11 or newer
   local name
   for name in python3 python3.13 python3.12 python3.11 python; do
@@ -55,21 +62,31 @@ PYTHON
     [ "$(cat "$venv/.rlhf-$mark" 2>/dev/null)" != "$stamp" ] || return 0
   done
 
-  # 2. With bytecode, or every start would compile torch anew: 15 s of imports instead of 6.
+  # 2. The large packages by themselves first, so that one sees how far it is; each with bytecode, or every start would
+  # compile torch anew: 15 s of imports instead of 6.
   enough_disk
-  echo "installing rlhf[$extra] in $venv (a few minutes)"
   local install=("$python" -m pip install -qq --disable-pip-version-check)
   if command -v uv >/dev/null; then
     install=(uv pip install --quiet --python "$python" --compile-bytecode)
     [ -z "${PIP_FIND_LINKS:-}" ] || install+=(--find-links "$PIP_FIND_LINKS")
   fi
-  env -u PYTHONDONTWRITEBYTECODE "${install[@]}" -c constraints.txt -e ".[$extra]" \
-    || stop "the installation failed (see above). Check network and disk, then run the same command again."
+  phase "1 of 3: torch, the largest part" torch
+  phase "2 of 3: transformers, trl, peft and datasets" transformers trl peft datasets
+  phase "3 of 3: mlflow and the rest of rlhf[$extra]" -e ".[$extra]"
   echo "$stamp" >"$venv/.rlhf-$extra"
+}
+
+phase() {  # phase TITLE REQUIREMENT...: says what is being installed, and installs it
+  echo "installing $1"
+  env -u PYTHONDONTWRITEBYTECODE "${install[@]}" -c constraints.txt "${@:2}" \
+    || stop "the installation failed (see above). Check network and disk, then run the same command again."
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
   set -euo pipefail
+  usage "Usage: bash scripts/install.sh
+Makes the virtual environment .venv (or RLHF_VENV=FOLDER) and installs this checkout in it, once." "$@"
+  [ $# -eq 0 ] || stop "it takes no words, got $1. The environment's folder is set with RLHF_VENV=FOLDER."
   root="$(cd "$(dirname "$0")/.." && pwd)"
   cd "$root"
   venv="${RLHF_VENV:-$root/.venv}"

@@ -3,12 +3,19 @@
 # Shows the store in MLFLOW_TRACKING_URI, or mlflow.db of the current folder. Stop it with Ctrl-C.
 set -euo pipefail
 
+case "${1:-}" in
+  -h | --help)
+    echo "Usage: bash scripts/ui.sh [PORT]"
+    echo "Shows the store in MLFLOW_TRACKING_URI, or mlflow.db of the current folder. Stop it with Ctrl-C."
+    exit 0 ;;
+esac
 wanted="${1:-5000}"
 uri="${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=scripts/serving.sh
 source "$root/scripts/serving.sh"
 
+[ $# -le 1 ] || stop "it takes one port, got $# words. Write: bash scripts/ui.sh 5001"
 case "$wanted" in
   '' | *[!0-9]*) stop "'$wanted' is not a port. Write a number, such as: bash scripts/ui.sh 5001" ;;
 esac
