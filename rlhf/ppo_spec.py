@@ -75,7 +75,7 @@ class LinearReward(Spec):
 
     kind: Literal["linear"]
     weight: FiniteFloat
-    path: str  # csv, jsonl, json or parquet, each also .gz
+    path: str  # any kind of file that a data set may be
     text: str  # column
     label: str  # column with 1 and -1, 1 and 0, or true and false
     ridge: NonNegativeFloat  # weight of the squared coefficients; 0: ordinary least squares, which learns rows by heart
