@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rlhf.evaluation.leaks import StyleLeak, style_leak
 from rlhf.pairs.made import chance
 from rlhf.pairs.spec import LeakSpec
 
+PARTS = ("train", "validation", "test")
 SHOWN = 3  # pairs
 CUT = 100  # characters of a text that are shown
 
@@ -84,9 +85,9 @@ def show(manifest: Mapping[str, Any], output: Path, console: Console) -> None:
         table.add_row(escape(name), *cells, *margin)
     console.print(table)
     rows = manifest["input"]["rows"]
-    console.print(
-        f"from {rows} rows of {escape(manifest['input']['dataset'])}: {escape(story(manifest))}", soft_wrap=True
-    )
+    name = escape(manifest["input"]["dataset"])
+    console.print(f"{name}: {escape(read_story(manifest['counts']))}; {rows} rows", soft_wrap=True)
+    console.print(f"from {rows} rows: {escape(story(manifest))}", soft_wrap=True)
     _show_leaks(manifest["leaks"], console)
     for pair in _few(output, manifest["count"]):
         meta = pair["meta"]
@@ -100,6 +101,12 @@ def story(manifest: Mapping[str, Any]) -> str:
     lost = [f"{count} without ({reason})" for reason, count in manifest["lost"].items()]
     noted = [f"{name}: {count}" for name, count in manifest["noted"].items()]
     return ", ".join([f"{manifest['count']} pairs", *lost, *noted])
+
+
+def read_story(counts: Sequence[tuple[str, int, int]]) -> str:
+    """Say how many records the data set read, and what it left out before any pair was made."""
+    left_out = [f"{before - after} {step}" for step, before, after in counts if step not in PARTS and before > after]
+    return ", ".join([f"read {counts[0][2]}", *(f"left out {lost}" for lost in left_out)])
 
 
 def _show_leaks(leaks: Mapping[str, Any], console: Console) -> None:

@@ -145,7 +145,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(here: Here, tmp_path: Path) 
     ).refused(2)
 
 
-def test_votes_of_the_feedback_store_become_pairs_and_ties_are_counted(tmp_path: Path) -> None:
+def test_votes_of_the_feedback_store_become_pairs_and_ties_are_counted(here: Here, tmp_path: Path) -> None:
     def vote(at: int, choice: object) -> dict[str, object]:
         answers = [{"text": f"{side} {at}", "model": "m", "sampling": {}} for side in ("left", "right")]
         prompt = [{"role": "user", "content": f"Question {at}"}]
@@ -153,12 +153,11 @@ def test_votes_of_the_feedback_store_become_pairs_and_ties_are_counted(tmp_path:
 
     votes = [vote(at, choice) for at, choice in enumerate([0, 1, "tie", "none", 1])]
     (tmp_path / "votes.jsonl").write_text("".join(json.dumps(one) + "\n" for one in votes))
-    output = tmp_path / "pairs.jsonl"
-    manifest = make(
-        pairs_run(
-            "pairs=votes", "dataset=feedback", f"dataset.path={tmp_path / 'votes.jsonl'}", f"pairs.output={output}"
-        )
-    )
+    words = ["pairs=votes", "dataset=feedback", "dataset.path=votes.jsonl", "output=pairs.jsonl"]
+    done = here("pairs", *words, folder=tmp_path)
+    assert "feedback: read 5, left out 1 tie, left out 1 neither answer was selected; 3 rows" in done.out
+    assert "style leaks: not measured, too few groups" in done.out
+    output, manifest = tmp_path / "pairs.jsonl", yaml.safe_load((tmp_path / "pairs.manifest.yaml").read_text())
     found = [(pair["chosen"], pair["rejected"], pair["meta"]["source"]) for pair in lines(output)]
     assert found == [("left 0", "right 0", "vote"), ("right 1", "left 1", "vote"), ("right 4", "left 4", "vote")]
     counts = {step: before - after for step, before, after in manifest["counts"]}
