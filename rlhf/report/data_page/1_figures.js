@@ -50,7 +50,7 @@ function histogram(one) {
     }
     host.replaceChildren(root);
   }
-  requestAnimationFrame(draw);
+  draw();
   new ResizeObserver(draw).observe(host);
   return el("figure", {}, el("figcaption", {}, el("h3", {}, `${one.part[0].toUpperCase()}${one.part.slice(1)} in ${one.unit}`), el("span", { class: "soft" }, caption)), host);
 }
