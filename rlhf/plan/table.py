@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +15,7 @@ from rlhf.plan.whole import Entry, Plan
 
 COLUMNS = ("baseline", "weights", "adapters", "optimizer", "gradients", "activations", "logits", "KV cache")
 ROLES = ("policy", "reference", "critic", "reward")
+WIDE = 120  # columns of a terminal in which the basis of a time has a column of its own
 MANY = 12  # jobs of which no more are shown line by line
 
 
@@ -33,8 +34,14 @@ def parts_of_needs(needs: Needs) -> dict[str, int]:
 def show(plan: Plan, console: Console) -> None:
     """Print jobs, stages, memory, what does not fit, and the sums."""
     console.print(_jobs(plan))
-    console.print(_stages(plan))
-    console.print(_memory(plan))
+    wide = console.width >= WIDE
+    console.print(_stages(plan, wide))
+    if plan.to_build:
+        console.print(_memory(plan))
+    if not wide:
+        for entry in plan.entries.values():
+            told = f"{name_of(entry)}: {entry.cost.basis}"
+            console.print(f"basis    {escape(told)}", highlight=False, soft_wrap=True)
     for line in _notes(plan):
         console.print(line, highlight=False, soft_wrap=True)
 
@@ -51,39 +58,49 @@ def _jobs(plan: Plan) -> Table:
     return table
 
 
-def _stages(plan: Plan) -> Table:
+def _stages(plan: Plan, basis: bool) -> Table:
     table = Table(title="stages, each once", title_justify="left")
-    for column in ("stage", "state", "jobs", "steps", "time", "USD", "kWh", "basis"):
-        table.add_column(
-            column, overflow="fold", justify="right" if column in ("steps", "time", "USD", "kWh") else "left"
-        )
+    for column in ("stage", "state", "jobs", "steps", "time", "USD", "kWh", *(["basis"] if basis else [])):
+        whole = column in ("state", "steps", "time", "USD", "kWh")
+        justify: Literal["left", "right"] = "right" if whole and column != "state" else "left"
+        table.add_column(column, overflow="fold", no_wrap=whole, justify=justify)
     style = {"reuse": "green", "resume": "cyan", "build": "bold"}
     for entry in plan.entries.values():
         stage, cost = entry.stage, entry.cost
         state = f"[{style[stage.state]}]{stage.state}[/]"
         steps, needed = str(stage.work.steps), _numbers(stage.jobs)
         money = (clock(cost.seconds), _number(cost.usd), _number(cost.kwh))
-        table.add_row(name_of(entry), state, needed, steps, *money, cost.basis)
+        table.add_row(name_of(entry), state, needed, steps, *money, *([cost.basis] if basis else []))
     return table
 
 
 def _memory(plan: Plan) -> Table:
-    table = Table(title="peak memory in GB", title_justify="left")
-    for column in ("stage", "at", *COLUMNS, "sum", "device", ""):
-        table.add_column(column, justify="left" if column in ("stage", "at", "") else "right")
+    """Components as rows, so that it fits a terminal of 80 columns; those that take nothing are left out."""
+    table = Table(title="peak memory", title_justify="left")
+    table.add_column("stage", overflow="fold")
+    table.add_column("component", no_wrap=True)
+    table.add_column("memory", justify="right", no_wrap=True)
     for entry in plan.entries.values():
         if entry.stage.state == "reuse":
             continue
-        cells = [gigabytes(value) for value in parts_of_needs(entry.needs).values()]
         fits = "[green]fits[/]" if entry.fits else "[red]too much[/]"
-        peak = entry.needs.peak
-        table.add_row(name_of(entry), peak.name, *cells, gigabytes(entry.needs.total), gigabytes(entry.room), fits)
-        if len(peak.roles) > 1:
-            told = ", ".join(f"{role} {gigabytes(peak.roles[role])}" for role in ROLES if role in peak.roles)
-            shared = [role for role in ROLES[1:] if role not in peak.roles]
-            told += f" ({', '.join(shared)}: on the policy's weights)" if shared else ""
-            table.add_row(f"  [dim]weights: {told}[/]")
+        held = f"{size(entry.needs.total)} of {size(entry.room)}"
+        told = f"{name_of(entry)}\nat the {entry.needs.peak.name}\n{held}: {fits}"
+        rows = [*_component_rows(entry), ("[bold]sum[/]", f"[bold]{size(entry.needs.total)}[/]")]
+        names, values = zip(*rows, strict=True)
+        table.add_row(told, "\n".join(names), "\n".join(values), end_section=True)
     return table
+
+
+def _component_rows(entry: Entry) -> Iterator[tuple[str, str]]:
+    """Name and bytes of each component that takes any; below weights of several models the share of each role."""
+    roles = entry.needs.peak.roles
+    for name, value in parts_of_needs(entry.needs).items():
+        if value:
+            yield name, size(value)
+        if name == "weights" and len(roles) > 1:
+            for role in ROLES:
+                yield f"[dim]  {role}[/]", f"[dim]{size(roles[role]) if role in roles else 'as policy'}[/]"
 
 
 def _notes(plan: Plan) -> Iterator[str]:
@@ -95,7 +112,7 @@ def _notes(plan: Plan) -> Iterator[str]:
         else:
             change = entry.change
             words = escape(" ".join(change.words))
-            told = f"{change.effect}, {gigabytes(change.bytes)} GB"
+            told = f"{change.effect}, {size(change.bytes)}"
             yield f"[red]too much[/] {name_of(entry)} fits with: {words} ({told})"
     built, seconds, usd = len(plan.to_build), plan.total("seconds"), plan.total("usd")
     reused = len(plan.entries) - built
@@ -108,7 +125,7 @@ def _notes(plan: Plan) -> Iterator[str]:
         saved_usd = plan.saved("usd")
         money = f" and {_number(saved_usd)} USD" if saved_usd else ""
         yield f"reuse    saves {clock(plan.saved('seconds'))}{money} against training every stage for every job"
-    yield f"memory   the process itself: {plan.baseline_source}"
+    yield f"memory   baseline is {plan.baseline_source}"
 
 
 def as_values(plan: Plan) -> dict[str, Any]:
@@ -152,9 +169,13 @@ def clock(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def gigabytes(count: int) -> str:
-    """Bytes in 10^9, two places; less than a hundredth as 0."""
-    return f"{count / 1e9:.2f}" if count >= 5e6 else "0"
+def size(count: int) -> str:
+    """Bytes in GB (10^9) or MB (10^6) or kB: 25.3 GB, 690 MB, 1.2 MB."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if count >= 0.9995 * unit:
+            value = count / unit
+            return f"{value:.{0 if value >= 99.95 else 1}f} {name}"
+    return f"{count / 1e3:.0f} kB"
 
 
 def _number(value: float | None) -> str:

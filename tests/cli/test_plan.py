@@ -31,9 +31,40 @@ def test_a_sweep_builds_shared_stages_once_and_leaves_nothing(here: Here, tmp_pa
 def test_the_tables_name_stages_memory_and_basis(here: Here, tmp_path: Path) -> None:
     done = here("plan", *SWEEP, folder=tmp_path)
     assert done.code == 0
-    for text in ("3 jobs", "stages, each once", "peak memory in GB", "optimizer", "measured: this process", "in one"):
+    for text in ("3 jobs", "stages, each once", "peak memory", "optimizer", "measured: this process", "in one"):
         assert text in done.out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_at_80_columns_every_component_stage_and_size_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rich.console import Console
+
+    from rlhf.compose import jobs, parse_words
+    from rlhf.plan.table import show
+    from rlhf.plan.whole import make_plan
+
+    monkeypatch.chdir(tmp_path)
+    plan = make_plan(jobs(parse_words(["method=ppo", *QUICK, "tracking=none"])), None, None)
+    show(plan, Console(width=80, highlight=False))
+    said = capsys.readouterr().out
+    assert "\u2026" not in said  # nothing is cut
+    table = said[said.index("peak memory") : said.index("basis ")]
+    assert max(map(len, said[: said.index("basis ")].splitlines())) <= 80
+    for name in ("sft-tiny_gpt2-", "ppo-tiny_gpt2-", "  policy", "  critic    \u2502 as policy", "optimizer"):
+        assert name in table
+    assert " 0 \u2502" not in table  # a tiny model's megabytes are not 0 GB
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 kB"), (393_216, "393 kB"), (1_400_000, "1.4 MB"), (686_900_000, "687 MB"), (999_960_000, "1.0 GB")],
+)
+def test_sizes_are_told_in_the_unit_that_shows_them(count: int, text: str) -> None:
+    from rlhf.plan.table import size
+
+    assert size(count) == text
 
 
 def test_ppo_shows_all_four_roles(here: Here, tmp_path: Path) -> None:
