@@ -19,8 +19,8 @@ from rlhf.errors import UserError
 from rlhf.launchers.endings import read_outcome
 from rlhf.report.cells import UNFINISHED
 from rlhf.report.charts import sweep_view
-from rlhf.report.learning import IMPLICIT_UNIT, StageCurves, draw_sweep_stages
-from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
+from rlhf.report.learning import IMPLICIT_UNIT, StageCurves, draw_sweep_stages, kl_marks
+from rlhf.report.outcome import colour_places, facts_of, notes_of, report_rows, without_effect
 from rlhf.report.plots import Panel, plot_curves
 from rlhf.report.record import job_folders
 from rlhf.report.table import comparison_table
@@ -42,6 +42,7 @@ from rlhf.unfinished import (
 )
 from rlhf.verdict import judged_by, loss_baseline, loss_unit, trained_on
 
+KL = "kl/k1_policy_to_reference"
 PANELS = {  # curve of a job -> title of the panel that shows it, and its unit (of losses: the method's own)
     "train/loss": ("training loss", None),
     "eval/loss": ("held-out loss", None),
@@ -49,7 +50,7 @@ PANELS = {  # curve of a job -> title of the panel that shows it, and its unit (
     "eval/rewards/margins": ("held-out margin", IMPLICIT_UNIT),
     "eval/reward/score": ("score (weighted sum), held out", "score"),
     "eval/reward/gold": ("gold score, held out", "score"),
-    "eval/kl/k1_policy_to_reference": ("KL to the reference, held out", "nats per response"),
+    f"eval/{KL}": ("KL to the reference, held out", "nats per response"),
 }
 
 
@@ -215,6 +216,8 @@ class Sweep:
         floors = [loss_baseline(method) for method in drawn]
         floor = floors[0] if floors and all(other == floors[0] for other in floors) else {}
         loss = (units.pop() if len(units) == 1 else "loss", floor)
+        having = [outcome for outcome in outcomes if outcome.get("curves", {}).get(f"eval/{KL}")]
+        steered = kl_marks([(outcome.get("kl_target") or {}, outcome["curves"]) for outcome in having])
         panels: dict[str, Panel] = {}
         names = [" ".join(own) for own in own_words([outcome["words"] for outcome in outcomes])]
         for metric, (title, own_unit) in PANELS.items():
@@ -223,12 +226,18 @@ class Sweep:
                     continue  # its surrogate loss says nothing
                 if points := outcome.get("curves", {}).get(metric):
                     name = names[number - 1] or outcome["name"]
-                    unit, baselines = loss if own_unit is None else (own_unit, {})
+                    unit, baselines = loss if own_unit is None else (own_unit, steered if metric.endswith(KL) else {})
                     panel = panels.setdefault(title, Panel({}, unit, baselines))
                     panel.curves[f"{number}: {name}"] = [(int(step), float(value)) for step, value in points]
         upstream = [[StageCurves(**stage) for stage in outcome.get("upstream", [])] for outcome in outcomes]
         figures = draw_sweep_stages(upstream, self.folder / "stages.png", f"sweep {self.id}: the stages below its jobs")
-        return [plot_curves(panels, self.folder / "curves.png", f"sweep {self.id}"), *figures] if panels else figures
+        places = {
+            f"{number}: {names[number - 1] or outcomes[number - 1]['name']}": place
+            for number, place in enumerate(colour_places(outcomes), start=1)
+        }
+        if panels:
+            return [plot_curves(panels, self.folder / "curves.png", f"sweep {self.id}", places), *figures]
+        return figures
 
 
 def announce(console: Console, number: int, jobs: Sequence[Sequence[str]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class StageCurves:
     @property
     def samples(self) -> bool:
         """Whether it learned from its own samples: its surrogate loss says nothing, its rewards and KL do."""
-        return "train/reward/score" in self.curves
+        return samples(self.curves)
 
     def of(self, metric: str) -> dict[str, Curve]:
         """The metric in training and on held-out rows, as far as it was logged."""
@@ -51,6 +51,26 @@ class StageCurves:
     def accuracy(self) -> dict[str, Curve]:
         """The share of pairs in the right order."""
         return next((found for metric in ACCURACIES if (found := self.of(metric))), {})
+
+
+def samples(curves: Container[str]) -> bool:
+    """Whether who logged these curves learned from its own samples."""
+    return "train/reward/score" in curves
+
+
+def kl_marks(runs: Sequence[tuple[Mapping[str, float], Mapping[str, Curve]]]) -> dict[str, float]:
+    """The KLs that runs were steered to, as lines to draw, from the target of each and its curves.
+
+    A target that is still on its ramp, or was lowered by rollbacks, is drawn where it was at the last step.
+    """
+    marks: dict[str, float] = {}
+    for target, curves in runs:
+        for name, value in target.items():
+            steered = curves.get("train/kl/target")
+            last = float(steered[-1][1]) if steered else value
+            off = abs(last - value) > 0.005 * value
+            marks[f"{name} {last:.2g} at the end (of {value:.2g})" if off else f"{name} {value:.2g}"] = last
+    return marks
 
 
 def draw_job(stages: Sequence[StageCurves], folder: Path) -> list[Path]:
@@ -74,7 +94,7 @@ def sampled_panels(stage: StageCurves) -> dict[str, Panel]:
     """What a method that learns from its own samples is watched by; empty for others."""
     panels: dict[str, Panel] = {}
     for metric, (title, unit) in PPO_PANELS.items() if stage.samples else ():
-        marks = stage.kl_target if metric == "kl/k1_policy_to_reference" else {}
+        marks = kl_marks([(stage.kl_target, stage.curves)]) if metric == "kl/k1_policy_to_reference" else {}
         sides = stage.of(metric) if metric != "kl/coefficient" else {"training": stage.curves[f"train/{metric}"]}
         panels |= {title: Panel(sides, unit, marks)} if sides else {}
     return panels

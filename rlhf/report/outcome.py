@@ -57,6 +57,16 @@ def notes_of(outcomes: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
+def colour_places(outcomes: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The place of each job among the colours, in the order of the jobs: what differs only in its seed shares one.
+
+    Where all differ only in their seed, each has its own.
+    """
+    groups = [tuple(word for word in given(o["words"]) if not word.startswith("seed=")) for o in outcomes]
+    order = list(dict.fromkeys(groups))
+    return [order.index(group) for group in groups] if len(order) > 1 else list(range(len(groups)))
+
+
 def without_effect(outcomes: Sequence[dict[str, Any]]) -> list[str]:
     """Name jobs that were to be trained in different ways and were trained alike: one stage, or the same curves."""
     alike: dict[str, list[int]] = {}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ class Panel:
     baselines: Mapping[str, float]
 
 
-def plot_curves(panels: Mapping[str, Panel], path: Path, title: str) -> Path:
+def plot_curves(
+    panels: Mapping[str, Panel], path: Path, title: str, places: Mapping[str, int] = MappingProxyType({})
+) -> Path:
     """Draw `panels`, each under its name, into a PNG of 150 dpi at `path` and return it.
 
-    A run has the same colour in every panel and NaN leaves a gap in its curve. The legend stands below the panels and
-    hides no line.
+    A run has the same colour in every panel: that of its place, where `places` knows it, else by the order in which
+    runs appear. NaN leaves a gap in its curve. The legend stands below the panels and hides no line.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -52,6 +55,7 @@ def plot_curves(panels: Mapping[str, Panel], path: Path, title: str) -> Path:
     across = 3 if len(panels) == 3 else min(PANELS_PER_LINE, max(len(panels), 1))
     down = math.ceil(max(len(panels), 1) / across)
     runs = list(dict.fromkeys(run for panel in panels.values() for run in panel.curves))
+    runs.sort(key=lambda run: places.get(run, 0))
     marks = list(dict.fromkeys(mark for panel in panels.values() for mark in panel.baselines))
     named = (runs if len(runs) > 1 else []) + marks
     height = PANEL_INCHES[1] * down + 0.45 + 0.24 * math.ceil(len(named) / (2 * across))
@@ -63,7 +67,7 @@ def plot_curves(panels: Mapping[str, Panel], path: Path, title: str) -> Path:
     # 2. the panels
     for axes, (name, panel) in zip(grid, panels.items(), strict=False):
         for run, curve in panel.curves.items():
-            _draw(axes, run, curve, runs.index(run))
+            _draw(axes, run, curve, places.get(run, runs.index(run)))
         _dress(axes, name, panel.unit)
         for mark, value in panel.baselines.items():
             dashes = BASELINE_DASHES[marks.index(mark) % len(BASELINE_DASHES)]

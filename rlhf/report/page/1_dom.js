@@ -23,7 +23,7 @@ function section(id, title, about, ...children) {
 // One colour per line of the comparison; a second sign (dashes, shapes) once colours come round again.
 const colour = (place) => (place === null || place === undefined || place < 0 ? "cx" : `c${place % 7}`);
 const dashes = (place) => (place > 6 ? `d${Math.floor(place / 7) % 4}` : "");
-const rank = new Map(policies.map((row, place) => [row.at, place]));
+const rank = new Map([...policies].sort((one, other) => Math.min(...one.jobs) - Math.min(...other.jobs)).map((row, place) => [row.at, place])); // as in curves.png
 const placeOf = (row) => (rank.has(row) ? rank.get(row) : null);
 
 // What is pointed at, told to every figure and to the table.
