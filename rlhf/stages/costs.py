@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy
 from datasets import Dataset
 
 from rlhf.evaluation import metrics as names
@@ -15,6 +16,7 @@ from rlhf.stages.context import StageContext
 from rlhf.stages.tokens import IGNORED
 from rlhf.stages.training import History
 
+BATCH_ROWS = 1000  # of the training set that are looked at together: it may fill a disk
 Shape = tuple[int, int]  # tokens of the prompt (or of the whole scored text) and of the response
 
 
@@ -59,15 +61,25 @@ def account(
 def passes(train: Dataset) -> Counter[Shape]:
     """Count the (prompt, response) token lengths that one epoch sends through the model; a pair counts twice."""
     columns = set(train.column_names)
-    if "labels" in columns:
-        responses = [sum(label != IGNORED for label in row) for row in train["labels"]]
-        lengths = [len(ids) for ids in train["input_ids"]]
-        return Counter((whole - response, response) for whole, response in zip(lengths, responses, strict=True))
-    prompts = [len(ids) for ids in train["prompt_ids"]] if "prompt_ids" in columns else [0] * len(train)
     shapes: Counter[Shape] = Counter()
-    for name in ("chosen_ids", "rejected_ids"):
-        shapes.update((prompt, len(ids)) for prompt, ids in zip(prompts, train[name], strict=True))
+    for batch in train.with_format("arrow").iter(batch_size=BATCH_ROWS):
+        if "labels" in columns:
+            whole, responses = _lengths(batch["labels"])
+            shapes.update(zip((whole - responses).tolist(), responses.tolist(), strict=True))
+            continue
+        prompts = _lengths(batch["prompt_ids"])[0].tolist() if "prompt_ids" in columns else [0] * len(batch)
+        for name in ("chosen_ids", "rejected_ids"):
+            shapes.update(zip(prompts, _lengths(batch[name])[0].tolist(), strict=True))
     return shapes
+
+
+def _lengths(column: Any) -> tuple[Any, Any]:
+    """Return how many ids each row of a column of lists has, and how many of them carry loss, each (rows,)."""
+    ids = column.combine_chunks() if hasattr(column, "combine_chunks") else column
+    lengths = ids.value_lengths().to_numpy()
+    kept = numpy.concatenate([[0], numpy.cumsum(ids.flatten().to_numpy() != IGNORED)])
+    ends = numpy.cumsum(lengths)
+    return lengths, kept[ends] - kept[ends - lengths]
 
 
 def ppo_step_flops(

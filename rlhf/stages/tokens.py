@@ -68,8 +68,21 @@ def _tokens(kind: Kind, codec: Codec, rows: Sequence[Row], store: Path | None) -
     codec.truncated_prompts += result["truncated_prompts"]
     codec.cut_responses += result["cut_responses"]
     dataset = Dataset.from_file(str(folder / VALUES / FILE))
-    dataset.kept_alive = (keeper, hold)  # as long as the ids are read from the file
+    dataset.kept_alive = KeptAlive(keeper, hold)  # as long as the ids are read from the file
     return dataset
+
+
+class KeptAlive:
+    """Things that live as long as a data set does; its copies, which the library makes deep, share them."""
+
+    def __init__(self, *things: Any) -> None:
+        self.things = things
+
+    def __deepcopy__(self, memo: Any) -> KeptAlive:
+        return self
+
+    def __reduce__(self) -> tuple[type[KeptAlive], tuple[()]]:
+        return KeptAlive, ()  # they belong to this process
 
 
 def _write(kind: Kind, codec: Codec, rows: ArrowRows, file: Path) -> dict[str, int]:
