@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,11 +36,23 @@ SHOWN_DIGITS = 12
 MB = 1e6
 
 
-def is_large(spec: FileDataset) -> bool:
-    """Whether a local source is beyond `stream_over_mb`; a packed file counts with what it unpacks to."""
-    if spec.path is None:
-        return False
-    return sum(unpacked_bytes(file) for file in data_files(spec.path)) > spec.reading.stream_over_mb * MB
+def weighed(records: Iterator[Unparsed], spec: FileDataset) -> tuple[Iterator[Unparsed], bool]:
+    """Return the records, and whether they are more than `stream_over_mb`.
+
+    Local files are weighed on disk, packed ones by what they unpack to; of a data set on the hub records are read until
+    they are too many.
+    """
+    most = spec.reading.stream_over_mb * MB
+    if spec.path is not None:
+        return records, sum(unpacked_bytes(file) for file in data_files(spec.path)) > most
+    head: list[Unparsed] = []
+    size = 0
+    for record in records:
+        head.append(record)
+        size += len(str(record[1]))
+        if size > most:
+            return chain(head, records), True
+    return iter(head), False
 
 
 def read_large(
@@ -47,7 +60,8 @@ def read_large(
 ) -> tuple[Path, Keys, Account, Any]:
     """Return the file of rows, their keys, the account, and what must be kept alive as long as the file is read.
 
-    With a `store` the file is kept there for the next reader; otherwise it goes with the last one who holds it.
+    With a `store` the file of a local source is kept there for the next reader; otherwise it goes with the last one
+    who holds it.
     """
     import numpy
 
@@ -58,7 +72,7 @@ def read_large(
         return {"fingerprint": name, "method": shape, "model": spec.name, "account": _dump(account)}
 
     keeper: Any = None
-    if store is None:
+    if store is None or spec.path is None:  # what a name on the hub stands for may change
         keeper = TemporaryDirectory(prefix="rlhf-rows-")
         name, folder = "", Path(keeper.name) / FOLDER
     else:
@@ -124,7 +138,7 @@ def _identity(spec: FileDataset, shape: Shape) -> str:
     bounds = spec.reading.model_dump(exclude={"name", "workers", "stream_over_mb"})
     code = closure((f"rlhf.data.{spec.format}", "rlhf.data.stream"))
     texts = [[file.name, file.read_text(encoding="utf-8")] for file in code]
-    source = digest_files(Path(str(spec.path)).expanduser())
+    source = [[file.name, digest_files(file)] for file in data_files(str(spec.path))]
     return digest([settings, bounds, spec.split.seed, shape, source, texts, versions(CLEANERS)])
 
 
