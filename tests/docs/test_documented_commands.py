@@ -80,6 +80,15 @@ RUN = {
     "rlhf experiment=hh_dpo_gpt2 dataset.path=hh_rlhf_helpful_base.jsonl.gz model=tiny_gpt2 "
     "method.max_prompt_tokens=160 method.max_response_tokens=96 evaluation.max_new_tokens=96": HH,
     "rlhf --config-dir my_conf model=mine method=sft": TOY,
+    "rlhf data": "dataset.rows=150",
+    "rlhf data dataset=hh_rlhf dataset.path=hh_rlhf_helpful_base.jsonl.gz": "dataset.limit=150",
+    "rlhf data dataset=hh_rlhf dataset.path=hh_rlhf_helpful_base.jsonl.gz model=tiny_mt5": "dataset.limit=150",
+    "rlhf data --json tracking=none": "dataset.rows=150",
+    "rlhf data dataset.strict=true inspection.findings.personal_data.warning=0.1 inspection.style.threshold=0.9": (
+        "dataset.rows=150"
+    ),
+    "rlhf data --export-test consistency.jsonl --rows 50": "dataset.rows=150",
+    "rlhf method=dpo dataset.strict=true": TOY,
     "rlhf pairs pairs=degrade output=degraded.jsonl": MADE,
     "rlhf pairs pairs=degrade pairs.shares.generic=0 pairs.shuffles=1 output=persona_pairs.jsonl": MADE,
     "rlhf pairs pairs=sample pairs.answers=8 pairs.minimum_margin=0.1 output=sampled.jsonl": (

@@ -33,7 +33,7 @@ def values() -> dict[str, Any]:
         "name": "mine", "fingerprint": "0123456789abcdef" * 4, "shape": "preference", "source": EVIL,
         "words": ["dataset=table", EVIL], "page": "x.html", "tokens_note": "", "rows": 10, "looked_at": 10,
         "findings": [
-            {"severity": severity, "kind": "ties", "told": f"{severity} {EVIL}", "remedy": "Do.", "count": 1, "share": 1}
+            {"severity": severity, "kind": "ties", "told": f"{severity} {EVIL}", "remedy": "Do."}
             for severity in ("error", "warning", "info")
         ],
         "account": [
@@ -47,7 +47,8 @@ def values() -> dict[str, Any]:
         "overlap": [{"what": "prompt", "part": "test", "other": "train", "rows": 1, "of": 2}],
         "similarity": 0.8, "piece": 5,
         "schema": {"records": 12, "unreadable": 0, "columns": [
-            {"column": EVIL, "types": {"text": 9, "list": 3}, "nulls": 0, "empties": 1, "mean_characters": 3, "longest": 9}
+            {"column": EVIL, "types": {"text": 9, "list": 3}, "nulls": 0, "empties": 1, "mean_characters": 3,
+             "longest": 9}
         ]},
         "counted": {
             "lengths": [

@@ -9,7 +9,7 @@ function percent(count, of) {
 
 // One histogram: bars of equal width, a mark at the limit where there is one.
 function histogram(one) {
-  const host = el("div", {});
+  const host = el("div", { class: "histogram" });
   const reach = one.start + one.width * one.bars.length, total = one.rows || 1;
   const cut = one.beyond ? `${whole(one.beyond)} longer ones stand in the last bar` : "";
   const over = one.limit === undefined ? "" : one.limit < one.max ? `limit ${whole(one.limit)}` : `all within the limit of ${whole(one.limit)}`;
