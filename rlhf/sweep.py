@@ -48,7 +48,7 @@ PANELS = {  # curve of a job -> title of the panel that shows it, and its unit (
     "eval/loss": ("held-out loss", None),
     "train/rewards/margins": ("training margin", IMPLICIT_UNIT),
     "eval/rewards/margins": ("held-out margin", IMPLICIT_UNIT),
-    "eval/reward/score": ("score (weighted sum), held out", "score"),
+    "eval/reward/score": ("training reward (weighted sum), held out", "score"),
     "eval/reward/gold": ("gold score, held out", "score"),
     f"eval/{KL}": ("KL to the reference, held out", "nats per response"),
 }

@@ -24,7 +24,7 @@ TITLES = {
     "rewards/margins": "implicit reward: chosen minus rejected", "rewards/chosen": "implicit reward, chosen",
     "rewards/rejected": "implicit reward, rejected", "rewards/accuracies": "pairs in the right order",
     "accuracy": "pairs in the right order", "margin": "score: chosen minus rejected",
-    "reward/score": "judge's score", "reward/gold": "gold score", "kl/k1_policy_to_reference": "KL to the reference",
+    "reward/score": "training reward", "reward/gold": "gold score", "kl/k1_policy_to_reference": "KL to the reference",
     "policy/entropy": "entropy", "kl/coefficient": "KL coefficient", "response/tokens": "response length",
     "grad_norm": "gradient norm", "learning_rate": "learning rate",
 }  # fmt: skip

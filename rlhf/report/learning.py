@@ -13,7 +13,7 @@ SHARE, IMPLICIT_UNIT = "share of pairs", "beta x nats per response"
 SIDES = {"train": "training", "eval": "held out"}
 IMPLICIT = {side: f"train/rewards/{side}" for side in ("chosen", "rejected", "margins")}
 PPO_PANELS = {  # metric -> title and unit of its panel
-    "reward/score": ("score (weighted sum)", "score"),
+    "reward/score": ("training reward (weighted sum)", "score"),
     "reward/gold": ("gold score", "score"),
     "kl/k1_policy_to_reference": ("KL to the reference", "nats per response"),
     "kl/coefficient": ("KL coefficient", "reward per nat"),

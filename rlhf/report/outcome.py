@@ -38,14 +38,39 @@ def report_rows(outcomes: Sequence[dict[str, Any]]) -> list[ReportRow]:
 
 
 def facts_of(outcomes: Sequence[dict[str, Any]]) -> list[str]:
-    """Say what the jobs were trained on, and whose scores their column `reward` holds; once where it is the same."""
+    """Say what the jobs were trained on and who judged them, once where it is the same, and how the former went."""
     facts = []
-    for key, words in (("trained_on", "trained on: {}"), ("judge", "column reward: scores of {}")):
+    for key, words in (("trained_on", "trained on: {}"), ("judge", "judge, who gives reward and win rate: {}")):
         found = _numbered((number, [outcome[key]]) for number, outcome in enumerate(outcomes, start=1) if outcome[key])
         for value, jobs in found.items():
             about = "" if len(jobs) == len(outcomes) else f"{_jobs(jobs)}, "
             facts.append(about + words.format(value))
-    return facts
+    return [*facts, *training_rewards(outcomes)]
+
+
+def training_rewards(outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say in one sentence which way the training rewards of jobs went; none where no job has one."""
+    told = [f"job {n} {words}" for n, outcome in enumerate(outcomes, start=1) if (words := _training_reward(outcome))]
+    return [f"training reward: {'; '.join(told)}"] if told else []
+
+
+def _training_reward(outcome: Mapping[str, Any]) -> str:
+    """Say which way the reward that a policy was trained on went, as on its curve; empty where there is none."""
+    curves = outcome.get("curves") or {}
+    side = next((side for side in ("eval", "train") if len(curves.get(f"{side}/reward/score", ())) > 1), None)
+    if not outcome["trained_on"] or side is None:
+        return ""
+    (first, start), (last, end) = (curves[f"{side}/reward/score"][place] for place in (0, -1))
+    went = "rose" if end > start else "fell" if end < start else "stayed"
+    where = "held out" if side == "eval" else "in training"
+    return f"{went} from {start:.3f} (step {first}) to {end:.3f} (step {last}), {where}"
+
+
+def judge_taught(outcome: Mapping[str, Any]) -> bool:
+    """Whether the judge who scores a job's answers is its whole training reward: one source, of the judge's kind."""
+    kind = {"the reward stage": "(reward stage)", "the gold reward": "(gold reward)"}
+    taught, judge = str(outcome["trained_on"]), str(outcome["judge"]).partition(" (")[0]
+    return " + " not in taught and judge in kind and f" {kind[judge]} x " in taught
 
 
 def notes_of(outcomes: Sequence[dict[str, Any]]) -> list[str]:

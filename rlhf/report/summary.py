@@ -11,6 +11,7 @@ from typing import Any
 
 from rlhf.report.cells import duration
 from rlhf.report.learned import curves_of, samples_of
+from rlhf.report.outcome import judge_taught, training_rewards
 from rlhf.report.record import JobRecord, Record
 from rlhf.report.rows import AXES_MORE_IS_BETTER, Line, Lines, build_lines, command_of
 from rlhf.report.seeds import ends, unclear
@@ -48,6 +49,8 @@ def summarise(record: Record) -> dict[str, Any]:
             "params": [{"key": key, "title": title} for key, title in lines.params.items()],
             "columns": [_column(shown) for shown in lines.columns],
             "rows": [_row(line, lines) for line in lines.lines],
+            "judges": list(dict.fromkeys(job.outcome["judge"] for job in record.jobs if job.outcome["judge"])),
+            "proxies": [job.number for job in record.jobs if judge_taught(job.outcome)],
             "front": [shown.metric.name for shown in lines.front_axes],
             **curves_of(record.jobs, lines),
             "samples": samples_of(record.jobs, lines),
@@ -159,9 +162,10 @@ OVER_START = (
 def reading(jobs: Sequence[JobRecord], lines: Lines) -> list[str]:
     """How the table is to be read, a sentence each."""
     facts = []
-    for key, words in (("trained_on", "Trained on {}."), ("judge", "Reward is the score of {}.")):
+    for key, words in (("trained_on", "Trained on {}."), ("judge", "Reward and win rate are by the judge, {}.")):
         told = list(dict.fromkeys(str(job.outcome[key]) for job in jobs if job.outcome[key]))
         facts += [words.format("; ".join(told))] if told else []
+    facts += [f"{told[0].upper()}{told[1:]}." for told in training_rewards([job.outcome for job in jobs])]
     many = any(len(line.seeds) > 1 for line in lines.lines)
     return [*facts, *([OTHER_JUDGES] if lines.judges_differ else []), *([OVER_SEEDS] if many else []), OVER_START]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rlhf.report.cells import comparison_cells
-from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
+from rlhf.report.outcome import facts_of, judge_taught, notes_of, report_rows, without_effect
 
 
 def finished(gold: float, fingerprint: str = "aa") -> dict[str, Any]:
@@ -51,7 +51,7 @@ JUDGE, GOLD = "judge (reward stage) x 1.0", "the gold reward (evaluation.judge=g
 
 def test_what_taught_the_jobs_and_who_judged_them_is_said_once_where_it_is_the_same() -> None:
     ppo = finished(0.5) | {"trained_on": JUDGE, "judge": GOLD}
-    both = [f"trained on: {JUDGE}", f"column reward: scores of {GOLD}"]
+    both = [f"trained on: {JUDGE}", f"judge, who gives reward and win rate: {GOLD}"]
     assert facts_of([ppo]) == facts_of([ppo, ppo]) == both
     assert facts_of([ppo | {"judge": ""}]) == both[:1]
     assert facts_of([finished(0.5)]) == []
@@ -63,7 +63,7 @@ def test_what_taught_some_jobs_names_them() -> None:
     assert facts_of([dpo, ppo, other, ppo]) == [
         f"jobs 2, 4, trained on: {JUDGE}",
         "job 3, trained on: gold (gold reward) x 1.0",
-        f"column reward: scores of {GOLD}",
+        f"judge, who gives reward and win rate: {GOLD}",
     ]
 
 
@@ -94,3 +94,21 @@ def test_a_swept_setting_of_the_evaluation_is_not_to_change_the_stage() -> None:
     assert without_effect(jobs) == []
     assert without_effect([finished(0.5), finished(0.5)]) == []  # nothing was logged
     assert without_effect([jobs[0] | {"status": "failed"}, trained(0.5, "ppo-x-aa", "seed=2")]) == []
+
+
+def test_the_way_of_the_training_reward_is_told_from_the_ends_of_its_held_out_curve() -> None:
+    curves = {"eval/reward/score": [[5, -0.25], [10, 0.9], [15, 0.5]], "train/reward/score": [[1, 9.0], [2, 8.0]]}
+    ppo = finished(0.5) | {"trained_on": JUDGE, "curves": curves}
+    told = "training reward: job 2 rose from -0.250 (step 5) to 0.500 (step 15), held out"
+    assert facts_of([finished(0.5), ppo]) == [f"job 2, trained on: {JUDGE}", told]
+    fell = ppo | {"curves": {"train/reward/score": [[1, 9.0], [2, 8.0]]}}
+    assert facts_of([fell])[1] == "training reward: job 1 fell from 9.000 (step 1) to 8.000 (step 2), in training"
+
+
+def test_the_judge_is_the_training_reward_only_where_it_is_all_of_it() -> None:
+    stage = "the reward stage (evaluation.judge=reward)"
+    pairs = {
+        (JUDGE, stage): True, (JUDGE, GOLD): False, ("", stage): False, ("gold (gold reward) x 1.0", GOLD): True,
+        ("brevity (function) x 1.0", GOLD): False, (f"{JUDGE} + short (function) x 0.1", stage): False,
+    }  # fmt: skip
+    assert {key: judge_taught({"trained_on": key[0], "judge": key[1]}) for key in pairs} == pairs

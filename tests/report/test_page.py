@@ -29,11 +29,12 @@ def job(beta: float, seed: int) -> dict[str, object]:
         "cost/pipeline_usd": beta + 1, "cost/pipeline_seconds": 60.0,
     }  # fmt: skip
     curve = [[step, beta / step] for step in range(1, 9)]
+    gold = [[step, value / 2] for step, value in curve]
     roles = (BASE, SFT, {"role": "policy", "name": "dpo", "fingerprint": f"{beta}{seed}"})
     answers = [{**row, "texts": [EVIL, "fine"], "rewards": [1.0, 2.0], "gold": [0.5, 0.6]} for row in roles]
     return finished(
         [f"method.beta={beta}", f"seed={seed}"], metrics,
-        curves={"train/loss": curve, "eval/reward/score": curve, "eval/reward/gold": curve, KL: curve},
+        curves={"train/loss": curve, "eval/reward/score": curve, "eval/reward/gold": gold, KL: curve},
         loss_unit="nats per pair", floor={"ln 2, nothing learned": 0.6931}, kl_target={},
         samples={"prompts": [EVIL, "second prompt"], "policies": answers}, seconds=30.0,
         stages=[{"name": "sft-tiny", "fingerprint": "5f", "reused": beta > 0.1, "seconds": 20.0, "usd": 0.5}],

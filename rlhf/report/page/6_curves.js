@@ -74,27 +74,28 @@ function learning() {
   return section("learning", "Learning curves", "Colours are those of the table's lines; seeds of one line share theirs. Dashed lines are what to compare with.", panelSet(own), el("div", { class: "below" }, folded));
 }
 
-// What the judge rewarded and what was truly wanted: over training as a path, and at the end with intervals.
+// What training rewarded and what was truly wanted: over training as a path, and at the end with intervals.
+// At the end only the judge's scores are known, so that figure is of runs whose judge is their training reward.
 function proxy() {
   const own = data.panels.find((panel) => panel.name === "jobs");
-  const side = ["eval", "train"].find((name) => own && own.curves.some((curve) => curve.series[`${name}/reward/score`] && curve.series[`${name}/reward/gold`]));
-  const ends = policies.filter((row) => row.cells["final/reward_difference"] && row.cells["final/reward_gold_difference"]);
-  const judged = ends.some((row) => row.cells["final/reward_difference"].value !== row.cells["final/reward_gold_difference"].value);
-  if (!side && !judged) return null; // gold itself was the judge
+  const differ = (curve, name) => { const gold = new Map(curve.series[`${name}/reward/gold`] || []); return (curve.series[`${name}/reward/score`] || []).some(([step, score]) => gold.has(step) && gold.get(step) !== score); };
+  const side = ["eval", "train"].find((name) => own && own.curves.some((curve) => differ(curve, name))); // none where gold itself was trained on
+  const ends = policies.filter((row) => row.jobs.every((number) => data.proxies.includes(number)) && row.cells["final/reward_difference"] && row.cells["final/reward_gold_difference"] && row.cells["final/reward_difference"].value !== row.cells["final/reward_gold_difference"].value);
+  if (!side && !ends.length) return null;
   const figures = [];
   if (ends.length) {
     const inner = el("div", {});
-    figures.push(el("figure", {}, el("figcaption", {}, el("h3", {}, "At the end: gold gain against judge's gain"), el("span", { class: "soft" }, "over the start, same held-out prompts; 0, 0 is the start itself")), inner));
+    figures.push(el("figure", {}, el("figcaption", {}, el("h3", {}, "At the end: gold gain against gain in training reward"), el("span", { class: "soft" }, "over the start, same held-out prompts; 0, 0 is the start itself")), inner));
     const cells = ends.map((row) => ({ row, x: row.cells["final/reward_difference"], y: row.cells["final/reward_gold_difference"] }));
     const all = (name) => [0, ...cells.flatMap((found) => [found[name].value, found[name].low, found[name].high])];
-    queueMicrotask(() => plot(inner, { label: "gold gain against judge's gain", height: 290, x: { values: all("x"), name: "judge's gain", pad: 0.06 }, y: { values: all("y") }, draw(area) {
+    queueMicrotask(() => plot(inner, { label: "gold gain against gain in training reward", height: 290, x: { values: all("x"), name: "gain in training reward", pad: 0.06 }, y: { values: all("y") }, draw(area) {
       baselines(area, [{ value: 0, label: "no gain in gold" }]);
       area.root.append(sv("line", { class: "baseline", x1: area.X(0), x2: area.X(0), y1: area.top, y2: area.height - area.bottom }));
       area.root.append(shape("diamond", area.X(0), area.Y(0), 4.6, { class: "dot hollow cx" }), sv("text", { x: area.X(0) + 10, y: area.Y(0) + 16 }, "start (control)"));
       for (const found of cells) {
         const place = placeOf(found.row.at), px = area.X(found.x.value), py = area.Y(found.y.value);
         errorBars(area, found.x, found.y, px, py, colour(place));
-        const text = `${nameOf(found.row)}\njudge ${found.x.text} [${found.x.range}]\ngold ${found.y.text} [${found.y.range}]`;
+        const text = `${nameOf(found.row)}\ntraining reward ${found.x.text} [${found.x.range}]\ngold ${found.y.text} [${found.y.range}]`;
         area.root.append(sv("g", { class: "target", onpointermove: (event) => { showTip(event.clientX, event.clientY, text); point(found.row.at); }, onpointerleave: () => { hideTip(); point(null); } },
           sv("circle", { cx: px, cy: py, r: 13, fill: "transparent" }), shape(shapeOf(place), px, py, 5.5, { class: `dot ${colour(place)}` })));
       }
@@ -106,16 +107,16 @@ function proxy() {
       const gold = new Map(curve.series[`${side}/reward/gold`] || []);
       return { curve, points: (curve.series[`${side}/reward/score`] || []).filter(([step]) => gold.has(step)).map(([step, score]) => [score, gold.get(step), step]) };
     }).filter((found) => found.points.length > 1);
-    figures.push(el("figure", {}, el("figcaption", {}, el("h3", {}, "Over training: gold against judge's score"), el("span", { class: "soft" }, `${side === "eval" ? "held out" : "training"}; from the ring to the dot; down while going right is over-optimisation`)), inner));
-    queueMicrotask(() => plot(inner, { label: "gold score against judge's score over training", height: 290, x: { values: paths.flatMap((found) => found.points.map((p) => p[0])), name: "judge's score", pad: 0.04 }, y: { values: paths.flatMap((found) => found.points.map((p) => p[1])) }, draw(area) {
+    figures.push(el("figure", {}, el("figcaption", {}, el("h3", {}, "Over training: gold against training reward"), el("span", { class: "soft" }, `${side === "eval" ? "held out" : "training"}; from the ring to the dot; down while going right is over-optimisation`)), inner));
+    queueMicrotask(() => plot(inner, { label: "gold score against training reward over training", height: 290, x: { values: paths.flatMap((found) => found.points.map((p) => p[0])), name: "training reward", pad: 0.04 }, y: { values: paths.flatMap((found) => found.points.map((p) => p[1])) }, draw(area) {
       for (const { curve, points } of paths) {
         const tone = colour(curve.tone), at = points.map(([x, y]) => [area.X(x), area.Y(y)]), last = at[at.length - 1];
         const over = (event) => { let near = 0; const box = area.root.getBoundingClientRect(); at.forEach(([px, py], place) => { const far = (q) => Math.hypot(q[0] - (event.clientX - box.left) * area.width / box.width, q[1] - (event.clientY - box.top) * area.height / box.height); if (far([px, py]) < far(at[near])) near = place; });
-          showTip(event.clientX, event.clientY, `${curve.label}\nstep ${points[near][2]}: judge ${short(points[near][0])}, gold ${short(points[near][1])}`); };
+          showTip(event.clientX, event.clientY, `${curve.label}\nstep ${points[near][2]}: training reward ${short(points[near][0])}, gold ${short(points[near][1])}`); };
         area.root.append(sv("g", { onpointermove: over, onpointerleave: hideTip }, sv("path", { class: `curve ${tone} ${dashes(curve.tone)}`, d: path(at) }),
           sv("circle", { class: `dot hollow ${tone}`, cx: at[0][0], cy: at[0][1], r: 3.5 }), sv("circle", { class: `dot ${tone}`, cx: last[0], cy: last[1], r: 4.5 })));
       }
     } }));
   }
-  return section("proxy", "Proxy and gold", "The judge is what was optimised; gold is the known true reward. A gain of the judge that gold does not share is over-optimisation.", el("div", { class: "grid" }, figures));
+  return section("proxy", "Proxy and gold", "The training reward is what the policy was trained on; gold is the known true reward. A gain that gold does not share is over-optimisation.", el("div", { class: "grid" }, figures));
 }

@@ -36,7 +36,7 @@ function samples() {
   }
   const move = (by) => { state.at = (state.at + by + data.samples.length) % data.samples.length; draw(); };
   draw();
-  return section("answers", "Answers side by side", "The same held-out prompts to every policy, controls first. Judge and gold are scores of this one answer.",
+  return section("answers", "Answers side by side", `The same held-out prompts to every policy, controls first. Judge and gold are scores of this one answer${data.judges.length ? `; the judge is ${data.judges.join(", or ")}` : ""}.`,
     el("div", { class: "choices screen" }, el("button", { type: "button", id: "previous-prompt", onclick: () => move(-1) }, "← Previous"), el("button", { type: "button", id: "next-prompt", onclick: () => move(1) }, "Next →"), choice, status), host);
 }
 function stages() {
