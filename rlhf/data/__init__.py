@@ -17,7 +17,7 @@ from rlhf.data.groups import united
 from rlhf.data.records import Account, formatted, gather
 from rlhf.data.rows import Corpus, Count, Row, Shape
 from rlhf.data.splits import PARTS, Keys, distinct, keep, keys_of, overlap, split
-from rlhf.data.stream import is_large, read_large, workers_of
+from rlhf.data.stream import read_large, weighed, workers_of
 from rlhf.data.support_toy import toy_rows
 from rlhf.data.toy_gold import gold
 from rlhf.errors import UserError
@@ -84,15 +84,16 @@ Take = Callable[[Any, str], Sequence[Row]]  # places of rows, and the digest of 
 
 def _rows(spec: ToyDataset | FileDataset, shape: Shape, store: Path | None, story: _Story) -> tuple[Keys, Take]:
     """Return the keys of all rows that formatting left, and what takes some of them by their places."""
-    if isinstance(spec, FileDataset) and is_large(spec):
-        file, keys, account, keeper = read_large(_records(spec), spec, shape, store)
-        story.tell(account, len(keys), spec)
-        return keys, lambda places, own: ArrowRows(file, places, own, workers_of(spec), keeper)
     if isinstance(spec, ToyDataset):
         rows = toy_rows(spec, shape)
         story.note("read", len(rows), len(rows))
     else:
-        rows, account = gather(map(parsed, _records(spec)), spec, shape)
+        records, large = weighed(_records(spec), spec)
+        if large:
+            file, keys, account, keeper = read_large(records, spec, shape, store)
+            story.tell(account, len(keys), spec)
+            return keys, lambda places, own: ArrowRows(file, places, own, workers_of(spec), keeper)
+        rows, account = gather(map(parsed, records), spec, shape)
         account.settle(spec.max_bad_rows)
         story.tell(account, len(rows), spec)
     keys = keys_of(rows, [encode(row) for row in rows], spec.split.seed)

@@ -70,7 +70,7 @@ class Corpora:
         """Return the run's data in `shape`."""
         key = (run.dataset.model_dump_json(), shape)
         if key not in self._known:
-            self._known[key] = load_corpus(run.dataset, shape)
+            self._known[key] = load_corpus(run.dataset, shape, Path(run.store))
         return self._known[key]
 
 

@@ -136,6 +136,22 @@ def test_csv_is_streamed_too(tmp_path: Path, spec_of) -> None:
     assert_same(*corpora)
 
 
+def test_a_data_set_of_the_hub_is_weighed_as_it_is_read(tmp_path: Path, spec_of, monkeypatch) -> None:
+    rows = [{"prompt": f"Question {n}?", "chosen": "Yes, that is so.", "rejected": "No."} for n in range(400)]
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    found = []
+    for limit in (0, 0.02, 100):  # 400 records of some 75 characters
+        reading = {"reading": {**READING, "stream_over_mb": limit, "workers": 2}}
+        spec = spec_of("ultrafeedback_binarized", hub_id=str(tmp_path / "set"), split=SPLIT, **reading)
+        found.append(load_corpus(spec, "preference", tmp_path / "store"))
+    assert [isinstance(corpus.train, ArrowRows) for corpus in found] == [True, True, False]
+    assert_same(found[0], found[2])
+    assert_same(found[1], found[2])
+    assert not (tmp_path / "store").exists()  # a name on the hub may stand for other rows tomorrow
+
+
 def test_a_store_keeps_the_rows_for_every_cut_of_them(tmp_path: Path, spec_of) -> None:
     path, store = messy(tmp_path, 1000), tmp_path / "store"
 
