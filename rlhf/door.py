@@ -13,6 +13,7 @@ from rlhf.build import needed_stages
 from rlhf.config import PPO, MethodSpec, Run
 from rlhf.data import check_first_row
 from rlhf.errors import UserError, refuse_unwritable
+from rlhf.hub import go_offline_if_unreachable, refuse_absent_weights
 from rlhf.models.folder import refuse_no_model
 from rlhf.ppo.sources import check_sources
 from rlhf.ppo.sources.folder import is_scorer
@@ -26,11 +27,14 @@ def check_files(runs: Sequence[Run], processes: int) -> None:
     """
     check_readable(runs, processes)
     for run in runs:
+        refuse_absent_weights(run)
+    for run in runs:
         refuse_unwritable(Path(run.store))
 
 
 def check_readable(runs: Sequence[Run], processes: int) -> None:
     """Do all that `check_files` does but trying, and so making, the store: for who only asks."""
+    go_offline_if_unreachable(runs)
     for run in runs:
         if isinstance(run.method, PPO):
             _refuse_uneven(run.method, processes)
