@@ -144,3 +144,40 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     code = f"import sys, rlhf.data; print([name for name in {heavy.split()!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+JUDGED = [{"q": f"Question {n}?", "a": f"Answer {n}.", "ok": n % 4 != 0} for n in range(80)]
+COLUMNS = {"prompt": "q", "completion": "a", "label": "ok"}
+
+
+def test_single_judged_answers_teach_sft_the_good_ones(jsonl, spec_of) -> None:
+    split = {"validation": 0.2, "test": 0.2, "seed": 0, "folds": None, "fold": 0}
+    corpus = load_corpus(spec_of("table", path=jsonl(JUDGED), columns=COLUMNS, split=split), "demonstration")
+    assert story(corpus)[:2] == [("read", 80, 80), ("the answer was judged bad", 80, 60)]
+    good = {row["a"] for row in JUDGED if row["ok"]}
+    parts = (corpus.train, corpus.validation, corpus.test)
+    assert {row.completion for part in parts for row in part} == good
+    assert_accounted(corpus)
+
+
+def test_single_judged_answers_are_refused_by_methods_of_pairs(jsonl, spec_of) -> None:
+    with pytest.raises(UserError, match="dataset=table: it holds single answers that were judged.*method=sft"):
+        load_corpus(spec_of("table", path=jsonl(JUDGED), columns=COLUMNS), "preference")
+
+
+@pytest.mark.parametrize(("comparisons", "made", "repeated"), [("all", 3, 1), ("adjacent", 2, 0)])
+def test_a_record_of_several_rows_is_unfolded_in_the_account(comparisons, made, repeated, jsonl, spec_of) -> None:
+    # three answers, best first, are 3 comparisons, 2 of neighbours; in the last record a stands twice: one tie, and
+    # with all comparisons a > b twice
+    rows = [{"instruction": f"Question {n}?", "input": "", "output": ["a", "b", "c"], "history": []} for n in range(40)]
+    rows += [{"instruction": "Q?", "input": "", "output": ["a", "a", "b"], "history": []}]
+    split = {"validation": 0.2, "test": 0.2, "seed": 0, "folds": None, "fold": 0}
+    corpus = load_corpus(spec_of("oasst", path=jsonl(rows), comparisons=comparisons, split=split), "preference")
+    whole = 41 * made
+    assert story(corpus)[:4] == [
+        ("read", 41, 41),
+        ("unfolded", 41, whole),
+        ("answers are equal", whole, whole - 1),
+        ("duplicates", whole - 1, whole - 1 - repeated),
+    ]
+    assert_accounted(corpus)

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlhf.compose import jobs, parse_words
 from rlhf.config import SplitSpec
+from rlhf.data import load_corpus
 from rlhf.data.arrow import encode
 from rlhf.data.rows import Row
 from rlhf.data.splits import distinct, draw, keep, keys_of, overlap, split
@@ -188,3 +190,28 @@ def test_a_prompt_whose_group_is_shared_counts_as_group_and_the_system_message_t
         o.what: o.rows for o in overlap([keys(train), keys([]), keys(test)]) if (o.part, o.other) == ("test", "train")
     }
     assert found == {"group": 1, "prompt": 1, "answers": 0}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dataset.split.fold=2"], "dataset.split: fold 2 without folds. Add dataset.split.folds=K, or leave"),
+        (["dataset.split.folds=3", "dataset.split.fold=3"], "dataset.split: there is no fold 3 of 3. Take"),
+        (["dataset.split.folds=1"], "dataset.split.folds: should be greater than or equal to 2, got 1."),
+        (["dataset.split.folds=many"], "dataset.split.folds: should be a valid integer"),
+        (["dataset.split.validation=0.95"], "dataset.split: validation 0.95 and test 0.1 leave nothing to train on."),
+    ],
+)
+def test_the_command_line_refuses_a_split_in_one_line(words: list[str], said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        jobs(parse_words(["method=reward", *words]))
+    assert str(caught.value).startswith(said) and "\n" not in str(caught.value)
+
+
+def test_a_sweep_over_folds_is_cross_validation() -> None:
+    words = ["method=reward", "dataset.rows=60", "dataset.split.folds=3", "dataset.split.fold=0,1,2"]
+    corpora = [load_corpus(run.dataset, "preference") for _, run in jobs(parse_words(["-m", *words]))]
+    tested = [str(row.prompt) for corpus in corpora for row in corpus.test]
+    whole = [str(row.prompt) for part in ("train", "validation", "test") for row in getattr(corpora[0], part)]
+    assert len(corpora) == 3 and sorted(tested) == sorted(whole)
+    assert len({corpus.fingerprint for corpus in corpora}) == 3
