@@ -9,11 +9,14 @@ from typing import Any, Literal
 
 from rlhf.evaluation import metrics as names
 
-Role = Literal["base", "start", "sft", "policy", "failed", "pruned", "interrupted", "not started"]
+Role = Literal[
+    "base", "start", "sft", "policy", "failed", "pruned", "interrupted", "not started", "running or killed", "damaged"
+]  # fmt: skip
 INTERVALS_SHOWN = ("win rate", "gold gain", "accuracy")
 UNCLEAR = "bright_black"  # style of a difference that may be none
 CONTROLS = ("base", "start", "sft")  # rows that every other one is read against
-UNFINISHED = ("failed", "pruned", "interrupted", "not started")  # rows without numbers
+UNFINISHED = ("failed", "pruned", "interrupted", "not started")  # how a job ended that has no numbers
+WITHOUT_NUMBERS = (*UNFINISHED, "running or killed", "damaged")  # or there is no result of it, or none to be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def comparison_cells(rows: Sequence[ReportRow]) -> Cells:
         used = [column for column in used if column.metric is not names.FINAL_ACCURACY]
     lines = []
     for row in ordered(rows):
-        style = {"failed": "red", "policy": ""}.get(row.role, "dim")
+        style = {"failed": "red", "damaged": "red", "policy": ""}.get(row.role, "dim")
         settings = [
             Cell(_setting(row.params.get(name)), _setting(row.params.get(name)), style) for name in varying.values()
         ]
@@ -111,11 +114,11 @@ def ordered(rows: Sequence[ReportRow]) -> list[ReportRow]:
 def _rank(row: ReportRow, key: str) -> tuple[int, float]:
     value = row.metrics.get(key, math.nan)
     known = math.isfinite(value)
-    return (2 if row.role in UNFINISHED else 0 if known else 1, -value if known else 0.0)
+    return (2 if row.role in WITHOUT_NUMBERS else 0 if known else 1, -value if known else 0.0)
 
 
 def _label(row: ReportRow) -> str:
-    if row.role in UNFINISHED:
+    if row.role in WITHOUT_NUMBERS:
         return f"{row.name} ({row.role})"
     remark = ", ".join(part for part in ("control" if row.role in CONTROLS else "", row.note) if part)
     return f"{row.name} ({remark})" if remark else row.name
@@ -123,7 +126,7 @@ def _label(row: ReportRow) -> str:
 
 def _varying(rows: Sequence[ReportRow]) -> dict[str, str]:
     """Short column title -> setting, for each setting that differs between the policies (unfinished ones included)."""
-    tried = [row for row in rows if row.role in ("policy", *UNFINISHED)]
+    tried = [row for row in rows if row.role in ("policy", *WITHOUT_NUMBERS)]
     keys = list(dict.fromkeys(key for row in tried for key in row.params))
     varying = [key for key in keys if len({repr(row.params.get(key)) for row in tried}) > 1]
     taken = MEASURED | {"run"}

@@ -12,6 +12,9 @@ from rlhf.report.words import given
 from rlhf.tracking.masking import mask_text, mask_value
 
 SWEEPS, RUNS = Path("multirun"), Path("outputs/runs")
+JOB_REMEDY = "delete it, and run the job again with `rlhf resume` or its own command"
+SWEEP_REMEDY = "the jobs are told without it, but `rlhf resume` needs the sweep's command given again"
+SEARCH_REMEDY = "the jobs are told without it; the search's command writes it anew"
 EMPTY: dict[str, Any] = {
     "name": "", "words": [], "status": "failed", "error": "", "metrics": {}, "rows": [], "curves": {}, "upstream": [],
     "warnings": [], "stages": [], "judge": "", "trained_on": "",
@@ -57,23 +60,37 @@ class Record:
     sweeps: tuple[Mapping[str, Any], ...]  # their sweep.json, as far as there is one
     searches: tuple[Mapping[str, Any], ...]  # their search.json, of those that searched
     jobs: tuple[JobRecord, ...]
+    damaged: tuple[str, ...]  # files that can't be read, each with its remedy
 
 
-def read_record(folders: Sequence[Path]) -> Record:
-    """Read the jobs below `folders` in order; one that left no result is told as failed, however little is known.
+def read_record(folders: Sequence[Path], ended: bool = False) -> Record:
+    """Read the jobs below `folders` in order, however little is known of one.
 
-    Raises `FileNotFoundError` with a folder that holds no job.
+    One that left no result runs or was killed; in a sweep that has `ended`, or reported, it was killed. Raises
+    `FileNotFoundError` with a folder that holds no job.
     """
     jobs: list[JobRecord] = []
-    sweeps, searches = [], []
+    sweeps, searches, damaged = [], [], []
     for folder in folders:
         searches += [found] if (found := _json(folder / "search.json")) else []
-        sweeps.append({"id": folder.name, "words": [], **_json(folder / "sweep.json"), "folder": str(folder)})
+        sweep = _json(folder / "sweep.json")
+        sweeps.append({"id": folder.name, "words": [], **(sweep or {}), "folder": str(folder)})
+        damaged += [_cannot(folder / "sweep.json", SWEEP_REMEDY)] if _torn(folder / "sweep.json", sweep) else []
+        damaged += [_cannot(folder / "search.json", SEARCH_REMEDY)] if _torn(folder / "search.json", found) else []
         homes = job_folders(folder)
         if not homes:
             raise FileNotFoundError(folder)
-        jobs += [_job(home, len(jobs) + place) for place, home in enumerate(homes, start=1)]
-    return Record(tuple(folders), tuple(sweeps), tuple(searches), tuple(jobs))
+        over = ended or bool(sweep.get("reported"))
+        jobs += [_job(home, len(jobs) + place, over) for place, home in enumerate(homes, start=1)]
+    return Record(tuple(folders), tuple(sweeps), tuple(searches), tuple(jobs), tuple(damaged))
+
+
+def _torn(file: Path, found: Mapping[str, Any]) -> bool:
+    return file.is_file() and not found
+
+
+def _cannot(file: Path, remedy: str) -> str:
+    return f"{file} is damaged: {remedy}"
 
 
 def job_folders(folder: Path) -> list[Path]:
@@ -90,14 +107,27 @@ def newest_sweep(home: Path) -> Path | None:
     return max(found, key=lambda folder: (folder.parent.name, folder.name), default=None)
 
 
-def _job(home: Path, number: int) -> JobRecord:
+def newer_without_jobs(home: Path, shown: Path) -> Path | None:
+    """The newest sweep below `home` that was started after `shown` and has no job yet, where there is one."""
+    started = [file.parent for file in home.glob("*/*/sweep.json")]
+    later = [one for one in started if (one.parent.name, one.name) > (shown.parent.name, shown.name)]
+    return max(later, key=lambda folder: (folder.parent.name, folder.name), default=None)
+
+
+def _job(home: Path, number: int, ended: bool) -> JobRecord:
     config = _yaml(home / "config" / "config.yaml")
-    outcome = _json(home / "result.json")
-    if not outcome:
+    file = home / "result.json"
+    outcome = _json(file)
+    if not (outcome.get("name") and outcome.get("status")):
         words = _yaml(home / "config" / "overrides.yaml")
         method, model = (config.get(part, {}).get("name", "job") for part in ("method", "model"))
         outcome = {"name": f"{method}-{model}", "words": words if isinstance(words, list) else []}
-        outcome["error"] = "left no result: it is still running, or was killed"
+        if file.is_file():
+            outcome |= {"status": "damaged", "error": _cannot(file, JOB_REMEDY)}
+        elif ended:
+            outcome["error"] = "left no result, it was killed"
+        else:
+            outcome |= {"status": "running or killed", "error": "left no result yet"}
     outcome["error"] = mask_text(str(outcome.get("error") or ""))
     return JobRecord(number, home, {**EMPTY, **outcome}, config if isinstance(config, dict) else {})
 

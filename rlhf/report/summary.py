@@ -44,7 +44,7 @@ def summarise(record: Record) -> dict[str, Any]:
             "sweeps": [_sweep(sweep) for sweep in record.sweeps],
             "swept": [{"key": key, "values": values} for key, values in swept.items()],
             "tiles": tiles(record),
-            "warnings": warnings(record.jobs),
+            "warnings": [*damaged(record), *warnings(record.jobs)],
             "facts": reading(record.jobs, lines),
             "params": [{"key": key, "title": title} for key, title in lines.params.items()],
             "columns": [_column(shown) for shown in lines.columns],
@@ -122,6 +122,12 @@ def savings(jobs: Sequence[JobRecord]) -> tuple[float, float, int]:
         float(sum(stage.get("usd") or 0.0 for stage in reused)),
         len(reused),
     )
+
+
+def damaged(record: Record) -> list[dict[str, Any]]:
+    """The files beside the jobs' own that can't be read, as warnings."""
+    numbers = [job.number for job in record.jobs]
+    return [{"kind": "damaged", "jobs": numbers, "told": [{"text": x, "jobs": numbers}]} for x in record.damaged]
 
 
 def warnings(jobs: Sequence[JobRecord]) -> list[dict[str, Any]]:

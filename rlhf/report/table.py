@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rlhf.report.cells import MEASURED, UNCLEAR, UNFINISHED, Cells, ReportRow, comparison_cells, ordered
+from rlhf.report.cells import MEASURED, UNCLEAR, WITHOUT_NUMBERS, Cells, ReportRow, comparison_cells, ordered
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 # first to go from a narrow screen
 SPARE = ("nll", "loss", "memory", "by length", "by words", "time", "USD", "reward", "gold", "KL")
@@ -22,13 +22,14 @@ MARK = "~"  # of an unclear difference, for eyes and files without colour
 WIDEST_SETTING = 40  # a longer value, such as a mapping of rewards, goes on in the next line
 
 
-def comparison_table(rows: Sequence[ReportRow], title: str, width: int, facts: Sequence[str]) -> Table:
-    """A rich table for a screen of `width`. Controls are dim, failures red, unclear differences grey and marked.
+def comparison_table(rows: Sequence[ReportRow], title: str, width: int, facts: Sequence[str]) -> Group:
+    """A table with notes for a screen of `width`. Controls are dim, failures red, unclear differences grey and marked.
 
     No number is ever cut: columns that do not fit are left out, the least telling first, and named below the table,
     where the `facts` about how to read it stand as well.
     """
     from rich import box
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
@@ -52,15 +53,19 @@ def comparison_table(rows: Sequence[ReportRow], title: str, width: int, facts: S
         notes.append(
             Text("gold gain: over the model it started from, same prompts, with its 95% interval", style="dim")
         )
-    notes += [Text(f"{row.name} failed: {row.note}", style="red") for row in rows if row.role == "failed"]
+    notes += [Text(told, style="red") for told in _failures(rows)]
     if any(cell.style == UNCLEAR for line in cells.lines for cell in line):
         told = f"{MARK}: the 95% interval against the reference model includes no difference"
         notes.append(Text(told, style=UNCLEAR))
     if left_out:
         notes.append(Text(f"a wider screen also shows {', '.join(left_out)}", style="dim"))
-    table.caption = Text("\n").join(notes) if notes else None
-    table.caption_justify = "left"
-    return table
+    return Group(table, *notes)  # a caption would be as narrow as the table
+
+
+def _failures(rows: Sequence[ReportRow]) -> list[str]:
+    """Why jobs have no numbers, each sentence once; that one still runs is told in its row."""
+    told = [f"{row.name} {row.role}: {row.note}" for row in rows if row.role in ("failed", "damaged")]
+    return list(dict.fromkeys(told))
 
 
 def _marked(cells: Cells) -> Cells:
@@ -104,7 +109,7 @@ def to_markdown(rows: Sequence[ReportRow]) -> str:
     for line in cells.lines:
         texts = [f"*{cell.text}*" if cell.style == UNCLEAR else cell.text for cell in line]
         lines.append("| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |")
-    failed = [f"- {row.name} failed: {row.note}" for row in rows if row.role == "failed"]
+    failed = [f"- {told}" for told in _failures(rows)]
     return "\n".join([*lines, *(["", *failed] if failed else [])]) + "\n"
 
 
@@ -118,7 +123,7 @@ def to_csv(rows: Sequence[ReportRow]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     more = {"judge": [row.judge for row in ordered(rows)], "trained on": [row.trained_on for row in ordered(rows)]}
     more = {title: words for title, words in more.items() if any(words)}
-    more["failure"] = [row.note if row.role in UNFINISHED else "" for row in ordered(rows)]
+    more["failure"] = [row.note if row.role in WITHOUT_NUMBERS else "" for row in ordered(rows)]
     writer.writerow([*cells.columns, *more])
     for line, *words in zip(cells.lines, *more.values(), strict=True):
         writer.writerow([*("" if cell.value is None else cell.value for cell in line), *words])

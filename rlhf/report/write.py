@@ -21,10 +21,10 @@ LEGEND = "Gains, KL and win rates are over the model a run started from; italics
 def write_report(folder: Path) -> list[Path]:
     """Write `report.html` and `comparison.xlsx` into a sweep's (or a run's) folder, and return them.
 
-    Reads only the folder's own files, so it works on a sweep that is partial, old or still running. Raises
-    `FileNotFoundError` where no job left anything.
+    Of a sweep that has ended, by itself or by a signal. Reads only the folder's own files. Raises `FileNotFoundError`
+    where no job left anything.
     """
-    return write_pages(read_record([folder]), folder / PAGE_NAME)
+    return write_pages(read_record([folder], ended=True), folder / PAGE_NAME)
 
 
 def write_pages(record: Record, page: Path) -> list[Path]:

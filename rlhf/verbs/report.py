@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from rlhf.errors import UserError
-from rlhf.report.record import RUNS, SWEEPS, Record, job_folders, newest_sweep, read_record
+from rlhf.report.record import RUNS, SWEEPS, Record, job_folders, newer_without_jobs, newest_sweep, read_record
 
 EXAMPLES = """examples
   rlhf report                                    the newest sweep below multirun
@@ -38,12 +38,15 @@ def run(words: list[str]) -> int:
     record = read_record(folders)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     _print(record, console)
+    if not asked.folders and (newer := newer_without_jobs(SWEEPS, folders[0])):
+        told = f"shown is {folders[0]}: the newer sweep {newer} has no job yet"
+        console.print(f"[yellow]note[/] {escape(told)}", highlight=False, soft_wrap=True)
     page = Path(asked.output or folders[0] / PAGE_NAME)
     for file in [*write_pages(record, page), *write_tables(record, page)]:
         console.print(f"wrote    {file}", highlight=False, soft_wrap=True)
     if asked.open:
         webbrowser.open(page.resolve().as_uri())
-    return 0
+    return 1 if record.damaged or any(job.outcome["status"] == "damaged" for job in record.jobs) else 0
 
 
 def _parser() -> ArgumentParser:
@@ -57,7 +60,10 @@ def _parser() -> ArgumentParser:
 
 
 def _newest() -> Path:
-    if (found := newest_sweep(SWEEPS)) is None:
+    found = newest_sweep(SWEEPS)
+    if found is None and (begun := newer_without_jobs(SWEEPS, Path())):
+        raise UserError(str(begun), "has no job yet", "Wait for its first job, or run `rlhf resume` if it was killed")
+    if found is None:
         raise UserError(str(SWEEPS), "holds no sweep", "Run `rlhf -m ...`, or name the folder of a sweep or run")
     return found
 
@@ -75,5 +81,7 @@ def _print(record: Record, console: Console) -> None:
 
     outcomes = [dict(job.outcome) for job in record.jobs]
     console.print(comparison_table(report_rows(outcomes), title_of(record), console.width, facts_of(outcomes)))
+    for told in record.damaged:
+        console.print(f"[red]damaged[/] {escape(told.replace(' is damaged', '', 1))}", highlight=False, soft_wrap=True)
     for note in [*without_effect(outcomes), *notes_of(outcomes)]:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)

@@ -63,6 +63,27 @@ def test_refusals_name_place_and_remedy(here: Here, tmp_path: Path) -> None:
     here("report", one, "--output", "page.txt", folder=tmp_path).refused(2, "page.txt", ".html")
 
 
+def test_a_sweep_without_jobs_yet_is_named_beside_the_one_that_is_shown(here: Here, tmp_path: Path) -> None:
+    begun = tmp_path / "multirun" / "2026-01-02" / "11-00-00-c"
+    begun.mkdir(parents=True)
+    (begun / "sweep.json").write_text('{"id": "c"}', encoding="utf-8")
+    here("report", folder=tmp_path).refused(2, "11-00-00-c", "has no job yet", "rlhf resume")
+    sweep(tmp_path, "10-00-00-b")
+    done = here("report", folder=tmp_path)
+    told = "shown is multirun/2026-01-02/10-00-00-b: the newer sweep multirun/2026-01-02/11-00-00-c has no job yet"
+    assert (done.code, told in done.out) == (0, True)
+
+
+def test_a_live_sweep_is_told_so_in_whole_lines_and_a_torn_file_ends_with_code_1(here: Here, tmp_path: Path) -> None:
+    home = leave(tmp_path / "multirun" / "2026-01-02" / "10-00-00", [None])
+    done = here("report", folder=tmp_path)
+    assert (done.code, "dpo tiny (running or killed)" in done.out, "failed" in done.out) == (0, True, False)
+    (home / "0" / "result.json").write_text('{"status": "fin', encoding="utf-8")
+    done = here("report", folder=tmp_path)
+    assert done.code == 1
+    assert "dpo tiny damaged: multirun/2026-01-02/10-00-00/0/result.json is damaged: delete it" in done.out
+
+
 def test_help_shows_examples(here: Here, tmp_path: Path) -> None:
     done = here("report", "--help", folder=tmp_path)
     assert done.code == 0

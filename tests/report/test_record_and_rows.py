@@ -28,9 +28,26 @@ def test_jobs_are_numbered_as_a_reader_counts_and_in_order(tmp_path: Path) -> No
 
 def test_a_killed_job_is_told_with_the_words_that_hydra_kept(tmp_path: Path) -> None:
     (job,) = read_record([leave(tmp_path, [None])]).jobs
-    assert (job.outcome["name"], job.outcome["status"], job.value("method.beta")) == ("dpo-tiny", "failed", "9")
-    assert "killed" in job.outcome["error"]
+    assert (job.outcome["name"], job.outcome["status"], job.value("method.beta")) == (
+        "dpo-tiny",
+        "running or killed",
+        "9",
+    )
     assert job.value("seed") == "7"  # as composed
+    (job,) = read_record([leave(tmp_path / "over", [None], reported=True)]).jobs  # no process is left that could run it
+    assert (job.outcome["status"], job.outcome["error"]) == ("failed", "left no result, it was killed")
+
+
+def test_files_that_cannot_be_read_are_named_with_a_remedy(tmp_path: Path) -> None:
+    leave(tmp_path, [None, finished([], {})])
+    (tmp_path / "0" / "result.json").write_text('{"status": "fin', encoding="utf-8")
+    (tmp_path / "sweep.json").write_text("{}", encoding="utf-8")
+    record = read_record([tmp_path])
+    torn, whole = record.jobs
+    assert (torn.outcome["status"], whole.outcome["status"]) == ("damaged", "finished")
+    assert torn.outcome["error"].startswith(f"{tmp_path / '0' / 'result.json'} is damaged: delete it")
+    (told,) = record.damaged
+    assert told.startswith(f"{tmp_path / 'sweep.json'} is damaged: ")
 
 
 def test_a_torn_result_is_a_job_without_one(tmp_path: Path) -> None:

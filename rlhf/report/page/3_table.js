@@ -56,7 +56,7 @@ function comparison() {
       el("td", {}, pointKey({ ...row, at }), row.label),
       data.params.map((param) => el("td", {}, row.params[param.key] || "")),
       manySeeds ? el("td", {}, row.seeds.length > 1 ? el("button", { class: "plain", type: "button", "aria-expanded": String(open), onclick: () => { if (open) state.open.delete(at); else state.open.add(at); draw(); } }, `${count} ${open ? "▾" : "▸"}`) : count) : null,
-      failed ? el("td", { colspan: columns.length }, `${row.role}: ${row.note}`) : columns.map((found) => cell(row, found)),
+      failed ? el("td", { colspan: Math.max(1, columns.length) }, `${row.role}: ${row.note}`) : columns.map((found) => cell(row, found)),
       el("td", { class: "screen" }, row.commands.length ? copyButton(row.commands.join("\n")) : null));
     return open ? [node, ...unfolded(row)] : [node];
   }
@@ -64,6 +64,7 @@ function comparison() {
     const columns = data.columns.filter((found) => shown.has(found.key));
     const head = el("tr", {}, heading("run", "run", "", false), data.params.map((param) => heading(param.key, param.title, param.key, false)),
       manySeeds ? heading("seeds", "seeds", "jobs that differ only in their seed", false) : null,
+      columns.length ? null : el("th", { scope: "col" }, "state"),
       columns.map((found) => heading(found.key, found.title, `${found.meaning}\nunit: ${found.unit}\nestimator: ${found.estimator}`, true, found.better)),
       el("th", { class: "screen" }, el("span", { class: "small" }, "command")));
     const own = data.rows.filter((row) => !row.control), controls = data.rows.filter((row) => row.control);

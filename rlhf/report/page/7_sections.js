@@ -9,7 +9,7 @@ function headline() {
 }
 function warningsOf() {
   const items = data.warnings.map((one) => {
-    const bad = ["collapse", "no learning", "worse", "no effect"].includes(one.kind), [first, ...rest] = one.told;
+    const bad = ["collapse", "no learning", "worse", "no effect", "damaged"].includes(one.kind), [first, ...rest] = one.told;
     const who = data.rows.some((row) => row.jobs.length) ? jobsOf(one.jobs) : "";
     return el("li", { class: bad ? "bad" : "" }, el("span", { class: "chip" }, one.kind), el("div", {}, first.text, el("span", { class: "soft" }, ` (${rest.length ? `${who}; with other figures ${rest.length} more times` : who})`),
       rest.length ? el("details", { class: "screen" }, el("summary", {}, "all"), el("ul", {}, one.told.map((told) => el("li", {}, `${jobsOf(told.jobs)}: ${told.text}`)))) : null));
