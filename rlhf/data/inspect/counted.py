@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -27,7 +28,7 @@ class Counted:
         self.personas: set[int] = set()
         self.several = False  # whether any persona has more than one trait
         self.longer = {"chosen": 0, "rejected": 0, "equal": 0}
-        self.distinct: dict[str, set[int]] = {"prompts": set(), "answers": set()}
+        self.seen = {"prompts": array("Q"), "answers": array("Q")}
 
     def add(self, row: Row) -> None:
         """Count one row."""
@@ -38,8 +39,8 @@ class Counted:
         spoken = [turn["role"] for turn in row.prompt if turn["role"] != "system"]
         self.lengths["dialogue", "turns"][len(spoken) + 1] += 1
         self.lengths["dialogue", "speakers"][len({*spoken, "assistant"})] += 1
-        self.distinct["prompts"].add(short_hash(question))
-        self.distinct["answers"] |= {short_hash(reply) for reply in replies.values()}
+        self.seen["prompts"].append(short_hash(question))
+        self.seen["answers"].extend(short_hash(reply) for reply in replies.values())
         if row.chosen is not None:
             ahead = len(row.chosen) - len(row.rejected or "")
             self.longer["equal" if ahead == 0 else "chosen" if ahead > 0 else "rejected"] += 1
@@ -77,6 +78,8 @@ class Counted:
 
     def told(self) -> dict[str, Any]:
         """Return the counts as plain values."""
+        import numpy
+
         bars = self.spec.bins
         lengths = [{"part": p, "unit": u} | summary(counts, bars) for (p, u), counts in self.lengths.items()]
         shown = [key for key in self.kinds if key != "persona" or not self.several]
@@ -94,7 +97,7 @@ class Counted:
             "no_tables": [key for key in kinds if self.kinds[key] is None],
             "figures": figures,
             "longer": self.longer if sum(self.longer.values()) else None,
-            "distinct": {name: len(seen) for name, seen in self.distinct.items()},
+            "distinct": {name: len(numpy.unique(seen)) for name, seen in self.seen.items()},
         }
 
     def _table(self, name: str, counts: Counter[str], of: str) -> dict[str, Any]:

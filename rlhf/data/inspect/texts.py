@@ -39,8 +39,8 @@ def sides(corpus: Corpus) -> dict[str, Sequence[Row]]:
 def rows_of(corpus: Corpus) -> Iterator[tuple[str, Row]]:
     """Yield each row with the name of its part."""
     for name, part in sides(corpus).items():
-        for at in range(len(part)):
-            yield name, part[at]
+        for row in part:
+            yield name, row
 
 
 def drawn(corpus: Corpus, count: int, seed: int) -> list[tuple[str, int]]:
