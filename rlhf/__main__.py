@@ -25,6 +25,13 @@ from rlhf.suggest import did_you_mean
 INFORMATION = {"--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--resolve", "-sc"}
 SPIN = "1000"  # turns that a thread of libgomp waits busily; its own 300000 stall steps tenfold beside another process
 LAUNCHER, BASIC = "hydra/launcher=", "basic"
+SHORT = """\
+rlhf: RLHF experiments that cannot fool their reader. Usage: rlhf [VERB] [-m] [KEY=VALUE ...]
+
+  rlhf method=ppo_short dataset.rows=400   SFT, reward model and PPO on a tiny model: a minute or two
+  rlhf train                               the defaults: model=tiny_gpt2 method=dpo dataset=support_toy
+  rlhf --help                              every verb ({verbs}), examples, groups and options
+"""
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
 
@@ -35,6 +42,10 @@ def main() -> None:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
+        if not words:  # a command that is typed to see what it is should not train for minutes
+            if ranks.first():
+                sys.stdout.write(SHORT.format(verbs=", ".join(VERBS)))
+            sys.exit(0)
         verb = _verb(words)
         if verb in COMPOSING:
             register_launchers()
@@ -133,6 +144,8 @@ def _refuse_sweep(parsed: Any) -> None:
     """Raise `UserError` for a sweep's folder of the user's own, and for a sweep in several processes."""
     if own := next((word for word in parsed.overrides if word.startswith("hydra.sweep.")), None):
         raise UserError(own, "a sweep makes its own folder below multirun", "Leave it out")
+    if parsed.multirun and not parsed.overrides:
+        raise UserError("-m", "nothing varies, so there is no sweep", "Give a key several values, as in seed=1,2")
     if ranks.world() > 1 and parsed.multirun:
         raise UserError("-m", "a sweep runs its jobs one by one", "Under accelerate launch, start one job per command")
 

@@ -107,6 +107,8 @@ class Sweep:
             done = finished_jobs(self.folder, len(self.jobs))
             told = f"sweep [bold]{self.id}[/] goes on: {done} of {count} jobs have finished -> {self.folder}"
         self.console.print(told, highlight=False)
+        if count == 1 and self.record.search is None:
+            self.console.print("[yellow]note[/] nothing varies: -m with one job (KEY=A,B makes two)", highlight=False)
         for places in equal_jobs(self.jobs):
             numbers = f"{', '.join(map(str, places[:-1]))} and {places[-1]}"
             runs = [self.jobs[place - 1][1] for place in places]
@@ -240,9 +242,16 @@ class Sweep:
         return figures
 
 
-def announce(console: Console, number: int, jobs: Sequence[Sequence[str]]) -> None:
-    """Head the output of job `number`, counted from 0, with its words, those that other jobs do not share first."""
-    title, own, words = f"job {number + 1} of {len(jobs)}", own_words(jobs)[number], given(jobs[number])
+def announce(console: Console, number: int, jobs: Sequence[Sequence[str]], total: int | None = None) -> None:
+    """Head the output of job `number`, counted from 0, with its words, those that other jobs do not share first.
+
+    `total` counts the jobs where not all are known yet.
+    """
+    title, own, words = (
+        f"job {number + 1} of {max(total or 0, len(jobs))}",
+        own_words(jobs)[number],
+        given(jobs[number]),
+    )
     shared = shlex.join(word for word in words if word not in own)
     told = " ".join(part for part in (shlex.join(own), shared) if part)
     if len(f"{title}: {told}") + 4 <= console.width:

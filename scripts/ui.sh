@@ -30,7 +30,7 @@ case "$uri" in
   sqlite:///*)
     file="${uri#sqlite:///}"
     if [ ! -f "$file" ]; then
-      stop "there is no database $file in $PWD yet. Run something that tracks (rlhf), or set MLFLOW_TRACKING_URI."
+      stop "there is no database $file in $PWD yet. Run something that tracks (rlhf train), or set MLFLOW_TRACKING_URI."
     fi ;;
 esac
 find_python

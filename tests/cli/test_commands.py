@@ -33,6 +33,28 @@ def test_help_shows_usage_examples_and_every_group_with_its_options(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_help_has_a_line_for_every_verb_and_names_the_defaults(here: Here, tmp_path: Path) -> None:
+    shown = here("--help", folder=tmp_path).out
+    listed = shown.partition("Verbs\n")[2].partition("\n\n")[0]
+    assert {line.split()[0] for line in listed.splitlines()} == set(VERBS)
+    ((_, run),) = jobs(parse_words([]))
+    assert f"model={run.model.name} method={run.method.name} dataset={run.dataset.name}" in shown
+
+
+def test_no_words_at_all_show_the_short_help_and_train_nothing(here: Here, tmp_path: Path) -> None:
+    done = here(folder=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "rlhf --help" in done.out and all(verb in done.out for verb in VERBS)
+    ((_, run),) = jobs(parse_words([]))
+    assert f"model={run.model.name} method={run.method.name} dataset={run.dataset.name}" in done.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_without_a_word_says_that_nothing_varies(here: Here, tmp_path: Path) -> None:
+    here("-m", folder=tmp_path).refused(2, "-m: nothing varies", "seed=1,2")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_example_of_the_help_is_accepted(here: Here, tmp_path: Path) -> None:
     shown = here("--help", folder=tmp_path).out
     examples = [line for line in shown.splitlines() if line.startswith("  rlhf ")]
