@@ -39,9 +39,15 @@ EXPECTED: dict[str, frozenset[str] | str] = {
     "dataset.hub_config": NONE,
     "dataset.revision": NONE,
     "dataset.max_bad_rows": NONE,  # none is bad
+    "dataset.cleaning.name": NONE,
+    "dataset.cleaning.examples": NONE,  # printed
+    "dataset.reading": NONE,  # how, and what is too large: nothing here is
+    "dataset.strict": NONE,  # tells more, changes nothing
     "evaluation": NONE,
+    "evaluation.baseline_pairs": frozenset({"reward", "ppo"}),  # a number of the reward stage's own result
     "evaluation.prompts": frozenset({"ppo"}),  # its progress is measured on these held-out prompts
     "evaluation.seed": frozenset({"ppo"}),
+    "inspection": NONE,  # looks at the data
     "hardware": NONE,  # the kind of device is given beside it
     "method": OWN,
     "model": ALL,
@@ -64,11 +70,17 @@ BY_HAND = {
     "upstream.reward.name", "upstream.sft.name", "method.rewards.judge.folder", "method.starts_from",
     "upstream.reward.starts_from", "upstream.sft.starts_from", "model.hub_id", "model.revision", "model.tokenizer",
     "model.trust_remote_code", "evaluation.judge", "model.path",
-    "model.lora_targets", "model.classifier_head",
+    "model.lora_targets", "model.classifier_head", "dataset.split.folds", "dataset.split.fold",
+    # of formats whose rows they change, which their tests show: rows are hashed themselves
+    "dataset.api_calls", "dataset.comparisons", "dataset.placeholders", "dataset.placeholder_seed", "dataset.turns",
 }  # fmt: skip
 
 
+BY_HAND |= {key for key in KEYS if key.startswith("inspection.")}  # bounds that must rise from one to the next
+
+
 NUMBERS = {
+    "dataset.reading.workers",
     "dataset.limit",
     "hardware.usd_per_hour",
     "hardware.watts",
@@ -151,7 +163,7 @@ def other(key: str, value: Any) -> Any:
         "tracking.name": "mlflow", "reuse": ["sft"], "method.loss_type": ["hinge"], "adapter.targets": ["q_proj"],
         "dataset.path": table_file().replace("pairs", "copy"), "dataset.columns": {**value, "prompt": "bad"}
         if key == "dataset.columns" else None, "method.trainer.lr_scheduler_type": "constant",
-        "method.kl.target": 1.5, "model.template.chat": True,
+        "method.kl.target": 1.5, "model.template.chat": True, "dataset.cleaning.steps": ["lowercase"],
     }  # fmt: skip
     if special.get(key) is not None:
         return special[key]
@@ -247,6 +259,18 @@ def test_another_adapter_or_quantization_moves_all_stages() -> None:
         assert changed(prints(lora), prints(plain)) == {"sft", "reward", "dpo"}
     int8 = composed("int8")["quantization"]
     assert changed(prints(lora), prints(lora | {"quantization": int8})) == {"sft", "reward", "dpo"}
+
+
+def test_each_fold_is_another_data_set() -> None:
+    three = {"dataset__split__folds": 3}
+    assert moved("toy", **three) == {"sft", "reward", "dpo"}
+    first, second = (mutated(composed("toy"), "dataset.split.folds", 3) for _ in range(2))
+    second["dataset"]["split"]["fold"] = 1
+    assert changed(prints(first), prints(second)) == {"sft", "reward", "dpo"}
+
+
+def test_what_an_inspection_finds_moves_nothing() -> None:
+    assert moved("toy", inspection__seed=7, inspection__sample=9, inspection__findings__ties__warning=0.2) == set()
 
 
 def test_lora_targets_count_where_no_others_are_named() -> None:
