@@ -68,6 +68,6 @@ def run_search(
     """
     with SearchSweep(search, words, console, resumed) as sweep:
         hand_over(sweep.drive)
-        task = Task(sweep.drive.words, sweep.id, words)
+        task = Task(sweep.drive.words, sweep.id, words, search.spec.trials)
         hydra([*words, *added, f"hydra.sweep.dir={sweep.folder}"], task)
     return sweep.exit_code

@@ -48,7 +48,7 @@ class SearchSweeper(Sweeper):
         drive.open()
         stream = getattr(self.launcher, "stream", None)
         if stream is not None:
-            stream(drive.next, drive.ended)
+            stream(drive.next, drive.ended, drive.search.spec.trials)
         else:
             while batch := drive.batch():
                 for part in consecutive(batch):

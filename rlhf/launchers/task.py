@@ -22,6 +22,7 @@ class Task:
     jobs: list[tuple[str, ...]]  # words of each
     sweep_id: str | None  # None: a single run, whose failure is kept for the caller
     command: list[str]  # words of the whole command line, of which the tracker is told in whatever process the job runs
+    total: int | None = None  # of the jobs, where a search makes them up as it goes
     failures: list[BaseException] = field(default_factory=list)
 
     def __call__(self, config: Any) -> dict[str, Any]:
@@ -42,9 +43,8 @@ class Task:
             from rlhf.sweep import announce
 
             known = hydra.job.num < len(self.jobs)  # a search makes up its jobs as it goes
-            announce(
-                console, hydra.job.num, self.jobs if known else [tuple(hydra.overrides.task)] * (hydra.job.num + 1)
-            )
+            jobs = self.jobs if known else [tuple(hydra.overrides.task)] * (hydra.job.num + 1)
+            announce(console, hydra.job.num, jobs, self.total)
         try:
             return execute(build(plain(config)), folder, list(hydra.overrides.task), self.sweep_id, console)
         except (

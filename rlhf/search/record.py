@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rlhf.search.check import Search
 from rlhf.search.engine import Engine
-from rlhf.search.importance import importances
+from rlhf.search.importance import LEAST, importances
 from rlhf.search.space import Space
 from rlhf.search.spec import CategoricalParam, ObjectiveSpec
 from rlhf.search.study import FOLDER, INTERRUPTED, JOB, REASON, SECONDS, TWIN, sign_of
@@ -140,6 +140,8 @@ def _notes(found: Mapping[str, Any], done: Sequence[FrozenTrial], space: Space) 
         notes.append(
             f"the best of {len(done)} trials is flattered by chance: run it with other seeds before you believe it"
         )
+    if found["state"] != "running" and not any(any(shares.values()) for shares in found["importances"].values()):
+        notes.append(_untold(done))
     if found["importances"] and len(done) < ENOUGH * len(space.params):
         notes.append(
             f"importances rest on {len(done)} finished trials for {len(space.params)} parameters: take them as a hint"
@@ -148,6 +150,13 @@ def _notes(found: Mapping[str, Any], done: Sequence[FrozenTrial], space: Space) 
         (best,) = [trial for trial in done if trial.number == found["front"][0]]
         notes += [note for key in space.params if (note := _at_the_edge(key, best, space))]
     return notes
+
+
+def _untold(done: Sequence[FrozenTrial]) -> str:
+    """Say why no importance is told."""
+    if len(done) < LEAST:
+        return f"which setting matters can't be told from {len(done)} finished trials: at least {LEAST} are needed"
+    return f"which setting matters can't be told: the {len(done)} finished trials hardly differ in their results"
 
 
 def _at_the_edge(key: str, best: FrozenTrial, space: Space) -> str | None:
@@ -183,8 +192,8 @@ def shown(found: Mapping[str, Any]) -> Table:
         params = [_short(trial["params"][key]) for key in keys]
         seconds = "" if trial["seconds"] is None else f"{trial['seconds']:.0f} s"
         style = "bold" if trial["number"] in best else ""
-        job = "" if trial["job"] is None else str(trial["job"])
-        table.add_row(str(trial["number"]), job, *values, *params, seconds, style=style)
+        job = "" if trial["job"] is None else str(trial["job"] + 1)  # a reader counts from 1, as everywhere
+        table.add_row(str(trial["number"] + 1), job, *values, *params, seconds, style=style)
     return table
 
 
@@ -198,8 +207,8 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     told += [f"note     {note}" for note in found["notes"]]
     front = found["front"]
     if len(front) > 1:
-        told.append(f"front    trials {', '.join(map(str, front))}: none of them is beaten in all objectives")
-    told += [f"trial {number}  {found['commands'][str(number)]}" for number in front[:SHOWN]]
+        told.append(f"front    trials {', '.join(str(n + 1) for n in front)}: none of them is beaten in all objectives")
+    told += [f"trial {number + 1}  {found['commands'][str(number)]}" for number in front[:SHOWN]]
     return told
 
 

@@ -51,7 +51,9 @@ class Watcher:
         if self._hopeless(self.sign * value, percent):
             found = f"{self.pruner['metric']} is {value:.4g} after {percent}% of the training"
             remedy = "Nothing is to be done; search.pruner.name=none runs all trials to their end"
-            raise Pruned(f"trial {self.trial.number}", f"{found}, which the {self.pruner['name']} pruner ends", remedy)
+            raise Pruned(
+                f"trial {self.trial.number + 1}", f"{found}, which the {self.pruner['name']} pruner ends", remedy
+            )
 
     def _hopeless(self, value: float, percent: int) -> bool:
         from optuna.exceptions import StorageInternalError

@@ -51,6 +51,12 @@ def test_a_header_shows_what_was_swept_first() -> None:
     assert line.strip("─ ") == "job 2 of 2: seed=2 method=dpo model=tiny_gpt2"
 
 
+def test_a_header_of_a_search_counts_the_jobs_that_are_still_to_come() -> None:
+    stream = io.StringIO()
+    announce(Console(width=80, file=stream), 1, swept("method=dpo", "seed=1,2"), 3)
+    assert stream.getvalue().strip("─ \n") == "job 2 of 3: seed=2 method=dpo"
+
+
 def test_a_long_header_is_whole_and_can_be_typed_again() -> None:
     rule, own, shared = header(0, swept(*LONG, f"{SHORT},{GOLD.partition('=')[2]}"), 80)
     assert rule.strip("─ ") == "job 1 of 2"

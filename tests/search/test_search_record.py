@@ -19,6 +19,7 @@ from rlhf.compose import jobs, parse_words
 from rlhf.errors import RunFailure, UserError
 from rlhf.search.check import Search, find_search
 from rlhf.search.drive import Drive, folder_of
+from rlhf.search.record import lines, shown
 from rlhf.search.study import open_study, without_password
 
 BETA = "method.beta=tag(log,interval(0.01,1))"
@@ -221,3 +222,24 @@ def test_a_storage_that_cannot_be_reached_is_told_in_one_line(tmp_path: Path) ->
 def test_passwords_are_never_shown() -> None:
     assert without_password("postgresql://me:secret@host/db") == "postgresql://me@host/db"
     assert without_password("postgresql://me@host:5432/db") == "postgresql://me@host:5432/db"
+
+
+def test_trials_and_jobs_are_counted_from_1_as_in_the_comparison(tmp_path: Path) -> None:
+    """The file's numbers are those of folders and of Optuna, from 0; a reader counts from 1."""
+    drive = drive_of(search_of(BETA, "search.trials=2"), tmp_path)
+    work(drive, lambda own: finished(reward=own["method.beta"]))
+    drive.finish()
+    found = found_in(tmp_path)
+    best = found["front"][0]
+    columns = [list(column.cells) for column in shown(found).columns]
+    assert sorted(columns[0]) == sorted(columns[1]) == ["1", "2"]
+    assert columns[0][0] == str(best + 1)
+    assert any(line.startswith(f"trial {best + 1}  rlhf ") for line in lines(found))
+
+
+def test_too_few_trials_for_importances_are_told_in_one_line(tmp_path: Path) -> None:
+    drive = drive_of(search_of(BETA, "search.trials=3"), tmp_path)
+    work(drive, lambda own: finished(reward=own["method.beta"]))
+    drive.finish()
+    told = [note for note in found_in(tmp_path)["notes"] if "matters" in note]
+    assert told == ["which setting matters can't be told from 3 finished trials: at least 4 are needed"]
