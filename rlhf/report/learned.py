@@ -173,7 +173,9 @@ def samples_of(jobs: Sequence[JobRecord], lines: Lines) -> list[dict[str, Any]]:
         samples = job.outcome.get("samples") or {}
         for policy in samples.get("policies", []):
             control = policy["role"] != "policy"
-            name = f"{policy['role']} ({policy.get('fingerprint', '')[:6]})" if control else _label(job, lines)
+            model = str(job.outcome["name"]).partition("-")[2]
+            told = f"{policy['role']} {model} ({policy.get('fingerprint', '')[:6]})"
+            name = told if control else _label(job, lines)
             key = f"{policy['role']} {policy.get('fingerprint', '')}" if control else name
             for at, prompt in enumerate(samples.get("prompts", [])):
                 if at < len(policy["texts"]):

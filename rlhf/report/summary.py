@@ -27,6 +27,7 @@ KINDS = {  # what a warning holds -> what it is about
     "fell: 95%": "worse",
     "what was swept changed nothing": "no effect",
 }
+NOT_TYPED = "hydra.sweeper.params=null"  # added for Hydra where a command has no such parameters
 REFERENCES = ("base", "start", "sft")
 
 
@@ -252,5 +253,6 @@ def _sweep(sweep: Mapping[str, Any]) -> dict[str, Any]:
     started = sweep.get("started")
     if isinstance(started, int | float):
         started = time.strftime("%Y-%m-%d %H:%M", time.localtime(started))
-    command = shlex.join(mask_words(["rlhf", *map(str, sweep["words"])])) if sweep["words"] else ""
+    words = [str(word) for word in sweep["words"] if word != NOT_TYPED]
+    command = shlex.join(mask_words(["rlhf", *words])) if words else ""
     return {"id": sweep["id"], "folder": sweep["folder"], "command": command, "started": started or ""}

@@ -7,11 +7,12 @@ from typing import Any
 
 from left_by_jobs import finished, leave
 
-from rlhf.report.learned import curves_of
+from rlhf.report.learned import curves_of, samples_of
 from rlhf.report.learning import kl_marks
 from rlhf.report.outcome import colour_places
 from rlhf.report.record import read_record
 from rlhf.report.rows import build_lines
+from rlhf.report.summary import summarise
 
 LN2 = {"ln 2, nothing learned": 0.693}
 POINTS = [[1, 0.5], [2, 0.4]]
@@ -71,3 +72,21 @@ def test_colours_go_by_the_order_of_jobs_and_seeds_share_one() -> None:
     words = [["a=1", "seed=1"], ["a=2", "seed=1"], ["a=1", "seed=2"]]
     assert colour_places([{"words": own} for own in words]) == [0, 1, 0]
     assert colour_places([{"words": ["seed=1"]}, {"words": ["seed=2"]}]) == [0, 1]
+
+
+def test_controls_among_the_answers_carry_their_model(tmp_path: Path) -> None:
+    def of(model: str, fingerprint: str) -> dict[str, Any]:
+        base = {"role": "base", "fingerprint": fingerprint, "texts": ["Hi."], "rewards": [1.0], "gold": None}
+        return finished(
+            [f"model={model}"], {}, name=f"dpo-{model}", samples={"prompts": ["Hello?"], "policies": [base]}
+        )
+
+    jobs = read_record([leave(tmp_path, [of("one", "aabbccdd"), of("two", "11223344")])]).jobs
+    (prompt,) = samples_of(jobs, build_lines(jobs))
+    assert [answer["name"] for answer in prompt["answers"]] == ["base one (aabbcc)", "base two (112233)"]
+
+
+def test_the_command_of_a_sweep_is_as_it_was_typed(tmp_path: Path) -> None:
+    words = ["-m", "seed=1,2", "hydra/launcher=local", "hydra.sweeper.params=null"]
+    summary = summarise(read_record([leave(tmp_path, [finished([], {})], id="ab", words=words)]))
+    assert summary["sweeps"][0]["command"] == "rlhf -m seed=1,2 hydra/launcher=local"

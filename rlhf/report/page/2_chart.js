@@ -76,6 +76,16 @@ function errorBars(area, xCell, yCell, x, y, tone) {
   if (yCell && yCell.low !== null) bars.push([x, x, area.Y(yCell.low), area.Y(yCell.high)]);
   bars.forEach(([x1, x2, y1, y2]) => area.root.append(sv("line", { class: `error ${tone}`, x1, x2, y1, y2 })));
 }
+// Puts names beside points, each where none that stands already is in its way; `taken` holds [left, top, right, bottom].
+function label(area, taken, x, y, text) {
+  const wide = text.length * 6.6, places = [];
+  for (const down of [4, -10, 18, -24, 32]) places.push([x + 14, y + down], [x - 16 - wide, y + down]);
+  const box = ([left, base]) => [left, base - 11, left + wide, base + 3];
+  const free = places.find((place) => { const [l, t, r, b] = box(place); return l >= area.left && r <= area.width && t >= 0 && b <= area.height - area.bottom + 6 && taken.every(([l2, t2, r2, b2]) => r < l2 || l > r2 || b < t2 || t > b2); });
+  if (!free) return;
+  taken.push(box(free));
+  area.root.append(sv("text", { class: "on-lines", x: free[0], y: free[1] }, text));
+}
 function lineKey(place) {
   return sv("svg", { viewBox: "0 0 26 10", "aria-hidden": "true" }, sv("line", { class: `curve ${colour(place)} ${dashes(place)}`, x1: 1, x2: 25, y1: 5, y2: 5 }));
 }

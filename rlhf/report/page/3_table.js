@@ -79,8 +79,20 @@ function comparison() {
   onPoint((at) => data.rows.forEach((row, other) => { const node = host.querySelector(`#row-${other}`); if (node) node.classList.toggle("lit", at === other); }));
   kept.calls.push(mark);
   draw();
-  const chooser = el("details", { class: "screen" }, el("summary", {}, "Columns"), el("div", { class: "choices" }, data.columns.map((found) => {
-    const box = el("input", { type: "checkbox", checked: shown.has(found.key), onchange: () => { if (box.checked) shown.add(found.key); else shown.delete(found.key); draw(); } });
+  const boxes = new Map(), summary = el("summary", {}, "Columns");
+  const count = () => { summary.textContent = `Columns (${shown.size} of ${data.columns.length} shown)`; };
+  // On a wide screen columns that say least go first, until the table needs no scrolling; the chooser has them.
+  const spare = ["final/accuracy_length_rule", "final/accuracy_bag_of_words", "final/accuracy", "final/loss", "cost/pipeline_seconds", "cost/pipeline_usd", "final/reward_gold"];
+  queueMicrotask(() => {
+    for (const key of spare) {
+      if (innerWidth < 1000 || host.scrollWidth <= host.clientWidth) break;
+      if (shown.delete(key)) { boxes.get(key).checked = false; draw(); }
+    }
+    count();
+  });
+  const chooser = el("details", { class: "screen" }, summary, el("div", { class: "choices" }, data.columns.map((found) => {
+    const box = el("input", { type: "checkbox", checked: shown.has(found.key), onchange: () => { if (box.checked) shown.add(found.key); else shown.delete(found.key); count(); draw(); } });
+    boxes.set(found.key, box);
     return el("label", { title: found.meaning }, box, found.title);
   })));
   const glossary = el("details", {}, el("summary", {}, "What the columns mean"), el("table", {}, el("thead", {}, el("tr", {}, ["column", "meaning", "unit", "estimator", "better"].map((title) => el("th", { scope: "col" }, title)))),

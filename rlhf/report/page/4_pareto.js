@@ -8,6 +8,7 @@ function controlCell(row, key) {
   if (key === "final/kl") return policies.some((other) => other.controls[other.controls.length - 1] === row.at) ? { value: 0, low: null, high: null, text: "0 (the reference itself)" } : null;
   return found.null === null ? row.cells[key] || null : null;
 }
+const shortName = (row) => data.params.map((param) => row.params[param.key]).filter(Boolean).join(" ") || row.label;
 function pareto() {
   const numeric = data.columns.filter((found) => policies.some((row) => row.cells[found.key] && row.cells[found.key].value !== null));
   if (policies.length < 1 || numeric.length < 2) return null;
@@ -37,6 +38,7 @@ function pareto() {
           const corner = line.flatMap((found, at) => (at === 0 ? [] : [[area.X(x.prefer === "lower" ? found.x.value : line[at - 1].x.value), area.Y(x.prefer === "lower" ? line[at - 1].y.value : found.y.value)]]).concat([[area.X(found.x.value), area.Y(found.y.value)]]));
           area.root.append(sv("path", { class: "front", d: path(corner) }));
         }
+        const taken = points.map((found) => { const px = area.X(found.x.value), py = area.Y(found.y.value); return [px - 8, py - 8, px + 8, py + 8]; });
         for (const found of points) {
           const place = placeOf(found.row.at), tone = colour(place), px = area.X(found.x.value), py = area.Y(found.y.value);
           errorBars(area, found.x, found.y, px, py, tone);
@@ -50,7 +52,7 @@ function pareto() {
             found.row.front ? sv("circle", { class: `ring ${tone}`, cx: px, cy: py, r: 9.5 }) : null,
             found.row.control ? shape("diamond", px, py, 4.6, { class: "dot hollow cx" }) : shape(shapeOf(place), px, py, 6, { class: `dot ${tone}` }));
           area.root.append(node);
-          if (found.row.control && points.length - own.length < 3) area.root.append(sv("text", { x: px + 10, y: py + 4, "text-anchor": px > area.width - 130 ? "end" : "start", dx: px > area.width - 130 ? -20 : 0 }, found.row.label));
+          if (points.length <= 12) label(area, taken, px, py, found.row.control ? found.row.label : shortName(found.row));
         }
       },
     };
@@ -58,9 +60,11 @@ function pareto() {
     const inner = el("div", {});
     host.append(inner);
     chart = plot(inner, options);
+    const bars = points.some((found) => [found.x, found.y].some((cell) => cell.low !== null && cell.low !== undefined));
+    host.append(el("p", { class: "small soft" }, bars ? "Bars are 95% intervals; ranking inside them is noise." : `No interval was measured of ${y.title} or ${x.title}; gains and win rates have one.`));
   }
   const front = data.front.map((key) => column(key).title);
-  const about = `${front.length > 1 ? `A ring marks a run that no other beats in ${front.join(", ")} at once. ` : ""}The dotted line is the front of the two axes shown. Hollow diamonds are controls. Bars are 95% intervals; ranking inside them is noise.`;
+  const about = `${front.length > 1 ? `A ring marks a run that no other beats in ${front.join(", ")} at once. ` : ""}The dotted line is the front of the two axes shown. Hollow diamonds are controls.`;
   const result = section("trade-off", "Trade-off", about, el("div", { class: "choices screen" }, choose("y", "upwards"), choose("x", "to the right")), host);
   onPoint((at) => host.querySelectorAll(".target").forEach((node) => node.classList.toggle("faded", at !== null && data.rows[at].role === "policy" && !node.classList.contains(`mark-${at}`) && placeOf(at) !== null)));
   kept.calls.push((rows) => policies.forEach((row) => host.querySelectorAll(`.mark-${row.at}`).forEach((node) => node.classList.toggle("faded", Boolean(rows) && !rows.has(row.at)))));

@@ -36,7 +36,9 @@ function parallel() {
       : [dimension.low, (dimension.low + dimension.high) / 2, dimension.high].map((value) => [value, spoken(dimension.what, Number(value.toPrecision(3)))]);
     for (const [value, text] of marks) {
       group.append(sv("line", { class: "axis", x1: x - 4, x2: x, y1: at(dimension, value), y2: at(dimension, value) }));
-      group.append(sv("text", { x: x - 8, y: at(dimension, value) + 4, "text-anchor": "end", class: "on-lines" }, text));
+      const wide = String(text).length * 6.7 + 4;
+      group.append(sv("rect", { class: "behind", x: x - 6 - wide, y: at(dimension, value) - 8, width: wide, height: 16, rx: 3 }));
+      group.append(sv("text", { x: x - 8, y: at(dimension, value) + 4, "text-anchor": "end" }, text));
     }
     group.append(sv("text", { class: "strong", x, y: 20, "text-anchor": "middle" }, dimension.title));
     const brush = sv("rect", { class: "brush", x: x - 8, width: 16, visibility: "hidden" });
@@ -67,7 +69,7 @@ function parallel() {
     return group;
   }
   function draw() {
-    const width = Math.max(host.clientWidth || 640, dimensions.length * 104);
+    const width = Math.max(host.clientWidth || 640, dimensions.length * 98);
     if (width === drawn) return;
     drawn = width;
     brushes.clear();

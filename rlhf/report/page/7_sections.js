@@ -11,7 +11,7 @@ function warningsOf() {
   const items = data.warnings.map((one) => {
     const bad = ["collapse", "no learning", "worse", "no effect", "damaged"].includes(one.kind), [first, ...rest] = one.told;
     const who = data.rows.some((row) => row.jobs.length) ? jobsOf(one.jobs) : "";
-    return el("li", { class: bad ? "bad" : "" }, el("span", { class: "chip" }, one.kind), el("div", {}, first.text, el("span", { class: "soft" }, ` (${rest.length ? `${who}; with other figures ${rest.length} more times` : who})`),
+    return el("li", { class: bad ? "bad" : "" }, el("span", { class: "chip" }, one.kind), el("div", {}, first.text, el("span", { class: "soft" }, ` (${rest.length ? `${who}; ${rest.length === 1 ? "once" : `${rest.length} times`} more with other figures` : who})`),
       rest.length ? el("details", { class: "screen" }, el("summary", {}, "all"), el("ul", {}, one.told.map((told) => el("li", {}, `${jobsOf(told.jobs)}: ${told.text}`)))) : null));
   });
   items.sort((one, other) => other.classList.contains("bad") - one.classList.contains("bad"));
