@@ -84,6 +84,9 @@ class LinearReward(Spec):
 
 def _module_and_function(value: str) -> str:
     module, colon, function = value.partition(":")
+    if colon and module.endswith(".py"):
+        right = f"{module.removesuffix('.py').strip('./').replace('/', '.')}:{function}"
+        raise ValueError(f"names a module without its ending. Write {right}")
     if not (colon and function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
         raise ValueError("not of the form module:function, for example rlhf.ppo.builtin:length_penalty")
     return value

@@ -77,6 +77,10 @@ HH = "dataset=hh_rlhf evaluation.judge=reward"
             "+method.rewards.f={kind:function,weight:1.0,name:short}",
             ("rewards.f.name: not of the form module:function",),
         ),
+        (
+            "+method.rewards.f={kind:function,weight:1.0,name:'rw.py:short'}",
+            ("rewards.f.name: names a module without its ending. Write rw:short.",),
+        ),
         ("method.minibatches=65", ("method.minibatches: 64 prompts do not make 65 minibatches. Lower method.mini",)),
         ("method.kl.coefficient=0", ("method.kl.coefficient: from 0 neither a target nor a rollback can raise it",)),
         ("model=tiny_bert method.starts_from=base", ("model: tiny_bert is an encoder and cannot be a policy (ppo)",)),
@@ -331,8 +335,8 @@ def test_a_module_that_ends_the_process_does_not_end_the_command_without_a_word(
 
 
 @pytest.mark.slow
-def test_a_reward_function_that_ends_the_process_is_a_failure_with_a_line(tmp_path: Path) -> None:
+def test_a_reward_function_that_ends_the_process_is_refused_in_its_first_call(tmp_path: Path) -> None:
     (tmp_path / "ending.py").write_text("import sys\n\ndef score(prompts, answers):\n    sys.exit(0)\n")
     source = "{kind: function, weight: 1.0, name: 'ending:score'}"
     words = ("method=ppo", "method.starts_from=base", *QUICK, "tracking=none", f"method.rewards={{own: {source}}}")
-    command(*words, folder=tmp_path).refused(1, "code of yours called sys.exit(0)")
+    command(*words, folder=tmp_path).refused(2, "method.rewards.own: ending:score", "sys.exit(0) at ending.py:4")

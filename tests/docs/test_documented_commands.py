@@ -50,6 +50,7 @@ RUN = {
     "ridge: 1.0, output: score}}'": PPO,
     "rlhf method=ppo '+method.rewards.short={kind: function, weight: 0.02, "
     'name: "rlhf.ppo.builtin:length_penalty"}\'': PPO,
+    "rlhf method=ppo '+method.rewards.polite={kind: function, weight: 0.5, name: \"my_rewards:polite\"}'": PPO,
     "rlhf method=ppo 'method.rewards={gold: {kind: gold, weight: 1.0}}'": PPO,
     "rlhf method=ppo adapter=lora upstream.reward.starts_from=base": PPO,
     "rlhf method=ppo model=tiny_llama adapter=lora quantization=nf4": PPO,
@@ -238,6 +239,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     marked = [("text", "label"), *((text, mark) for _, *pair in rows for text, mark in zip(pair, (1, -1), strict=True))]
     with (folder / "marked.csv").open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows(marked)
+    (own,) = re.findall(r"^```python\n(def .*?)^```$", (ROOT / "docs/ppo.md").read_text(), re.MULTILINE | re.DOTALL)
+    (folder / "my_rewards.py").write_text(own, encoding="utf-8")
     make_classifier(folder / "my_classifier", folder / "outputs" / "stages" / "models")
     model = jobs(parse_words(["model=tiny_gpt2"]))[0][1].model
     shutil.copytree(resolve_base(model, folder / "outputs" / "stages" / "models").base, folder / "my_gpt2")

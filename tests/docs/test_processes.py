@@ -76,7 +76,7 @@ def test_a_reward_function_that_fails_in_one_process_ends_both_with_one_line(
     (tmp_path / "own.py").write_text(BROKEN.replace("CALLS", str(calls)))
     rewards = "method.rewards={own: {kind: function, weight: 1.0, name: 'own:broken'}}"
     line = ended_together(launched(tmp_path, rewards, *QUICK), tmp_path, code)
-    assert line.startswith("rlhf: method.rewards.own: own:broken failed (ValueError: out of luck). Mend what fails")
+    assert line.startswith("rlhf: method.rewards.own: own:broken failed (ValueError: out of luck at own.py:7")
     assert len(list(tmp_path.glob("outputs/runs/*/*/result.json"))) == 1
 
 

@@ -30,7 +30,7 @@ WORDS += tuple(f"++method.trainer.{key}={value}" for key, value in {"max_steps":
 @pytest.mark.parametrize(
     ("fail", "told"),
     [
-        ("raise TimeoutError('no answer')", "failed (TimeoutError: no answer)"),
+        ("raise TimeoutError('no answer')", "failed (TimeoutError: no answer at "),
         ("return [float('nan')] * len(answers)", "returned nan"),
     ],
     ids=["raises", "nan"],
@@ -70,7 +70,11 @@ def test_the_same_command_goes_on_after_a_late_failure(
             "returned text where numbers were expected. Let it return one finite number per answer.",
         ),
         ("[float('nan')] * len(answers)", "returned nan. Let it return one finite number per answer."),
-        ("[1 / 0 for _ in answers]", "failed (ZeroDivisionError: division by zero). Mend what fails."),
+        (
+            "[1 / 0 for _ in answers]",
+            "failed (ZeroDivisionError: division by zero at MODULE.py:1; --debug shows the traceback). "
+            "Mend what fails.",
+        ),
     ],
     ids=["too few", "nothing", "texts", "nan", "raises"],
 )
@@ -85,7 +89,7 @@ def test_what_a_function_returns_is_looked_at_before_the_stages_below_are_traine
     said = io.StringIO()
     with pytest.raises(UserError) as caught:  # exit code 2: nothing is trained that could go on
         execute(run, tmp_path / "job", [], None, Console(file=said))
-    assert str(caught.value) == f"method.rewards.own: {module}:wrong {told}"
+    assert str(caught.value) == f"method.rewards.own: {module}:wrong {told.replace('MODULE', module)}"
     assert list(tmp_path.glob("stages/*-tiny_gpt2-*")) == [] and "sft on" not in said.getvalue()
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rlhf.data.rows import Row
 from rlhf.errors import RunFailure, one_line
 from rlhf.ppo.rewards.base import GO_ON, Scorer
 from rlhf.ppo.sources.functions import find_function
+from rlhf.ppo.sources.imports import is_own
 from rlhf.ppo_spec import FunctionReward, place
 
 EDITED = ", or from the start where the function's module was edited"  # whose bytes belong to the stage's fingerprint
@@ -48,11 +51,21 @@ def call_function(name: str, spec: FunctionReward) -> Scorer:
         prompts = [[dict(message) for message in row.prompt] for row in rows]
         try:
             values = function(prompts, list(answers))
+        except SystemExit as left:  # which would end the command without a word
+            problem = f"{spec.name} failed (it calls sys.exit({left.code!r}){_where(left)})"
+            raise Unfit(problem, "Mend what fails") from left
         except Exception as error:  # it is the user's code, which may raise anything
-            raise Unfit(f"{spec.name} failed ({one_line(error)})", "Mend what fails") from error
+            problem = f"{spec.name} failed ({one_line(error)}{_where(error)}; --debug shows the traceback)"
+            raise Unfit(problem, "Mend what fails") from error
         return _numbers(spec.name, values, len(answers))
 
     return score
+
+
+def _where(error: BaseException) -> str:
+    """Tell file and line of the user's own code that raised it; empty where none of it did."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(Path(frame.filename))]
+    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
 def _numbers(what: str, values: Any, wanted: int) -> list[float]:

@@ -28,7 +28,7 @@ def source_files(module: ModuleType) -> dict[str, Path]:
         if name in found or spec is None or spec.origin is None or not spec.origin.endswith(".py"):
             continue
         file = Path(spec.origin).resolve()
-        if name != module.__name__ and not _own(file):
+        if name != module.__name__ and not is_own(file):
             continue
         found[name] = file
         package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
@@ -100,7 +100,8 @@ def _plain_folder(full: str, path: list[str]) -> ModuleSpec | None:
     return spec if folders else None
 
 
-def _own(file: Path) -> bool:
+def is_own(file: Path) -> bool:
+    """Whether a file is the user's: neither Python's, nor installed, nor this framework's."""
     return not INSTALLED & set(file.parts) and not any(file.is_relative_to(home) for home in _homes())
 
 
