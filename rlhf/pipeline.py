@@ -231,11 +231,14 @@ class Job:
 
     def _tell_cuts(self, codec: Codec, method: MethodSpec) -> None:
         """Say how many texts did not fit; a reward model reads each prompt twice, with either answer."""
-        for count, what, limit in (
-            (codec.truncated_prompts, "prompts kept only their end", f"max_prompt_tokens={method.max_prompt_tokens}"),
-            (codec.cut_responses, "answers lost their end", f"max_response_tokens={method.max_response_tokens}"),
+        prompts = ("prompt kept only its end", "prompts kept only their end")
+        answers = ("answer lost its end", "answers lost their end")
+        for count, (one, several), limit in (
+            (codec.truncated_prompts, prompts, f"max_prompt_tokens={method.max_prompt_tokens}"),
+            (codec.cut_responses, answers, f"max_response_tokens={method.max_response_tokens}"),
         ):
             if count:
+                what = one if count == 1 else several
                 self.console.print(f"  {method.name}: {count} {what} ({limit})", highlight=False)
 
     @contextmanager

@@ -102,7 +102,7 @@ def _kl_beside_target(method: MethodSpec, metrics: Mapping[str, float], curves: 
     if method.kl.ramp > _responses(method):
         return (
             f"the KL ended at {ended:.2f} nats per response while its target still rose: {target:.2g} at the last "
-            f"step, of {method.kl.target:g}. Lower method.kl.ramp={method.kl.ramp:g} or raise method.trainer.max_steps"
+            f"step, of {method.kl.target:g} (method.kl.ramp={method.kl.ramp:g})"  # what to do was told before the run
         )
     off = f"the KL ended at {ended:.2f} nats per response, {abs(ended / target - 1):.0%} "
     if ended > target:

@@ -40,7 +40,7 @@ def report_rows(outcomes: Sequence[dict[str, Any]]) -> list[ReportRow]:
 def facts_of(outcomes: Sequence[dict[str, Any]]) -> list[str]:
     """Say what the jobs were trained on and who judged them, once where it is the same, and how the former went."""
     facts = []
-    for key, words in (("trained_on", "trained on: {}"), ("judge", "judge, who gives reward and win rate: {}")):
+    for key, words in (("trained_on", "trained on: {}"), ("judge", "answers scored by the judge: {}")):
         found = _numbered((number, [outcome[key]]) for number, outcome in enumerate(outcomes, start=1) if outcome[key])
         for value, jobs in found.items():
             about = "" if len(jobs) == len(outcomes) else f"{_jobs(jobs)}, "

@@ -112,9 +112,9 @@ def _list(store: Path, found: Sequence[Entry], console: Console) -> int:
         table.add_row(*cells, span(age(entry.made)), span(age(entry.used)), count, state)
     console.print(table)
     kinds = {kind: [entry for entry in found if entry.kind == kind] for kind in dict.fromkeys(e.kind for e in found)}
-    parts = [f"{len(members)} {kind} {size(sum(e.bytes for e in members))}" for kind, members in kinds.items()]
+    parts = [f"{counted(len(members), kind)}, {size(sum(e.bytes for e in members))}" for kind, members in kinds.items()]
     whole = size(sum(entry.bytes for entry in found))
-    console.print(f"total {whole}" + (f": {', '.join(parts)}" if parts else ""), soft_wrap=True)
+    console.print(f"total {whole}" + (f": {'; '.join(parts)}" if parts else ""), soft_wrap=True)
     return 0
 
 
@@ -128,7 +128,7 @@ def _verify(found: Sequence[Entry], console: Console) -> int:
     checked = size(sum(entry.bytes for entry in found))
     partial = sum(entry.state == "partial" for entry in found)
     console.print(
-        f"{len(found)} entries, {checked} read: {damaged} damaged, {partial} unfinished, "
+        f"{counted(len(found), 'entry')}, {checked} read: {damaged} damaged, {partial} unfinished, "
         f"{len(found) - damaged - partial} whole",
         soft_wrap=True,
     )
@@ -157,7 +157,7 @@ def _prune(store: Path, found: Sequence[Entry], asked: argparse.Namespace, conso
         gone.append(bytes_)
         console.print(f"{'would remove' if asked.dry_run else 'removed'} {entry.name} ({size(bytes_)})", soft_wrap=True)
     verb = "would be freed" if asked.dry_run else "freed"
-    console.print(f"{size(sum(gone))} {verb}, {len(gone)} of {len(found)} entries", soft_wrap=True)
+    console.print(f"{size(sum(gone))} {verb}, {len(gone)} of {counted(len(found), 'entry')}", soft_wrap=True)
     return 0
 
 
@@ -177,6 +177,12 @@ def size(count: int) -> str:
             return f"{value:.3g} {unit}"
         value /= 1000
     return f"{value:.3g} TB"
+
+
+def counted(count: int, kind: str) -> str:
+    """How many of a kind: `1 stage`, `13 stages`, `2 entries`; kinds that are plural already stay."""
+    plural = kind if kind.endswith("s") else f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    return f"{count} {kind if count == 1 else plural}"
 
 
 def span(seconds: float) -> str:

@@ -76,7 +76,7 @@ def test_list_shows_what_is_there_who_needs_it_and_what_it_takes(store: Path, ca
     assert rows["e" * 12][7:] == ["0", "partial"]
     assert rows["f" * 12][0] == "evaluation"
     total = sum(entry.bytes for entry in entries(store))
-    assert out.splitlines()[-1].startswith(f"total {cache.size(total)}: 5 stage ")
+    assert out.splitlines()[-1].startswith(f"total {cache.size(total)}: 5 stages, ")
 
 
 def test_list_is_the_default_and_the_store_that_of_the_configuration(store: Path, monkeypatch, capsys) -> None:
@@ -218,3 +218,9 @@ def test_bad_input_is_one_line(words: list[str], place: str, remedy: str, tmp_pa
 def test_the_command_line_refuses_without_torch(tmp_path: Path) -> None:
     line = refused_without({"torch", "mlflow"}, ["cache", "prune"], tmp_path)
     assert re.fullmatch(r"rlhf: rlhf cache prune: it is not said what may go\. .*\n", line)
+
+
+def test_counts_are_in_words_that_fit_them() -> None:
+    told = [cache.counted(*pair) for pair in ((1, "stage"), (13, "stage"), (2, "model"), (0, "entry"), (1, "entry"))]
+    assert told == ["1 stage", "13 stages", "2 models", "0 entries", "1 entry"]
+    assert cache.counted(2, "references") == "2 references"

@@ -51,7 +51,7 @@ JUDGE, GOLD = "judge (reward stage) x 1.0", "the gold reward (evaluation.judge=g
 
 def test_what_taught_the_jobs_and_who_judged_them_is_said_once_where_it_is_the_same() -> None:
     ppo = finished(0.5) | {"trained_on": JUDGE, "judge": GOLD}
-    both = [f"trained on: {JUDGE}", f"judge, who gives reward and win rate: {GOLD}"]
+    both = [f"trained on: {JUDGE}", f"answers scored by the judge: {GOLD}"]
     assert facts_of([ppo]) == facts_of([ppo, ppo]) == both
     assert facts_of([ppo | {"judge": ""}]) == both[:1]
     assert facts_of([finished(0.5)]) == []
@@ -63,7 +63,7 @@ def test_what_taught_some_jobs_names_them() -> None:
     assert facts_of([dpo, ppo, other, ppo]) == [
         f"jobs 2, 4, trained on: {JUDGE}",
         "job 3, trained on: gold (gold reward) x 1.0",
-        f"judge, who gives reward and win rate: {GOLD}",
+        f"answers scored by the judge: {GOLD}",
     ]
 
 

@@ -38,7 +38,7 @@ def test_a_run_that_goes_on_says_at_its_end_that_all_scores_were_the_same(source
     kept = json.loads((tmp_path / "b" / "result.json").read_text())
     assert (kept["trained_on"], kept["judge"]) == ("own (function) x 1.0", "the gold reward (evaluation.judge=gold)")
     shown = said.getvalue().replace("\n", " ")
-    assert "trained on: own (function) x 1.0" in shown and "column reward: scores of the gold reward" in shown
+    assert "trained on: own (function) x 1.0" in shown and "answers scored by the judge: the gold reward" in shown
 
 
 @pytest.mark.parametrize("more", [(), ("adapter=lora",)], ids=["full", "lora"])
