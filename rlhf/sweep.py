@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from rlhf.config import Run
+from rlhf.config import MethodSpec, Run
 from rlhf.errors import UserError
 from rlhf.launchers.endings import read_outcome
 from rlhf.report.cells import UNFINISHED
@@ -213,23 +213,23 @@ class Sweep:
 
     def _figures(self, outcomes: list[dict[str, Any]]) -> list[Path]:
         """Draw the jobs' losses and margins side by side, and the stages that they stand on."""
-        drawn = [run.method for _, run in self.jobs if not run.method.learns_from_samples]
-        units = {loss_unit(method) for method in drawn}
-        floors = [loss_baseline(method) for method in drawn]
-        floor = floors[0] if floors and all(other == floors[0] for other in floors) else {}
-        loss = (units.pop() if len(units) == 1 else "loss", floor)
+        kinds = [_loss_kind(run.method) for _, run in self.jobs]
+        several = len({kind for kind in kinds if kind}) > 1  # losses of two kinds are no one scale
         having = [outcome for outcome in outcomes if outcome.get("curves", {}).get(f"eval/{KL}")]
         steered = kl_marks([(outcome.get("kl_target") or {}, outcome["curves"]) for outcome in having])
         panels: dict[str, Panel] = {}
         names = [" ".join(own) for own in own_words([outcome["words"] for outcome in outcomes])]
         for metric, (title, own_unit) in PANELS.items():
             for number, (outcome, (_, run)) in enumerate(zip(outcomes, self.jobs, strict=True), start=1):
-                if own_unit is None and run.method.learns_from_samples:
+                if own_unit is None and not kinds[number - 1]:
                     continue  # its surrogate loss says nothing
                 if points := outcome.get("curves", {}).get(metric):
                     name = names[number - 1] or outcome["name"]
-                    unit, baselines = loss if own_unit is None else (own_unit, steered if metric.endswith(KL) else {})
-                    panel = panels.setdefault(title, Panel({}, unit, baselines))
+                    shown, unit, baselines = title, own_unit, steered if metric.endswith(KL) else {}
+                    if unit is None:
+                        shown = f"{title} ({kinds[number - 1]})" if several else title
+                        unit, baselines = loss_unit(run.method), loss_baseline(run.method)
+                    panel = panels.setdefault(shown, Panel({}, unit, baselines))
                     panel.curves[f"{number}: {name}"] = [(int(step), float(value)) for step, value in points]
         upstream = [[StageCurves(**stage) for stage in outcome.get("upstream", [])] for outcome in outcomes]
         figures = draw_sweep_stages(upstream, self.folder / "stages.png", f"sweep {self.id}: the stages below its jobs")
@@ -240,6 +240,12 @@ class Sweep:
         if panels:
             return [plot_curves(panels, self.folder / "curves.png", f"sweep {self.id}", places), *figures]
         return figures
+
+
+def _loss_kind(method: MethodSpec) -> str:
+    """What a method's loss is called beside others; empty where it learns from its own samples."""
+    kinds = [str(kind) for kind in getattr(method, "loss_type", [])]
+    return "" if method.learns_from_samples else " ".join([method.name, *kinds])
 
 
 def announce(console: Console, number: int, jobs: Sequence[Sequence[str]], total: int | None = None) -> None:
