@@ -11,7 +11,8 @@ from typing import Any, overload
 
 from rlhf.data.rows import Row
 
-KEPT_ROWS = 4096  # rows read before the pages that they were on are given back to the system
+READ_AT_ONCE = 1 << 16  # bytes that the system maps around one that is asked for
+KEPT_BYTES = 1 << 26  # mapped before they are given back to it
 _encode = json.JSONEncoder(sort_keys=True, default=str, separators=(",", ":")).encode
 
 
@@ -70,7 +71,7 @@ class ArrowRows(Sequence[Row]):
         reader = pyarrow.ipc.open_file(pyarrow.py_buffer(self._map))
         self._batches = [reader.get_batch(number).column(0) for number in range(reader.num_record_batches)]
         self._starts = numpy.cumsum([0, *(len(batch) for batch in self._batches)])
-        self._read = 0
+        self._mapped = 0
 
     def __len__(self) -> int:
         """How many rows these are."""
@@ -97,13 +98,14 @@ class ArrowRows(Sequence[Row]):
 
     def _row(self, number: int) -> Row:
         batch = int(self._starts.searchsorted(number, side="right")) - 1
-        row = decode(self._batches[batch][number - int(self._starts[batch])].as_py())
-        self._read += 1
-        if self._read % KEPT_ROWS == 0:
+        stored = self._batches[batch][number - int(self._starts[batch])].as_py()
+        self._mapped += len(stored) + READ_AT_ONCE
+        if self._mapped > KEPT_BYTES:
             self._let_go()
-        return row
+        return decode(stored)
 
     def _let_go(self) -> None:
         """Give back the memory of pages that were read; they are read again where they are asked for again."""
+        self._mapped = 0
         if hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)

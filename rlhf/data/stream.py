@@ -30,7 +30,7 @@ from rlhf.sources import closure
 from rlhf.store import VALUES
 
 FOLDER = "rows"  # of the store
-ROWS, KEYS_FILE = "rows.arrow", "keys.npy"
+ROWS, KEYS_FILE = "rows.arrow", "keys.bin"  # below `values`: rows as JSON in Arrow batches, KEYS one after the other
 TASK_BYTES, TASK_RECORDS = 1 << 20, 1000  # what a worker is handed at a time: lines up to so many bytes, or records
 SHOWN_DIGITS = 12
 MB = 1e6
@@ -66,9 +66,7 @@ def read_large(
     import numpy
 
     def make(folder: Path) -> Mapping[str, Any]:
-        keys, account = _write(records, spec, shape, folder / ROWS)
-        account.settle(spec.max_bad_rows)
-        numpy.save(folder / KEYS_FILE, keys)
+        account = _write(records, spec, shape, folder)
         return {"fingerprint": name, "method": shape, "model": spec.name, "account": _dump(account)}
 
     keeper: Any = None
@@ -80,25 +78,23 @@ def read_large(
         folder = store / FOLDER / name[:SHOWN_DIGITS]
     result, hold = kept(folder, make, take=True)
     account = _load(result["account"])
-    return folder / VALUES / ROWS, numpy.load(folder / VALUES / KEYS_FILE), account, (keeper, hold)
+    return folder / VALUES / ROWS, numpy.fromfile(folder / VALUES / KEYS_FILE, KEYS), account, (keeper, hold)
 
 
-def _write(records: Iterable[Unparsed], spec: FileDataset, shape: Shape, file: Path) -> tuple[Keys, Account]:
-    import numpy
-
+def _write(records: Iterable[Unparsed], spec: FileDataset, shape: Shape, folder: Path) -> Account:
     account = Account()
-    found: list[bytes] = []
+    found = ordered("rlhf.data.stream:work", (spec, shape), _tasks(records), workers_of(spec))
+    with closing(found) as results, (folder / KEYS_FILE).open("wb") as keys_file:
 
-    def batches(results: Iterator[tuple[bytes, bytes, Account]]) -> Iterator[bytes]:
-        for batch, keys, more in results:
-            account.add(more)
-            account.settle(spec.max_bad_rows)
-            found.append(keys)
-            yield batch
+        def batches() -> Iterator[bytes]:
+            for batch, keys, more in results:
+                account.add(more)
+                account.settle(spec.max_bad_rows)
+                keys_file.write(keys)
+                yield batch
 
-    with closing(ordered("rlhf.data.stream:work", (spec, shape), _tasks(records), workers_of(spec))) as results:
-        write_batches(file, batches(results))
-    return numpy.frombuffer(b"".join(found), dtype=KEYS), account
+        write_batches(folder / ROWS, batches())
+    return account
 
 
 def workers_of(spec: FileDataset) -> int:

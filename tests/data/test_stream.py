@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +20,10 @@ from rlhf.data.rows import Corpus, Row
 from rlhf.data.splits import PARTS
 from rlhf.data.stream import work
 from rlhf.errors import UserError
+from rlhf.store import damage, entries, remove
 
 READING = {"max_row_mb": 1, "max_sheet_mb": 1, "max_unpacked_gb": 1, "max_unpacked_ratio": 300, "name": "here"}
 SPLIT = {"validation": 0.2, "test": 0.2, "seed": 0, "folds": None, "fold": 0}
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def small() -> dict[str, Any]:
@@ -159,23 +157,41 @@ def test_a_store_keeps_the_rows_for_every_cut_of_them(tmp_path: Path, spec_of) -
         spec = {"path": path, "max_bad_rows": 2, "split": SPLIT, **changes, **large()}
         return load_corpus(spec_of("ultrafeedback_binarized", **spec), "preference", store)
 
-    def entries() -> set[str]:
+    def kept() -> set[str]:
         return {folder.name for folder in (store / "rows").iterdir()}
 
     first = corpus()
-    (only,) = entries()
+    (only,) = kept()
     written = (store / "rows" / only / "values" / "rows.arrow").stat().st_mtime_ns
     again = corpus(split={**SPLIT, "folds": 5, "fold": 2}, limit=500)  # other cuts of the same rows
-    assert entries() == {only}
+    assert kept() == {only}
     assert (store / "rows" / only / "values" / "rows.arrow").stat().st_mtime_ns == written
     assert again.counts[:4] == first.counts[:4]
     corpus(cleaning={"name": "one", "steps": ["lowercase"], "examples": 0})
     Path(path).write_text(Path(path).read_text().replace("Question 7?", "Question seven?"))
     corpus()
-    assert len(entries()) == 3
+    assert len(kept()) == 3
     (store / "rows" / only / "values" / "rows.arrow").unlink()  # damaged: made anew
     Path(path).write_text(Path(path).read_text().replace("Question seven?", "Question 7?"))
     assert_same(first, corpus())
+
+
+def test_kept_rows_are_listed_verified_and_pruned_unless_they_serve(tmp_path: Path, spec_of) -> None:
+    spec = spec_of("ultrafeedback_binarized", path=messy(tmp_path, 300), max_bad_rows=1, split=SPLIT, **large())
+    corpus = load_corpus(spec, "preference", tmp_path / "store")
+    (entry,) = entries(tmp_path / "store")
+    assert (entry.kind, entry.method, entry.model, entry.state) == ("rows", "preference", spec.name, "complete")
+    assert entry.name == f"rows/{entry.fingerprint[:12]}" and damage(entry) == []
+    assert not remove(entry)  # while the corpus lives
+    train = corpus.train
+    del corpus
+    assert not remove(entry) and len(train[0].prompt) == 1
+    del train
+    gc.collect()
+    keys = entry.path / "values" / "keys.bin"
+    keys.write_bytes(keys.read_bytes()[:-1] + b"?")
+    assert damage(entry) == ["values/keys.bin has other bytes than when it was written"]
+    assert remove(entry) and entries(tmp_path / "store") == []
 
 
 def test_a_reading_that_fails_leaves_nothing_in_the_store(tmp_path: Path, spec_of) -> None:
@@ -249,42 +265,3 @@ def a_mapped_file(rows: list[Row], places: list[int], made: dict[str, Path] = {}
 def test_a_row_comes_back_from_disk_as_it_was(prompt, answer, label, meta) -> None:
     whole = Row(({"role": "user", "content": prompt},), prompt, completion=answer, label=label, meta=meta)
     assert decode(encode(whole)) == whole
-
-
-MEASURE = """
-import json, resource, sys
-from pathlib import Path
-sys.path[:0] = [{scripts!r}, {tests!r}]
-from conftest import composed
-from pydantic import TypeAdapter
-from rlhf.config import DatasetSpec
-from rlhf.data import load_corpus
-import numpy, pyarrow  # what every reading loads
-values = composed("ultrafeedback_binarized") | {{"path": {path!r}}}
-values["reading"] = values["reading"] | {{"stream_over_mb": {limit}, "workers": 2}}
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-corpus = load_corpus(TypeAdapter(DatasetSpec).validate_python(values), "preference")
-count = sum(len(row.chosen) > 0 for row in corpus.train)
-print(json.dumps([count, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024]))
-"""
-
-
-def test_memory_stays_far_below_the_size_of_the_data(tmp_path: Path) -> None:
-    file = tmp_path / "big.jsonl"
-    script = ROOT / "scripts" / "make_big_jsonl.py"
-    subprocess.run([sys.executable, script, file, "--rows", "60000"], check=True, cwd=ROOT)
-    size = file.stat().st_size
-    assert size > 30e6
-
-    def grown(limit: float) -> tuple[int, int]:
-        names = {"scripts": str(ROOT / "scripts"), "tests": str(ROOT / "tests" / "data"), "path": str(file)}
-        code = MEASURE.format(**names, limit=limit)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
-        assert done.returncode == 0, done.stderr
-        count, memory = json.loads(done.stdout.splitlines()[-1])
-        return count, memory
-
-    streamed, held = grown(0), grown(1000)
-    assert streamed[0] == held[0] > 50_000
-    assert held[1] > size  # what is avoided
-    assert streamed[1] < 0.8 * size
