@@ -95,7 +95,7 @@ class Worker:
         except (EOFError, OSError):
             code = self._process.wait()
             problem = f"a process that read the data ended by itself (exit code {code})"
-            remedy = "If memory was short, lower dataset.workers"
+            remedy = "If memory was short, lower dataset.reading.workers"
             raise RunFailure("dataset", problem, remedy) from None
         if not done:
             raise result

@@ -105,7 +105,9 @@ def test_the_first_error_is_the_one_of_reading_in_order(most: int, tmp_path: Pat
 
 
 def test_a_damaged_end_is_told_after_the_broken_row_before_it(tmp_path: Path, spec_of) -> None:
-    whole = gzip.compress(Path(messy(tmp_path, 30_000)).read_bytes())  # more than the block that is unpacked at a time
+    long = json.dumps({"prompt": "why " * 10_000, "chosen": "So.", "rejected": "No."})
+    text = Path(messy(tmp_path, 300)).read_text() + f"\n{long}" * 60  # more than what is unpacked at a time
+    whole = gzip.compress(text.encode())
     path = tmp_path / "cut.jsonl.gz"
     path.write_bytes(whole[:-20])
     for most, said in ((0, "cut.jsonl.gz:102: not JSON"), (100, "cut.jsonl.gz: the gzip file is damaged or cut short")):
