@@ -71,10 +71,21 @@ def _verb(words: list[str]) -> str:
     if words and not words[0].startswith("-") and "=" not in words[0]:
         verb = words.pop(0)
         if verb not in VERBS:
-            remedy = f"{did_you_mean(verb, VERBS)} `rlhf --help` shows more"
+            remedy = f"{_group_hint(verb, words) or did_you_mean(verb, VERBS)} `rlhf --help` shows more"
             raise UserError(verb, "is neither a verb nor KEY=VALUE", remedy)
         return verb
     return "train"
+
+
+def _group_hint(word: str, after: list[str]) -> str:
+    """Say how a group's option is chosen, for who writes `ppo` or `method = ppo`; empty where `word` is neither."""
+    from rlhf.compose import conf_dir
+
+    if after[:1] == ["="]:
+        return f"Write {word}={after[1] if len(after) > 1 else 'VALUE'} without spaces."
+    groups = ("method", "model", "dataset", "experiment", "search", "adapter")
+    found = next((group for group in groups if (conf_dir() / group / f"{word}.yaml").is_file()), None)
+    return f"Write {found}={word}." if found else ""
 
 
 def train(words: list[str], resumed: Path | None = None) -> int:
@@ -87,6 +98,8 @@ def train(words: list[str], resumed: Path | None = None) -> int:
         console.print(f"rlhf {__version__}")
         return 0
     if INFORMATION & set(parsed.flags):
+        if parsed.multirun:
+            raise UserError("-m", "a sweep has no single configuration to print", "Leave -m out, or use `rlhf plan -m`")
         composed(parsed)  # which explains a misspelt key better than Hydra does
         return _hydra(words, lambda config: None)
     _refuse_sweep(parsed)
@@ -146,6 +159,11 @@ def _refuse_sweep(parsed: Any) -> None:
         raise UserError(own, "a sweep makes its own folder below multirun", "Leave it out")
     if parsed.multirun and not parsed.overrides:
         raise UserError("-m", "nothing varies, so there is no sweep", "Give a key several values, as in seed=1,2")
+    if any(word == "hydra.run.dir=" for word in parsed.overrides):
+        raise UserError("hydra.run.dir=", "it is empty", "Write hydra.run.dir=FOLDER, or leave it out")
+    launcher = next((word for word in reversed(parsed.overrides) if word.startswith(LAUNCHER)), LAUNCHER + BASIC)
+    if not parsed.multirun and launcher != LAUNCHER + BASIC:
+        raise UserError(launcher, "a launcher runs the jobs of a sweep, and this is one job", "Add -m")
     if ranks.world() > 1 and parsed.multirun:
         raise UserError("-m", "a sweep runs its jobs one by one", "Under accelerate launch, start one job per command")
 

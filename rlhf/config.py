@@ -149,7 +149,7 @@ class TrackingSpec(Spec):
 
     name: Literal["mlflow", "none"]
     uri: str | None
-    experiment: str
+    experiment: Annotated[str, Field(min_length=1)]
     flush_seconds: PositiveFloat
 
 

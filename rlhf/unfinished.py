@@ -122,6 +122,12 @@ def same_sweep(words: Sequence[str], composed: str) -> Path | None:
     return None
 
 
+def all_finished() -> int:
+    """Count the sweeps here if none of them waits to be gone on with, else 0."""
+    found = list(sweeps())
+    return 0 if any(_unfinished(f, r) and not is_running(f) for f, r in found) else len(found)
+
+
 def named_sweep(name: str | None) -> tuple[Path, Record]:
     """Find the sweep that `rlhf resume NAME` means: a folder, an id, or the newest unfinished one.
 

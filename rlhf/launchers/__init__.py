@@ -57,9 +57,12 @@ def register_launchers() -> None:
 def check_launcher(settings: Mapping[str, Any]) -> None:
     """Raise `UserError` for a chosen launcher that cannot run: a setting out of bounds, or its library is missing."""
     for key in ("jobs", "cores", "minutes"):
-        if (value := settings.get(key)) is not None and value <= 0:
+        if (value := settings.get(key)) is not None and not isinstance(value, int | float):
+            raise UserError(f"hydra.launcher.{key}={value}", "should be a number", f"Write hydra.launcher.{key}=2")
+        if value is not None and value <= 0:
             raise UserError(f"hydra.launcher.{key}={value}", "should be greater than 0", "Write another number")
     name = str(settings["_target_"]).removeprefix(f"{HOME}.").removesuffix("Launcher").lower()
     library = {"slurm": "submitit", "ray": "ray"}.get(name)
     if library is not None and find_spec(library) is None:
-        raise UserError(f"hydra/launcher={name}", f"{library} is not installed", f"pip install 'rlhf[{name}]'")
+        remedy = f"Run `pip install -c constraints.txt -e '.[{name}]'`"
+        raise UserError(f"hydra/launcher={name}", f"{library} is not installed", remedy)

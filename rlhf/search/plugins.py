@@ -35,6 +35,7 @@ PRUNERS = {
 }
 SEQUENCES = ("qmc",)  # one seed for the whole study: each trial takes the next point of a sequence
 PARALLEL = {"tpe": {"constant_liar": True}}  # do not draw beside a trial that still runs
+INSTALL = "Run `pip install -c constraints.txt -e '.[search]'`"
 MIX = 1_000_003  # between the seeds of two searches
 
 
@@ -79,7 +80,7 @@ def check_plugins(spec: SearchSpec) -> None:
     try:
         import optuna
     except ImportError:
-        raise UserError("search", "optuna is not installed", "pip install 'rlhf[search]'") from None
+        raise UserError("search", "optuna is not installed", INSTALL) from None
 
     groups = (("sampler", spec.sampler, SAMPLERS, optuna.samplers), ("pruner", spec.pruner, PRUNERS, optuna.pruners))
     for group, part, classes, home in groups:
@@ -90,7 +91,9 @@ def check_plugins(spec: SearchSpec) -> None:
             import cmaes  # noqa: F401
         except ImportError:
             raise UserError(
-                "search.sampler.name=cmaes", "cmaes is not installed", "pip install 'rlhf[search]'"
+                "search.sampler.name=cmaes",
+                "cmaes is not installed",
+                INSTALL,
             ) from None
     make_sampler(spec.sampler, spec.seed, 0, spec.jobs)
     make_pruner(spec.pruner)

@@ -64,7 +64,8 @@ def open_storage(url: str) -> RDBStorage:
     try:
         return RDBStorage(url, engine_kwargs=given)
     except (ImportError, ModuleNotFoundError):
-        raise UserError("search.storage", "psycopg is not installed", "pip install 'rlhf[postgres]'") from None
+        remedy = "Run `pip install -c constraints.txt -e '.[postgres]'`"
+        raise UserError("search.storage", "psycopg is not installed", remedy) from None
     except (SQLAlchemyError, ArgumentError, RuntimeError, AssertionError) as error:
         remedy = "Check that it runs, that the database exists and that you may write to it"
         raise UserError(f"search.storage={url}", one_line(error), remedy) from None

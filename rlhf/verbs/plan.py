@@ -10,7 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from rlhf.errors import UserError
+from rlhf.suggest import did_you_mean
 
+FLAGS = ("--json", "--multirun", "--config-dir", "--help")
 HELP = """Usage: rlhf plan [-m] [KEY=VALUE ...] [--json]
 
 Composes and checks every job of the command line as `rlhf` would, then shows what would be built, what is reused, the
@@ -30,15 +32,21 @@ def run(words: list[str]) -> int:
         sys.stdout.write(HELP)
         return 0
     as_json = "--json" in words
-    from rlhf.compose import jobs, parse_words, with_experiment_sweep
+    from rlhf.compose import hydra_settings, jobs, parse_words, with_experiment_sweep
     from rlhf.door import check_readable
+    from rlhf.launchers import check_launcher
     from rlhf.ranks import world
     from rlhf.search.check import find_search
 
+    for word in [word for word in words if word.startswith("--") and word.partition("=")[0] not in FLAGS]:
+        if (near := did_you_mean(word, FLAGS)).startswith("Did"):
+            raise UserError(word, "there is no such flag", near)
     parsed = with_experiment_sweep(parse_words([word for word in words if word != "--json"]))
     known = {"-m", "--multirun", "--config-dir", "-cd"}
     if wrong := next((flag for flag in parsed.flags if flag.startswith("-") and flag not in known), None):
         raise UserError(wrong, "a plan takes KEY=VALUE words, -m, --config-dir and --json", "See `rlhf plan --help`")
+    if any(word.startswith("hydra/launcher=") for word in parsed.overrides):
+        check_launcher(hydra_settings(parsed).launcher)
     search = find_search(parsed)
     checked = search.runs if search else jobs(parsed)
     check_readable([each for _, each in checked], world())

@@ -6,6 +6,7 @@ import sys
 import webbrowser
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,6 +20,14 @@ EXAMPLES = """examples
   rlhf report multirun/2026-11-21/15-40-43-711c  a sweep, also while it runs
   rlhf report FIRST SECOND --output both.html    two sweeps or runs in one comparison
 """
+
+
+class OneLine(ArgumentParser):
+    """Refuses in one line, as the rest of the command line does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `UserError` with argparse's finding."""
+        raise UserError("rlhf report", message, "`rlhf report --help` shows examples")
 
 
 def run(words: list[str]) -> int:
@@ -50,9 +59,7 @@ def run(words: list[str]) -> int:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        "rlhf report", description=__doc__, epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter
-    )
+    parser = OneLine("rlhf report", description=__doc__, epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", metavar="FOLDER", help="folders of sweeps or runs; default: newest sweep")
     parser.add_argument("--open", action="store_true", help="show the page in a browser")
     parser.add_argument("--output", metavar="FILE", help="the page's name; default: report.html in the folder")

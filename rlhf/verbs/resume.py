@@ -22,10 +22,15 @@ Words after it are added to the sweep's own: `rlhf resume 3f2a hydra/launcher=lo
 def run(words: list[str]) -> int:
     """Go on with the sweep that `words` names; returns the exit code."""
     from rlhf.__main__ import train
-    from rlhf.unfinished import named_sweep
+    from rlhf.unfinished import all_finished, named_sweep
 
     if {"--help", "-h"} & set(words):
         print(HELP, end="")
+        return 0
+    if wrong := [word for word in words if word.startswith("-")]:
+        raise UserError(wrong[0], "resume takes no such flag", "Write `rlhf resume [FOLDER or ID]`")
+    if not words and (done := all_finished()):
+        print(f"nothing to resume: all {done} sweep{'s' * (done != 1)} below multirun are finished or running")
         return 0
     names = [word for word in words if "=" not in word]
     added = [word for word in words if "=" in word]
