@@ -23,6 +23,7 @@ from rlhf.search.words import OWN, parted
 GROUP = re.compile(r"[\w/@]+")  # a key without dots chooses a file, or is one of the few at the top level
 NO_RESULT = {"tracking", "store", "reuse"}  # of a run: what changes none of its numbers
 CELLS_CHECKED = 200  # of a grid
+OF_NUMBERS = ("cmaes", "gp")  # samplers
 SHOWN = 8  # digits of what names a study
 
 
@@ -117,6 +118,10 @@ def _spec_and_space(values: Any, fixed: list[str], swept: dict[str, ParamSpec]) 
     space = Space(params | swept)
     if spec.sampler.name == "grid":
         space.refuse_grid()
+    words = [key for key, param in space.params.items() if param.type == "categorical"]
+    if spec.sampler.name in OF_NUMBERS and words:
+        problem = f"{spec.sampler.name} draws numbers, and {words[0]} is a choice"
+        raise UserError(f"search.sampler.name={spec.sampler.name}", problem, "Use search.sampler.name=tpe")
     return spec.model_copy(update={"params": dict(space.params)}), space
 
 

@@ -169,7 +169,7 @@ def _explained(item: Any) -> tuple[str, str, str]:
     if item["type"].startswith("union_tag"):
         return f"{path}.type", "is none of float, int and categorical", "Write one of them"
     problem = item["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    if item["type"] == "literal_error":
+    if item["type"] in ("literal_error", "greater_than", "finite_number"):
         problem += f", got {item['input']!r}"
     problem, split, remedy = problem.partition(". ")
     if not parts or not split:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DATABASE = "search.db"  # in a sweep's folder, where no storage is named
 LOCK_SECONDS = 120  # how long a process waits for another one's write to an sqlite file
+CONNECT_SECONDS = 5  # in which a database server answers, or counts as out of reach
 KEPT = {"identity": "identity", "pruner": "pruner"}  # attributes of a study
 OWNER, JOB, FOLDER, REASON, SECONDS = "owner", "job", "folder", "reason", "seconds"  # of a trial
 INTERRUPTED, TWIN = "interrupted", "twin_of"
@@ -58,6 +59,8 @@ def open_storage(url: str) -> RDBStorage:
 
     quiet()
     given: dict[str, Any] = {"pool_pre_ping": True}
+    if url.startswith("postgresql"):
+        given["connect_args"] = {"connect_timeout": CONNECT_SECONDS}  # else an address that swallows all is waited for
     if url.startswith("sqlite"):
         given = {"connect_args": {"timeout": LOCK_SECONDS}}
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
