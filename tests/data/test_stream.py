@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import gzip
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_formats_shared import CASES
 
 from rlhf.data import load_corpus
 from rlhf.data.arrow import ArrowRows, batch_bytes, decode, encode, write_batches
@@ -57,6 +59,15 @@ def test_published_data_is_the_same_in_memory_and_in_a_mapped_file(name, file, s
     streamed = load_corpus(spec_of(name, path=path, **large()), shape)
     assert isinstance(streamed.train, ArrowRows)
     assert_same(load_corpus(spec_of(name, path=path, **small()), shape), streamed)
+
+
+@pytest.mark.parametrize(("file", "name", "settings"), [case[:3] for case in CASES])
+def test_rows_of_every_format_come_back_from_disk_as_they_were(file, name, settings, shared_data, spec_of) -> None:
+    spec = spec_of(name, path=str(shared_data / file), **settings)
+    records = islice(read_unparsed(spec.path, spec.reading), 60)
+    rows, account = gather(map(parsed, records), spec, "preference" if spec.has_pairs else "demonstration")
+    assert len(rows) > 5 and account.broken == []
+    assert [decode(encode(row)) for row in rows] == rows
 
 
 def messy(folder: Path, rows: int = 4000) -> str:
