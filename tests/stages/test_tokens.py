@@ -15,7 +15,10 @@ from datasets import Dataset
 from rlhf.compose import jobs, parse_words
 from rlhf.data import load_corpus
 from rlhf.data.arrow import ArrowRows
+from rlhf.evaluation.policy import distinct_prompts
+from rlhf.evaluation.reward import some
 from rlhf.models.codec import Codec
+from rlhf.ppo.rollout import Rollouts, Share
 from rlhf.stages.costs import passes
 from rlhf.stages.tokens import demonstration_tokens, pair_tokens, scored_pair_tokens, token_fingerprint
 from rlhf.store import held
@@ -40,9 +43,10 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_of(path: Path, *words: str) -> Any:
-    data = ["method=dpo", "dataset=ultrafeedback_binarized", f"dataset.path={path}", "evaluation.judge=reward"]
+    data = ["dataset=ultrafeedback_binarized", f"dataset.path={path}", "evaluation.judge=reward"]
     lengths = ["method.max_prompt_tokens=24", "method.max_response_tokens=8", "dataset.reading.workers=2"]
-    ((_, run),) = jobs(parse_words([*data, *lengths, *words]))
+    method = [] if any(word.startswith("method=") for word in words) else ["method=dpo"]
+    ((_, run),) = jobs(parse_words([*method, *data, *lengths, *words]))
     return run
 
 
@@ -129,3 +133,20 @@ def test_shapes_of_a_pass_by_hand() -> None:
     assert passes(Dataset.from_dict(pairs)) == Counter({(2, 1): 2, (1, 2): 1, (1, 0): 1})
     scored = {name: ids for name, ids in pairs.items() if name != "prompt_ids"}
     assert passes(Dataset.from_dict(scored).select([1, 0])) == Counter({(0, 1): 2, (0, 2): 1, (0, 0): 1})
+
+
+def test_ppo_and_evaluation_ask_the_same_prompts_of_mapped_rows(path: Path) -> None:
+    asked = []
+    for limit in (0, 100):
+        run = run_of(path, "method=ppo", f"dataset.reading.stream_over_mb={limit}", "evaluation.prompts=9")
+        train = load_corpus(run.dataset, "demonstration").train
+        assert isinstance(train, ArrowRows) == (limit == 0)
+        rollouts: Any = Rollouts(None, codec_of(run), train, None, None, run.method, seed=0, share=Share(0, 1))  # type: ignore[arg-type]
+        steps = [row.prompt for step in range(3) for row in rollouts.prompts_of(step)]
+        asked.append((steps, distinct_prompts(train, run.evaluation)))
+    assert asked[0] == asked[1]
+
+
+def test_of_many_training_pairs_the_baseline_reads_evenly_spaced_ones() -> None:
+    assert list(some(tuple(range(10)), 4)) == [0, 2, 5, 7]  # 10/4 apart, rounded down
+    assert list(some(tuple(range(4)), 4)) == [0, 1, 2, 3]
