@@ -13,15 +13,17 @@ from rlhf.fingerprint import file_sizes
 from rlhf.store import PARTIAL, RESULT, VALUES, Hold, file_sums, hold, is_whole, lock_of, read_json, write_json
 
 
-def kept(folder: Path, make: Callable[[Path], Mapping[str, Any]], *, take: bool) -> tuple[dict[str, Any], Hold | None]:
+def kept(
+    folder: Path, fingerprint: str, make: Callable[[Path], Mapping[str, Any]]
+) -> tuple[dict[str, Any], Hold | None]:
     """Return the result of a finished folder and a hold on it; without one, `make` fills its folder `values` first.
 
-    Other jobs that need the same folder wait for the one that makes it. `take` False: what is there is made anew.
+    Other jobs that need the same folder wait for the one that makes it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(lock_of(folder)):
         result = read_json(folder / RESULT)
-        if not (take and is_whole(folder, result, VALUES)):
+        if result.get("fingerprint") != fingerprint or not is_whole(folder, result, VALUES):
             work = folder.with_name(f"{folder.name}{PARTIAL}")
             shutil.rmtree(work, ignore_errors=True)
             (work / VALUES).mkdir(parents=True)
@@ -30,7 +32,8 @@ def kept(folder: Path, make: Callable[[Path], Mapping[str, Any]], *, take: bool)
             except BaseException:
                 shutil.rmtree(work, ignore_errors=True)  # there is no going on from half of it
                 raise
-            result = made | {"sizes": file_sizes(work / VALUES), "sums": file_sums(work, (VALUES,))}
+            result = made | {"fingerprint": fingerprint}
+            result |= {"sizes": file_sizes(work / VALUES), "sums": file_sums(work, (VALUES,))}
             write_json(work / RESULT, result)
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(work, folder)

@@ -67,7 +67,7 @@ def read_large(
 
     def make(folder: Path) -> Mapping[str, Any]:
         account = _write(records, spec, shape, folder)
-        return {"fingerprint": name, "method": shape, "model": spec.name, "account": _dump(account)}
+        return {"method": shape, "model": spec.name, "account": _dump(account)}
 
     keeper: Any = None
     if store is None or spec.path is None:  # what a name on the hub stands for may change
@@ -76,7 +76,7 @@ def read_large(
     else:
         name = _identity(spec, shape)
         folder = store / FOLDER / name[:SHOWN_DIGITS]
-    result, hold = kept(folder, make, take=True)
+    result, hold = kept(folder, name, make)
     account = _load(result["account"])
     return folder / VALUES / ROWS, numpy.fromfile(folder / VALUES / KEYS_FILE, KEYS), account, (keeper, hold)
 

@@ -56,7 +56,7 @@ def _tokens(kind: Kind, codec: Codec, rows: Sequence[Row], store: Path | None) -
 
     def make(folder: Path) -> Mapping[str, Any]:
         cut = _write(kind, codec, rows, folder / FILE)
-        return {"fingerprint": name, "method": kind, "model": codec.spec.name, **cut}
+        return {"method": kind, "model": codec.spec.name, **cut}
 
     keeper: Any = None
     if store is None:
@@ -64,7 +64,7 @@ def _tokens(kind: Kind, codec: Codec, rows: Sequence[Row], store: Path | None) -
         folder = Path(keeper.name) / FOLDER
     else:
         folder = store / FOLDER / name[:SHOWN_DIGITS]
-    result, hold = kept(folder, make, take=True)
+    result, hold = kept(folder, name, make)
     codec.truncated_prompts += result["truncated_prompts"]
     codec.cut_responses += result["cut_responses"]
     dataset = Dataset.from_file(str(folder / VALUES / FILE))
