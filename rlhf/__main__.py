@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from rlhf import __version__, ranks
-from rlhf.errors import RunFailure, UserError, told_once, unwritable
+from rlhf.errors import RunFailure, UserError, mendable, told_once
 from rlhf.launchers import check_launcher, register_launchers
 from rlhf.launchers.task import Task, say, tell_warnings_once
 from rlhf.suggest import did_you_mean
@@ -56,7 +56,7 @@ def main() -> None:
             traceback.print_exc()
         elif ranks.first() or not shared:
             say(error)
-        code = getattr(unwritable(error) or error, "exit_code", 1)
+        code = getattr(mendable(error) or error, "exit_code", 1)
         if shared:
             ranks.end_together(code)
         sys.exit(code)

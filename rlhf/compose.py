@@ -293,7 +293,8 @@ def _refuse_unreadable(word: str) -> None:
 
 
 def _unreadable(word: str) -> UserError:
+    if not word.partition("=")[0].isascii():
+        return UserError(word, "no key has such signs", "`rlhf --help` shows the keys")
     if re.match(r"[^\s=]+=", word):
-        remedy = "Check its commas, brackets and quotes; one with spaces is quoted twice: 'key=\"a b\"'"
-        return UserError(word, "its value cannot be read", remedy)
+        return UserError(word, "its value cannot be read", "Check its commas, brackets and quotes: 'key=\"a b\"'")
     return UserError(word, "this is not KEY=VALUE", "Quote values with spaces or brackets: 'key=\"a b\"'")

@@ -85,6 +85,15 @@ def unwritable(error: BaseException) -> UserError | RunFailure | None:
     return None
 
 
+def mendable(error: BaseException) -> UserError | RunFailure | None:
+    """Return what to tell where the system refused to write or a YAML file cannot be read; else None."""
+    mark = getattr(error, "problem_mark", None)  # of PyYAML's errors, without importing it
+    if mark is not None:
+        problem = " ".join(str(getattr(error, "problem", None) or "not YAML").split())
+        return UserError(f"{mark.name}:{mark.line + 1}", f"not YAML ({problem})", "Mend the file")
+    return unwritable(error)
+
+
 def refuse_unwritable(folder: Path) -> None:
     """Raise `UserError` unless files can be made in `folder`, which is made where it is missing."""
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from rlhf.errors import RunFailure, UserError, unwritable
+from rlhf.errors import RunFailure, UserError, mendable
 
 WIDTH = 140  # of what is printed into files
 
@@ -79,7 +79,7 @@ def tell_warnings_once() -> None:
 def say(problem: BaseException | str) -> None:
     """One line on stderr; an unforeseen exception with its type and the hint to see more."""
     if isinstance(problem, BaseException):
-        problem = unwritable(problem) or problem
+        problem = mendable(problem) or problem
     if isinstance(problem, UserError | RunFailure | str):
         text = str(problem)
     else:

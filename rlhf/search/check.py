@@ -145,7 +145,15 @@ def _refused(search: Search, params: dict[str, Value], key: str | None, error: U
     words = search.space.words(params)
     word = words[list(search.space.params).index(key)] if key else ", ".join(words)
     problem = error.problem if named else f"{error.place}: {error.problem}"
-    return UserError(f"search.params.{key}" if key else "search.params", f"{word} is refused: {problem}", error.remedy)
+    remedy = error.remedy
+    if named and problem.startswith("unknown key") and (method := _method(search.words)):
+        remedy = f"The space is made for another method: try search={method}, or search=custom with a space of your own"
+    return UserError(f"search.params.{key}" if key else "search.params", f"{word} is refused: {problem}", remedy)
+
+
+def _method(words: Words) -> str | None:
+    """Return the method that is asked for by name."""
+    return next((word.partition("=")[2] for word in words.overrides if word.startswith("method=")), None)
 
 
 def _points(search: Search, lowest: dict[str, Value]) -> Iterator[tuple[dict[str, Value], str | None]]:

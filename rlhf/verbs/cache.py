@@ -52,6 +52,8 @@ def run(words: list[str]) -> int:
     store = _store(asked.store)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     found = entries(store)
+    if asked.store is not None and not found and asked.action != "list":
+        raise UserError(f"--store {asked.store}", "it holds no stage", "Give the folder that `store` names")
     if asked.action == "list":
         return _list(store, found, console)
     if asked.action == "verify":

@@ -224,3 +224,9 @@ def test_counts_are_in_words_that_fit_them() -> None:
     told = [cache.counted(*pair) for pair in ((1, "stage"), (13, "stage"), (2, "model"), (0, "entry"), (1, "entry"))]
     assert told == ["1 stage", "13 stages", "2 models", "0 entries", "1 entry"]
     assert cache.counted(2, "references") == "2 references"
+
+
+@pytest.mark.parametrize("words", [["verify"], ["prune", "--partial"]])
+def test_a_folder_that_is_no_store_is_not_taken_for_an_empty_one(words: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="it holds no stage"):
+        cache.run([*words, "--store", str(tmp_path)])

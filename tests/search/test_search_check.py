@@ -161,6 +161,7 @@ def test_a_study_is_named_after_what_decides_its_trials() -> None:
         ("-m search=dpo search.trialss=3", ["search.trialss", "Did you mean `trials`?"]),
         ("-m search=dpo search.trials=0", ["search.trials", "greater than 0, got 0"]),
         ("-m search=dpo search.sampler.name=gp", ["search.sampler.name=gp", "is a choice", "search.sampler.name=tpe"]),
+        ("-m search=dpo method=ppo", ["unknown key", "try search=ppo"]),
         ("-m search=dpo search.trials=1,2", ["search.trials=1,2", "Give one"]),
         ("-m search=dpo search.sampler.name=tpo", ["search.sampler.name", "'tpe', 'random', 'grid'"]),
         ("-m search=dpo search.sampler.name=grid", ["search.params.method.beta", "Give it a step, or choices"]),
