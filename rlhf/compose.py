@@ -296,5 +296,5 @@ def _unreadable(word: str) -> UserError:
     if not word.partition("=")[0].isascii():
         return UserError(word, "no key has such signs", "`rlhf --help` shows the keys")
     if re.match(r"[^\s=]+=", word):
-        return UserError(word, "its value cannot be read", "Check its commas, brackets and quotes: 'key=\"a b\"'")
+        return UserError(word, "its value cannot be read", "Check its commas, brackets and quotes; 'key=\"a b\"'")
     return UserError(word, "this is not KEY=VALUE", "Quote values with spaces or brackets: 'key=\"a b\"'")
