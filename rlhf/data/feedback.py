@@ -14,9 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.data.columns import as_prompt, items, mapping, messages, pair, shown, text, value
+from rlhf.data.columns import as_prompt, first_turn, items, mapping, messages, pair, shown, text, value
 from rlhf.data.rows import Drop, Row
-from rlhf.data.ultrafeedback_binarized import prompt_key
 from rlhf.dataset_spec import FileDataset
 from rlhf.errors import UserError
 
@@ -24,7 +23,7 @@ CHOICES: dict[int | str, int | str] = {0: 0, 1: 1, "0": 0, "1": 1, "tie": "tie",
 
 
 def rows(raw: Mapping[str, Any], spec: FileDataset) -> Row:
-    """Take a vote as a pair; ties and votes for neither are dropped. The group is the prompt's text."""
+    """Take a vote as a pair; ties and votes for neither are dropped. The group is what the user said first."""
     answers = items(raw, "answers", dict)
     if len(answers) != 2:
         raise UserError("column 'answers'", f"{len(answers)} answers where two were expected", "Mend the row")
@@ -37,7 +36,7 @@ def rows(raw: Mapping[str, Any], spec: FileDataset) -> Row:
         raise UserError("column 'shown_first'", f"{shown(raw['shown_first'])} is not 0 or 1", "Mend the row")
     chosen, rejected = pair(text(answers[choice], "text"), text(answers[1 - choice], "text"))
     meta = {"vote": raw.get("id"), "rating": mapping(raw, "ratings"), "chosen_shown_first": first == choice}
-    return Row(prompt, prompt_key(prompt), chosen=chosen, rejected=rejected, meta={**meta, "time": raw.get("time")})
+    return Row(prompt, first_turn(prompt), chosen=chosen, rejected=rejected, meta={**meta, "time": raw.get("time")})
 
 
 def _one_of(raw: Mapping[str, Any], column: str, known: str) -> int | str:

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.data.columns import pair, shown, text, user_prompt
+from rlhf.data.columns import first_turn, pair, shown, text, user_prompt
 from rlhf.data.rows import Drop, Row
-from rlhf.data.ultrafeedback_binarized import prompt_key
 from rlhf.dataset_spec import FileDataset
 from rlhf.errors import UserError
 
@@ -39,7 +38,7 @@ def rows(raw: Mapping[str, Any], spec: FileDataset) -> Row:
     chosen, rejected = pair(both[choice], both[1 - choice])
     quality = ratings.get("overall_quality", raw.get("overall_quality"))
     meta = {"selected": choice + 1, "rating": quality, "time": raw.get("timestamp")}
-    return Row(prompt, prompt_key(prompt), chosen=chosen, rejected=rejected, meta=meta)
+    return Row(prompt, first_turn(prompt), chosen=chosen, rejected=rejected, meta=meta)
 
 
 def _below(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -8,19 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.data.columns import as_prompt, items, mapping, messages, pair, text, value
+from rlhf.data.columns import as_prompt, first_turn, items, mapping, messages, pair, text, value
 from rlhf.data.rows import Row
-from rlhf.data.ultrafeedback_binarized import prompt_key
 from rlhf.dataset_spec import FileDataset
 
 
 def rows(raw: Mapping[str, Any], spec: FileDataset) -> Row:
-    """Take a pair with all of its `meta`; the group is `meta.group`, the source row's, or else the prompt's text."""
+    """Take a pair with all of its `meta`; the group is `meta.group`, the source's, or else what the user said first."""
     meta = mapping(raw, "meta")
     prompt = as_prompt(messages(value(raw, "prompt"), "prompt"))
     chosen, rejected = pair(text(raw, "chosen"), text(raw, "rejected"))
     if "links" in meta:  # what ties it to rows of other groups
         meta["links"] = items(meta, "links", str)
     group = meta.get("group")
-    group = group if isinstance(group, str) and group else prompt_key(prompt)
+    group = group if isinstance(group, str) and group else first_turn(prompt)
     return Row(prompt, group, chosen=chosen, rejected=rejected, meta=meta)

@@ -16,6 +16,7 @@ from rlhf.data.columns import (
     answer,
     as_prompt,
     clean,
+    first_turn,
     is_messages,
     label,
     messages,
@@ -25,7 +26,7 @@ from rlhf.data.columns import (
     value,
 )
 from rlhf.data.rows import Drop, Message, Row
-from rlhf.data.ultrafeedback_binarized import prompt_key, shared_prompt
+from rlhf.data.ultrafeedback_binarized import shared_prompt
 from rlhf.dataset_spec import TableFile
 
 SHAPES: tuple[frozenset[str], ...] = tuple(
@@ -41,7 +42,7 @@ SHAPES: tuple[frozenset[str], ...] = tuple(
 
 
 def rows(raw: Mapping[str, Any], spec: TableFile) -> Row:
-    """Map one record; text columns and columns of messages may be mixed. The group is the prompt's text."""
+    """Map one record; text columns and columns of messages may be mixed. The group is what the user said first."""
     if frozenset(spec.mapped) not in SHAPES:
         known = " | ".join(" ".join(sorted(shape)) for shape in SHAPES)
         problem = f"{sorted(spec.mapped) or 'nothing'} does not make a row"
@@ -52,18 +53,18 @@ def rows(raw: Mapping[str, Any], spec: TableFile) -> Row:
         if turns and turns[-1]["role"] != "assistant":
             raise Drop("the answer is empty")
         prompt = as_prompt(turns[:-1])
-        return Row(prompt, prompt_key(prompt), completion=turns[-1]["content"])
+        return Row(prompt, first_turn(prompt), completion=turns[-1]["content"])
     if "prompt" not in at:
         sides = [messages(at[name], spec.mapped[name]) for name in ("chosen", "rejected")]
         prompt, chosen, rejected = shared_prompt(*sides)
-        return Row(prompt, prompt_key(prompt), chosen=chosen, rejected=rejected)
+        return Row(prompt, first_turn(prompt), chosen=chosen, rejected=rejected)
     prompt = _prompt(at["prompt"], spec.mapped["prompt"])
     if "chosen" in at:
         chosen, rejected = pair(*(reply(at[name], spec.mapped[name]) for name in ("chosen", "rejected")))
-        return Row(prompt, prompt_key(prompt), chosen=chosen, rejected=rejected)
+        return Row(prompt, first_turn(prompt), chosen=chosen, rejected=rejected)
     completion = answer(reply(at["completion"], spec.mapped["completion"]))
     judged = label(at["label"], spec.mapped["label"]) if "label" in at else None
-    return Row(prompt, prompt_key(prompt), completion=completion, label=judged)
+    return Row(prompt, first_turn(prompt), completion=completion, label=judged)
 
 
 def _prompt(content: Any, column: str) -> tuple[Message, ...]:

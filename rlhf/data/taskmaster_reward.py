@@ -10,9 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.data.columns import answer, as_prompt, clean, items, label, merge, parsed, shown, value
+from rlhf.data.columns import answer, as_prompt, clean, first_turn, items, label, linked, merge, parsed, shown, value
 from rlhf.data.rows import Drop, Message, Row
-from rlhf.data.ultrafeedback_binarized import prompt_key
 from rlhf.dataset_spec import TaskmasterFile
 from rlhf.errors import UserError
 
@@ -23,7 +22,8 @@ def rows(raw: Mapping[str, Any], spec: TaskmasterFile) -> Row:
     """Take a judged step; what the agent says before the user speaks becomes the system message.
 
     An API's results come from the user's side, since the agent answers them. A step that calls an API is dropped, or
-    with `api_calls: keep` written out behind its mark. The group is the text of the context.
+    with `api_calls: keep` written out behind its mark. The group is what the user said first, and all steps of one
+    `conversation_id`, where there is one, are tied together.
     """
     turns = [_message(step, "context") for step in items(raw, "context", dict)]
     step = parsed(value(raw, "generation"), "generation")
@@ -36,7 +36,11 @@ def rows(raw: Mapping[str, Any], spec: TaskmasterFile) -> Row:
     greeting = [{**turn, "role": "system"} for turn in turns[:spoken]]
     prompt = as_prompt(merge([*greeting, *turns[spoken:]]))
     said = answer(_message(step, "generation")["content"])
-    return Row(prompt, prompt_key(prompt), completion=said, label=judged, meta={"api": "api" in step, "language": "en"})
+    meta = {"api": "api" in step, "language": "en"}
+    dialogue = raw.get("conversation_id")
+    if dialogue := clean(str(dialogue) if isinstance(dialogue, int) else dialogue, "conversation_id"):
+        meta = linked(meta, dialogue)
+    return Row(prompt, first_turn(prompt), completion=said, label=judged, meta=meta)
 
 
 def _message(step: Mapping[str, Any], column: str) -> Message:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.data.columns import as_prompt, group_key, messages, pair, text, user_prompt, value
+from rlhf.data.columns import as_prompt, first_turn, messages, pair, text, user_prompt, value
 from rlhf.data.rows import Drop, Message, Row
 from rlhf.dataset_spec import FileDataset
 
@@ -17,13 +17,13 @@ NEEDS = ("chosen", "rejected")
 
 
 def rows(raw: Mapping[str, Any], spec: FileDataset) -> Row:
-    """Take either release's columns; the group is the prompt's text."""
+    """Take either release's columns; the group is what the user said first."""
     if isinstance(value(raw, "chosen"), list):
         prompt, chosen, rejected = shared_prompt(*(messages(value(raw, column), column) for column in NEEDS))
     else:
         prompt = user_prompt(text(raw, "prompt"))
         chosen, rejected = pair(text(raw, "chosen"), text(raw, "rejected"))
-    return Row(prompt, prompt_key(prompt), chosen=chosen, rejected=rejected)
+    return Row(prompt, first_turn(prompt), chosen=chosen, rejected=rejected)
 
 
 def shared_prompt(chosen: list[Message], rejected: list[Message]) -> tuple[tuple[Message, ...], str, str]:
@@ -34,8 +34,3 @@ def shared_prompt(chosen: list[Message], rejected: list[Message]) -> tuple[tuple
         raise Drop("prompts differ")
     prompt = as_prompt(chosen[:-1])
     return (prompt, *pair(chosen[-1]["content"], rejected[-1]["content"]))
-
-
-def prompt_key(prompt: tuple[Message, ...]) -> str:
-    """Group by what user and assistant said; the system message does not tell prompts apart."""
-    return group_key("\n".join(turn["content"] for turn in prompt if turn["role"] != "system"))

@@ -128,9 +128,9 @@ TALK = [user("Hi"), agent("Hello"), user("Bye"), agent("See you")]
         (
             {"chosen": "good", "rejected": "bad"},
             {"good": TALK, "bad": [*TALK[:3], agent("Go")]},
-            Row(tuple(TALK[:3]), "hi hello bye", chosen="See you", rejected="Go"),
+            Row(tuple(TALK[:3]), "hi", chosen="See you", rejected="Go"),
         ),
-        ({"messages": "talk"}, {"talk": json.dumps(TALK)}, Row(tuple(TALK[:3]), "hi hello bye", completion="See you")),
+        ({"messages": "talk"}, {"talk": json.dumps(TALK)}, Row(tuple(TALK[:3]), "hi", completion="See you")),
     ],
 )
 def test_a_table_is_read_through_its_column_map(columns, raw, expected, spec_of) -> None:
