@@ -54,7 +54,7 @@ class Count:
 class Overlap:
     """How many rows of a held-out part share something with a part that it should be strange to."""
 
-    what: Literal["group", "prompt", "answers"]  # prompt: the same text in another group
+    what: Literal["group", "prompt", "dialogues", "answers"]  # prompt, dialogues: the same text in another group
     part: str
     other: str
     rows: int

@@ -1,7 +1,7 @@
 """Which rows are kept and on which side of a split they fall: a hash of the seed and the group decides.
 
 So neither the order of the rows, nor the shape they are asked in, nor which other rows there are moves a group across.
-Rows are decided upon by their `keys` alone, some 130 bytes each, so that it makes no difference where the rows lie.
+Rows are decided upon by their `keys` alone, some 140 bytes each, so that it makes no difference where the rows lie.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlhf.config import SplitSpec
-from rlhf.data.columns import group_key
+from rlhf.data.columns import first_turn, group_key
 from rlhf.data.rows import Overlap, Row
 from rlhf.errors import UserError
 
@@ -25,6 +25,7 @@ KEYS = [
     ("fold", "<f8"),  # and which fold
     ("group", "<u8"),
     ("prompt", "<u8"),  # text of the prompt without its system message, case and white space aside
+    ("opening", "<u8"),  # what the user said first: other than `prompt` where a dialogue goes on
     ("answers", "<u8"),
     ("links", "<u8", (LINKS,)),  # what ties its group to others (`columns.linked`); 0: nothing
 ]
@@ -41,12 +42,14 @@ def keys_of(rows: Sequence[Row], stored: Sequence[bytes], seed: int) -> Keys:
 def _key(row: Row, stored: bytes, seed: int) -> tuple[Any, ...]:
     links = row.meta.get("links", ())[:LINKS]
     answers = (row.completion,) if row.chosen is None else (row.chosen, row.rejected)
+    said = [turn for turn in row.prompt if turn["role"] != "system"]
     return (
         hashlib.blake2b(stored.partition(b"\n")[0], digest_size=16).digest(),
         hashlib.sha256(stored).digest(),
         *(draw(purpose, seed, row.group) for purpose in ("keep", "split", "fold")),
         _short(row.group),
-        _short(group_key("\n".join(turn["content"] for turn in row.prompt if turn["role"] != "system"))),
+        _short(group_key("\n".join(turn["content"] for turn in said))),
+        _short(first_turn(said)),
         _short("\n".join(group_key(text or "") for text in answers)),
         [_short(link) for link in links] + [0] * (LINKS - len(links)),
     )
@@ -104,7 +107,10 @@ def split(keys: Keys, spec: SplitSpec) -> tuple[Any, Any, Any]:
 
 
 def overlap(parts: Sequence[Keys]) -> tuple[Overlap, ...]:
-    """Compare the keys of train, validation and test, each held-out part with those before it."""
+    """Compare the keys of train, validation and test, each held-out part with those before it.
+
+    Rows share a dialogue where they open alike and at least one of them goes on.
+    """
     import numpy
 
     found = []
@@ -113,6 +119,12 @@ def overlap(parts: Sequence[Keys]) -> tuple[Overlap, ...]:
         for other, before in named[:place]:
             shared = {what: numpy.isin(keys[what], before[what]) for what in ("group", "prompt", "answers")}
             shared["prompt"] &= ~shared["group"]
+            longer = before["opening"][before["opening"] != before["prompt"]]
+            goes_on = keys["opening"] != keys["prompt"]
+            opened = numpy.where(
+                goes_on, numpy.isin(keys["opening"], before["opening"]), numpy.isin(keys["opening"], longer)
+            )
+            shared["dialogues"] = opened & ~shared["group"] & ~shared["prompt"]
             found += [Overlap(what, part, other, int(rows.sum()), len(keys)) for what, rows in shared.items()]  # type: ignore[arg-type]
     return tuple(found)
 
@@ -122,7 +134,8 @@ def shared(found: Sequence[Overlap]) -> list[str]:
     lines = []
     for part, other in dict.fromkeys((one.part, one.other) for one in found):
         of = [one for one in found if (one.part, one.other) == (part, other)]
-        names = {"group": "rows of the same group", "prompt": "prompts (in other groups)", "answers": "answers"}
+        names = {"group": "rows of the same group", "prompt": "prompts (in other groups)"}
+        names |= {"dialogues": "dialogues that open alike (in other groups)", "answers": "answers"}
         said = [f"{one.rows} {names[one.what]}" for one in of if one.rows]
         if said:
             lines.append(f"{part} shares with {other} {', '.join(said)} (of {of[0].of} rows)")

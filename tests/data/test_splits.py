@@ -14,7 +14,7 @@ from rlhf.config import SplitSpec
 from rlhf.data import load_corpus
 from rlhf.data.arrow import encode
 from rlhf.data.rows import Row
-from rlhf.data.splits import distinct, draw, keep, keys_of, overlap, split
+from rlhf.data.splits import distinct, draw, keep, keys_of, overlap, shared, split
 from rlhf.errors import UserError
 
 SPEC = SplitSpec(validation=0.2, test=0.1, seed=7, folds=None, fold=0)
@@ -172,12 +172,15 @@ def test_overlap_counts_rows_of_held_out_parts_by_hand() -> None:
     assert found == {
         ("validation", "train", "group"): (1, 2),
         ("validation", "train", "prompt"): (1, 2),
+        ("validation", "train", "dialogues"): (0, 2),
         ("validation", "train", "answers"): (0, 2),
         ("test", "train", "group"): (0, 2),
         ("test", "train", "prompt"): (0, 2),
+        ("test", "train", "dialogues"): (0, 2),
         ("test", "train", "answers"): (1, 2),
         ("test", "validation", "group"): (0, 2),
         ("test", "validation", "prompt"): (1, 2),
+        ("test", "validation", "dialogues"): (0, 2),
         ("test", "validation", "answers"): (0, 2),
     }
 
@@ -189,7 +192,28 @@ def test_a_prompt_whose_group_is_shared_counts_as_group_and_the_system_message_t
     found = {
         o.what: o.rows for o in overlap([keys(train), keys([]), keys(test)]) if (o.part, o.other) == ("test", "train")
     }
-    assert found == {"group": 1, "prompt": 1, "answers": 0}
+    assert found == {"group": 1, "prompt": 1, "dialogues": 0, "answers": 0}
+
+
+def test_dialogues_that_open_alike_are_told_where_one_of_them_goes_on() -> None:
+    def talk(group: str, answer: str, *said: str) -> Row:
+        turns = tuple({"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(said))
+        return Row(turns, group, completion=answer)
+
+    train = [talk("one", "a", "Hi there", "Hello", "A bus"), talk("two", "b", "A plane"), talk("three", "c", "A ship")]
+    test = [
+        talk("4", "d", "hi  there", "Hello", "A train"),  # both go on
+        talk("5", "e", "Hi there"),  # only train's does
+        talk("6", "f", "A plane", "Where to?", "Rome"),  # only this one does
+        talk("7", "g", "A ship"),  # neither: the same prompt
+        talk("one", "h", "Hi there", "Yes?", "A car"),  # the same group
+        talk("8", "i", "A horse", "Hello", "A bus"),
+    ]
+    found = overlap([keys(train), keys([]), keys(test)])
+    counts = {one.what: one.rows for one in found if (one.part, one.other) == ("test", "train")}
+    assert counts == {"group": 1, "prompt": 1, "dialogues": 3, "answers": 0}
+    said = "1 rows of the same group, 1 prompts (in other groups), 3 dialogues that open alike (in other groups)"
+    assert shared(found) == [f"test shares with train {said} (of 6 rows)"]
 
 
 @pytest.mark.parametrize(
