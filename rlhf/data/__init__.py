@@ -11,7 +11,7 @@ from rlhf.config import FileDataset, SplitSpec, ToyDataset
 from rlhf.data.arrow import ArrowRows, encode
 from rlhf.data.cleaning.tally import Tally
 from rlhf.data.columns import WrongSpec
-from rlhf.data.files import Unparsed, parsed, read_hub, read_records, read_unparsed
+from rlhf.data.files import Unparsed, parsed, passed_over, read_hub, read_records, read_unparsed
 from rlhf.data.formats import FORMATS, hint
 from rlhf.data.groups import united
 from rlhf.data.records import Account, formatted, gather
@@ -25,6 +25,9 @@ from rlhf.errors import UserError
 __all__ = ["FORMATS", "check_first_row", "load_corpus"]
 
 
+SHOWN = 5  # names of files that are not read
+
+
 def load_corpus(spec: ToyDataset | FileDataset, shape: Shape, store: Path | None = None) -> Corpus:
     """Read -> format -> clean -> drop -> duplicates -> fraction and limit -> split by group.
 
@@ -36,6 +39,9 @@ def load_corpus(spec: ToyDataset | FileDataset, shape: Shape, store: Path | None
     """
     story = _Story()
     keys, take = _rows(spec, shape, store, story)
+    if isinstance(spec, FileDataset) and spec.path is not None and (names := passed_over(spec.path)):
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        story.note(f"files of other kinds, not read: {', '.join(map(repr, names[:SHOWN]))}{more}", len(keys), len(keys))
     keys = united(keys)
     at = distinct(keys)
     story.note("duplicates", len(keys), len(at))

@@ -26,9 +26,25 @@ from rlhf.data.reading.tables import read_csv, read_tsv
 from rlhf.dataset_spec import ReadingSpec
 from rlhf.errors import UserError
 
-__all__ = ["Record", "Unparsed", "data_files", "parsed", "read_hub", "read_records", "read_unparsed", "unpacked_bytes"]
+__all__ = [
+    "Record",
+    "Unparsed",
+    "data_files",
+    "parsed",
+    "passed_over",
+    "read_hub",
+    "read_records",
+    "read_unparsed",
+    "unpacked_bytes",
+]
 
-TEXTS: dict[str, Reader] = {"jsonl": read_jsonl, "json": read_json, "csv": read_csv, "tsv": read_tsv}
+TEXTS: dict[str, Reader] = {
+    "jsonl": read_jsonl,
+    "ndjson": read_jsonl,
+    "json": read_json,
+    "csv": read_csv,
+    "tsv": read_tsv,
+}
 BINARIES: dict[str, Reader] = {"parquet": read_parquet, "xlsx": read_xlsx, "sqlite": read_sqlite, "db": read_sqlite}
 READERS = TEXTS | BINARIES
 KNOWN = ", ".join(f".{kind}" for kind in READERS) + " (or these with .gz, or in a .zip)"
@@ -67,7 +83,7 @@ def data_files(path: str) -> list[Path]:
         if not root.exists():
             problem = f"there is no {path} (looked in {Path.cwd()})"
             raise UserError("dataset.path", problem, "Give the path of a data file")
-        found = _below(root) if root.is_dir() else [root]
+        found = [file for file in _below(root) if _is_data(file.name)] if root.is_dir() else [root]
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         why = getattr(error, "strerror", None) or str(error)
         if isinstance(error, UserError):
@@ -83,7 +99,21 @@ def data_files(path: str) -> list[Path]:
     return found
 
 
+def passed_over(path: str) -> list[str]:
+    """Return the names of files below a folder, or in zip files, that are of no known kind; none of hidden ones."""
+    root = Path(path).expanduser()
+    below = _below(root) if root.is_dir() else [root]
+    names = [str(file.relative_to(root)) for file in below if root.is_dir() and not _is_data(file.name)]
+    for file in below:
+        if file.suffix.lower() == ".zip":
+            with zipfile.ZipFile(file) as archive:
+                inside = [one.filename for one in archive.infolist() if not one.is_dir()]
+            names += [f"{file.name}/{name}" for name in inside if not _is_data(name) and not _is_hidden(name)]
+    return names
+
+
 def _below(root: Path) -> list[Path]:
+    """Return all files below a folder in the order of their names, hidden ones left out."""
     found, seen = [], set()
 
     def fail(error: OSError) -> None:
@@ -93,13 +123,17 @@ def _below(root: Path) -> list[Path]:
         real = os.path.realpath(folder)
         folders[:] = [] if real in seen else [name for name in folders if not _hidden(name)]
         if real not in seen:
-            found += [Path(folder, name) for name in names if not _hidden(name) and _is_data(name)]
+            found += [Path(folder, name) for name in names if not _hidden(name)]
         seen.add(real)
     return sorted(found)
 
 
 def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+    return (name.startswith(".") and name not in (".", "..")) or name == "__MACOSX"
+
+
+def _is_hidden(path: str) -> bool:
+    return any(map(_hidden, path.split("/")))
 
 
 def _kind(name: str) -> str:
@@ -167,7 +201,7 @@ def _read_zip(place: str, stream: IO[bytes], reading: ReadingSpec) -> Iterator[U
     with damage(place, "zip"):
         archive = zipfile.ZipFile(stream)
     with archive:
-        found = [one for one in members(place, archive, reading) if not any(map(_hidden, one.filename.split("/")))]
+        found = [one for one in members(place, archive, reading) if not _is_hidden(one.filename)]
         data = [one for one in found if _is_data(one.filename)]
         if not data:
             raise UserError(place, "the zip file holds no data file", f"Pack {KNOWN} files")

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,23 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
     for name, number in (("sub/b.jsonl", 2), ("a.jsonl", 1), ("README.md", 0)):
         (tmp_path / name).write_text(json.dumps({"n": number}))
     assert [row for _, row in read_records(str(tmp_path), UNBOUNDED)] == [{"n": 1}, {"n": 2}]
+
+
+def test_files_that_are_not_read_are_named_in_the_account(tmp_path: Path, spec_of) -> None:
+    line = '{"prompt": "Question %d", "completion": "Answer"}\n'
+    (tmp_path / "a.jsonl").write_text("".join(line % n for n in range(40)))
+    (tmp_path / "b.ndjson").write_text("".join(line % n for n in range(40, 60)))
+    for name in ("c.txt", ".hidden.txt", "e.pickle"):
+        (tmp_path / name).write_text("x")
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        for name in ("./x.jsonl", "notes/about.md", "__MACOSX/x.jsonl", ".y.jsonl", "./.z.txt"):
+            archive.writestr(name, line % 100)
+    corpus = load_corpus(spec_of("table", path=str(tmp_path)), "demonstration")
+    told = [(count.step, count.before, count.after) for count in corpus.counts[:2]]
+    named = "files of other kinds, not read: 'c.txt', 'e.pickle', 'd.zip/notes/about.md'"
+    assert told == [("read", 61, 61), (named, 61, 61)]
+    few = load_corpus(spec_of("table", path=str(tmp_path / "a.jsonl")), "demonstration")
+    assert not any("not read" in count.step for count in few.counts)
 
 
 def test_json_lines_under_the_name_json_are_read(tmp_path: Path) -> None:
