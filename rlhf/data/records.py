@@ -13,7 +13,7 @@ from typing import Any
 from rlhf.config import FileDataset
 from rlhf.data.cleaning.rows import cleaned
 from rlhf.data.cleaning.tally import Tally
-from rlhf.data.columns import MissingColumn, WrongSpec
+from rlhf.data.columns import MissingColumn, WrongSpec, clean
 from rlhf.data.files import Record
 from rlhf.data.formats import hint, reader
 from rlhf.data.rows import Drop, Parts, Row, Shape
@@ -108,11 +108,25 @@ def _ready(row: Row, spec: FileDataset, shape: Shape, tally: Tally) -> Row:
     _refuse_other_shape(spec, row, shape)
     if row.label is False:  # only ever asked as a demonstration, and a rejected answer demonstrates nothing
         raise Drop("the answer was judged bad")
+    _check_texts(row.meta, "meta")
     if spec.cleaning.steps:
         row = cleaned(row, spec.cleaning.steps, tally)
     if shape == "demonstration" and row.chosen is not None:
         return replace(row, completion=row.chosen, chosen=None, rejected=None)
     return row
+
+
+def _check_texts(held: Any, place: str) -> None:
+    """Raise UserError for a text, however deep in what a row's meta holds, that cannot be written as UTF-8."""
+    if isinstance(held, str):
+        clean(held, place)
+    elif isinstance(held, Mapping):
+        for key, value in held.items():
+            _check_texts(key, place)
+            _check_texts(value, f"{place}.{key}")
+    elif isinstance(held, list | tuple):
+        for value in held:
+            _check_texts(value, place)
 
 
 def _refuse_other_shape(spec: FileDataset, row: Row, shape: Shape) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_formats_any import examples
 
 from rlhf.data import load_corpus
 from rlhf.dataset_spec import FileDataset
@@ -32,6 +33,13 @@ FILES = {
     "sgd_travel": "tourism/sgd_travel.jsonl.gz",
     "tourism_pairs": "derived/tourism_user_chatbot_pairs.jsonl.gz",
     "table": "derived/bitext_revision_pairs.jsonl.gz",
+}
+WRITTEN: dict[str, tuple[str | int, ...]] = {  # formats without a sample, and where their example rows are told apart
+    "pairs": ("prompt", 0, "content"),
+    "feedback": ("prompt", 0, "content"),
+    "feedback_export": ("prompt",),
+    "personachat": ("personality", 0),
+    "blended_skill_talk": ("personas", 0),
 }
 PAIRS = {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}
 SETTINGS: dict[str, Any] = {"table": {"columns": PAIRS}, "taskmaster_reward": {"api_calls": "keep"}}
@@ -72,11 +80,26 @@ def damage(row: dict[str, Any], other: dict[str, Any], rng: random.Random) -> An
     return row
 
 
+def numbered(name: str, number: int) -> dict[str, Any]:
+    """An example row of a format, with a number in the text that makes its group."""
+    rows = examples(name)
+    row = copy.deepcopy(rows[number % len(rows)])
+    spot: Any = row
+    *path, last = WRITTEN[name]
+    for key in path:
+        spot = spot[key]
+    spot[last] += f" {number}"
+    return row
+
+
 def lines_of(shared_data: Path, name: str) -> list[bytes]:
     """Lines of a file, the sound ones first."""
     rng = random.Random(f"damage/{name}")
-    with gzip.open(shared_data / FILES[name]) as stream:
-        rows = [json.loads(line) for line in islice(stream, SOUND + DAMAGED + 1)]
+    if name in WRITTEN:
+        rows = [numbered(name, number) for number in range(SOUND + DAMAGED + 1)]
+    else:
+        with gzip.open(shared_data / FILES[name]) as stream:
+            rows = [json.loads(line) for line in islice(stream, SOUND + DAMAGED + 1)]
     made = [damage(row, other, rng) for row, other in pairwise(rows[SOUND:])]
     lines = [json.dumps(row).encode() for row in rows[:SOUND] + made]
     raw = rng.choice(lines)
@@ -98,7 +121,7 @@ def kept_in_full(spec: FileDataset, lines: int) -> None:
     assert [len(part) for part in (corpus.test, corpus.validation, corpus.train)] == [part.after for part in parts]
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, *WRITTEN])
 def test_damaged_rows_are_kept_or_named(name: str, shared_data: Path, tmp_path: Path, spec_of) -> None:
     lines = lines_of(shared_data, name)
     random.Random(name).shuffle(lines)
@@ -109,7 +132,7 @@ def test_damaged_rows_are_kept_or_named(name: str, shared_data: Path, tmp_path: 
     )
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, *WRITTEN])
 def test_the_first_damaged_row_beyond_those_allowed_is_named_by_its_line(
     name: str, shared_data: Path, tmp_path: Path, spec_of
 ) -> None:
@@ -127,3 +150,29 @@ def test_the_first_damaged_row_beyond_those_allowed_is_named_by_its_line(
     assert SOUND < number <= len(lines)
     file.write_bytes(b"\n".join(lines[: number - 1]))
     kept_in_full(spec, number - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "column"),
+    [
+        ("pairs", {"meta": {"source": ["a", {"by": "\ud83d"}]}}, "meta.source.by"),
+        ("pairs", {"meta": {"\ud83d": 1}}, "meta"),
+        ("pairs", {"meta": {"group": "\ud83d"}}, "meta.group"),
+        ("feedback", {"id": "\ud83d"}, "meta.vote"),
+        ("feedback", {"time": "\ud83d"}, "meta.time"),
+        ("feedback", {"ratings": {"quality": "\ud83d"}}, "meta.rating.quality"),
+        ("feedback_export", {"timestamp": "\ud83d"}, "meta.time"),
+        ("feedback_export", {"ratings": {"overall_quality": "\ud83d"}}, "meta.rating"),
+    ],
+)
+def test_half_a_surrogate_in_what_a_row_tells_of_itself_is_a_broken_row(
+    name: str, change: dict[str, Any], column: str, tmp_path: Path, spec_of
+) -> None:
+    rows = [numbered(name, 2 * number) for number in range(30)]
+    rows[7] |= change
+    file = tmp_path / "f.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UserError) as caught:
+        load_corpus(spec_of(name, path=str(file)), "preference")
+    assert str(caught.value).startswith(f"{file}:8, column '{column}': half a surrogate pair")
+    kept_in_full(spec_of(name, path=str(file), split=SPLIT, max_bad_rows=1), 30)
