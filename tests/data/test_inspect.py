@@ -193,7 +193,7 @@ def test_no_personal_value_is_in_what_is_told(spec_of: Any, jsonl: Write, inspec
     kinds = {one["kind"]: one["rows"] for one in told["closely"]["personal"]["kinds"]}
     assert kinds.keys() >= {"email", "card", "iban", "url_with_user"}
     assert told["closely"]["personal"]["rows"] == told["rows"] == 24
-    assert told["cleaning"]["examples"] and told["near_duplicates"]["examples"]
+    assert told["cleaning"]["examples"] == [] and told["near_duplicates"]["examples"]
 
 
 def test_masking_replaces_the_value_and_leaves_places_for_one() -> None:

@@ -1,4 +1,7 @@
-"""What cleaning did to a data set: how many texts each step changed, and a seeded choice of texts before and after."""
+"""What cleaning did to a data set: how many texts each step changed, and a seeded choice of texts before and after.
+
+A text that holds personal data is no example: a step may take the very signs away that its value is told by.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
+from itertools import islice
 from os.path import commonprefix
 from typing import Any
 
 from rlhf.data.cleaning import stages
+from rlhf.data.detect import personal
 
 WIDTH, LEAD = 120, 30  # characters of an example that are printed, and those before its first change
 MOST = 20  # examples that are kept
@@ -20,6 +25,10 @@ Example = tuple[str, str]  # a text before and after cleaning
 def examples(texts: Iterable[Example], n: int) -> list[Example]:
     """Choose n of the texts that changed, the same ones whatever their order: those of the smallest hashes."""
     return nsmallest(n, {pair for pair in texts if pair[0] != pair[1]}, key=_draw)
+
+
+def _is_personal(text: str) -> bool:
+    return any(found.kind != "placeholder" for found in personal.find(text))
 
 
 def _draw(pair: Example) -> bytes:
@@ -55,8 +64,9 @@ class Tally:
             self.found = examples(self.found, MOST)
 
     def examples(self, n: int) -> list[Example]:
-        """Return n examples, `MOST` at most."""
-        return examples(self.found, min(n, MOST))
+        """Return n examples, `MOST` at most, none of which holds personal data before or after cleaning."""
+        shown = (pair for pair in examples(self.found, MOST) if not any(map(_is_personal, pair)))
+        return list(islice(shown, n))
 
     def dump(self) -> dict[str, Any]:
         """Return it as JSON has it; `loaded` reads that."""

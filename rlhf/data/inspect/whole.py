@@ -79,7 +79,7 @@ def _cleaning(dataset: ToyDataset | FileDataset, corpus: Corpus, spec: Inspectio
         return None
     steps = dataset.cleaning.steps
     table = [{"step": s, "changed": changed, "texts": texts} for s, changed, texts in corpus.cleaned.table(steps)]
-    examples = [[_short(text) for text in all_masked(pair)] for pair in corpus.cleaned.examples(spec.examples)]
+    examples = [[_short(text) for text in pair] for pair in corpus.cleaned.examples(spec.examples)]
     return {"steps": table, "examples": examples}
 
 
