@@ -64,6 +64,8 @@ def run(words: list[str]) -> int:
         raise UserError(output, "is not the name of a page", "End --output in .html")
     if (exported := given.get("--export-test")) is not None and not exported.endswith(".jsonl"):
         raise UserError(exported, "is not the name of a jsonl file", "End --export-test in .jsonl")
+    if exported is not None and os.path.lexists(exported):
+        raise UserError(exported, "there is such a file already", "Name another one, or remove it")
     count = _count(given)
     for name, value in {
         "TRANSFORMERS_VERBOSITY": "error",
@@ -95,7 +97,7 @@ def _inspect(
         told, findings = inspect(run.dataset, corpus, shape, run.inspection, tokens, lambda own: _style(own, run))
     page = Path(output) if output else FOLDER / f"{corpus.name}-{corpus.fingerprint[:SHOWN]}.html"
     told |= {"words": words, "page": str(page), "tokens_note": note, "source": _source(run)}
-    refuse_unwritable(page.parent)
+    refuse_unwritable(page.parent, "--output FILE")
     _replace(page, render_data(told))
     written = {"page": str(page)}
     if exported is not None:
@@ -217,14 +219,16 @@ def _export(corpus: Corpus, file: Path, count: int, seed: int) -> str:
 
     part = corpus.test
     ranked = sorted(range(len(part)), key=lambda at: draw("export", seed, f"{part[at].group}\n{at}"))
-    refuse_unwritable(file.parent)
-    with file.open("w", encoding="utf-8") as stream:
+    refuse_unwritable(file.parent, "--export-test FILE")
+    new = file.with_name(file.name + ".new")
+    with new.open("w", encoding="utf-8") as stream:
         for at in sorted(ranked[:count]):
             row = part[at]
             answer = {"completion": row.completion} if row.chosen is None else {}
             pair = {} if row.chosen is None else {"chosen": row.chosen, "rejected": row.rejected}
             line = {"prompt": list(row.prompt), **answer, **pair, "meta": dict(row.meta)}
             stream.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+    new.replace(file)
     return f"{file}, {min(count, len(part))} of {len(part)} rows of the test part"
 
 

@@ -177,6 +177,7 @@ def test_a_test_set_is_a_seeded_part_of_the_test_rows_that_can_be_read_again(her
     written = told(here(*words, folder=tmp_path))["written"]["test set"]
     first = (tmp_path / "set.jsonl").read_text()
     assert written.startswith("set.jsonl, 5 of ") and len(first.splitlines()) == 5
+    (tmp_path / "set.jsonl").unlink()
     told(here(*words, folder=tmp_path))
     assert (tmp_path / "set.jsonl").read_text() == first
     assert json.loads(first.splitlines()[0])["meta"]["intent"]
@@ -185,6 +186,17 @@ def test_a_test_set_is_a_seeded_part_of_the_test_rows_that_can_be_read_again(her
     split = ("dataset.split.validation=0.3", "dataset.split.test=0.3", "tracking=none")
     again = told(here("data", "--json", "dataset=table", "dataset.path=more.jsonl", columns, *split, folder=tmp_path))
     assert again["rows"] == len((tmp_path / "more.jsonl").read_text().splitlines()) > 20
+
+
+def test_a_file_that_is_there_is_never_written_over(here: Here, tmp_path: Path) -> None:
+    path = write(tmp_path, pairs(60))
+    before = (tmp_path / path).read_bytes()
+    words = ("dataset=table", f"dataset.path={path}", COLUMNS, "tracking=none")
+    done = here("data", *words, "--export-test", path, folder=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert "rows.jsonl: there is such a file already. Name another one, or remove it" in done.err
+    assert done.err.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir()] == [path] and (tmp_path / path).read_bytes() == before
 
 
 def test_help_names_examples(here: Here, tmp_path: Path) -> None:
