@@ -22,7 +22,18 @@ NO_LOSS = (
     "test",
     JUDGED_BAD,
 )  # steps that lose nothing
-KINDS = (("tie", "ties"), ("equal", "equal_pairs"), ("same", "equal_pairs"), ("empty", "empty_texts"))
+KINDS = {  # why a row was dropped -> the finding that it counts for; any other reason counts for dropped_rows
+    "duplicates": "duplicates",
+    "tie": "ties",
+    "answers are equal": "equal_pairs",
+    "answers are equal after cleaning": "equal_pairs",
+    "the prompt is empty": "empty_texts",
+    "the answer is empty": "empty_texts",
+    "an answer is empty": "empty_texts",
+    "the persona is empty": "empty_texts",
+    "empty after cleaning": "empty_texts",
+}
+STYLE = "style"  # the finding whose bound is the threshold of what measures it
 LOST = {  # kind -> what to do about rows that reading left out
     "broken_rows": "Mend them in the file; dataset.max_bad_rows says how many may be skipped",
     "equal_pairs": "Nothing to do: a pair with equal answers teaches nothing and is left out",
@@ -59,8 +70,12 @@ def refuse_findings(findings: list[Finding], name: str) -> None:
     bad = [finding for finding in findings if finding.severity in BAD]
     if bad:
         more = f" (and {len(bad) - 1} more: `rlhf data` shows all)" if len(bad) > 1 else ""
-        remedy = f"{bad[0].remedy}. Or raise inspection.findings.{bad[0].kind}, or set dataset.strict=false"
+        remedy = f"{bad[0].remedy}. Or raise {_bound_of(bad[0].kind)}, or set dataset.strict=false"
         raise UserError(f"dataset={name}", f"strict: {bad[0].told}{more}", remedy)
+
+
+def _bound_of(kind: str) -> str:
+    return "inspection.style.threshold" if kind == STYLE else f"inspection.findings.{kind}"
 
 
 def in_order(findings: list[Finding]) -> list[Finding]:
@@ -95,11 +110,7 @@ def _losses(corpus: Corpus, bounds: FindingsSpec) -> Iterator[Finding]:
 
 
 def _kind(step: str) -> str:
-    if step.startswith(BROKEN):
-        return "broken_rows"
-    if step == "duplicates":
-        return step
-    return next((kind for word, kind in KINDS if word in step.split(" after ")[0].replace(":", "")), "dropped_rows")
+    return "broken_rows" if step.startswith(BROKEN) else KINDS.get(step, "dropped_rows")
 
 
 def labels_of(corpus: Corpus) -> dict[str, int] | None:
@@ -218,7 +229,7 @@ def _style(looked: Mapping[str, Any], bounds: FindingsSpec, spec: InspectionSpec
             f"(single words {style['bag_of_words']['mean']:.1%}, length {style['length_rule']['mean']:.1%})"
         )
         remedy = "A reward model may learn that instead: make pairs that differ in content (`rlhf pairs`)"
-        yield Finding("style", "warning", round(worst * style["pairs"]), worst, told, remedy)
+        yield Finding(STYLE, "warning", round(worst * style["pairs"]), worst, told, remedy)
 
 
 def _contents(closely: Mapping[str, Any], bounds: FindingsSpec) -> Iterator[Finding]:
