@@ -70,18 +70,21 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
-def unwritable(error: BaseException) -> UserError | RunFailure | None:
-    """Return what to tell where the system refused to write: no permission, read-only, or no space; else None."""
+def unwritable(error: BaseException, setting: str = "store=FOLDER") -> UserError | RunFailure | None:
+    """Return what to tell where the system refused to write: no permission, read-only, or no space; else None.
+
+    `setting` is what the user sets to name another place.
+    """
     place = str(getattr(error, "filename", None) or Path.cwd())
     full = RunFailure(place, "the disk is full", "Free some space and run the same command again")
     if not isinstance(error, OSError):  # safetensors wraps the system's error in a type of its own
         return full if "No space left on device" in str(error) else None
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return UserError(place, "cannot be written to", "Work elsewhere, or set store=FOLDER to one that can be")
+        return UserError(place, "cannot be written to", f"Work elsewhere, or set {setting} to one that can be")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return full
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return UserError(place, "is a file where a folder is needed", "Move it, or set store=FOLDER to another place")
+        return UserError(place, "is a file where a folder is needed", f"Move it, or set {setting} to another place")
     return None
 
 
@@ -94,7 +97,7 @@ def mendable(error: BaseException) -> UserError | RunFailure | None:
     return unwritable(error)
 
 
-def refuse_unwritable(folder: Path) -> None:
+def refuse_unwritable(folder: Path, setting: str = "store=FOLDER") -> None:
     """Raise `UserError` unless files can be made in `folder`, which is made where it is missing."""
     try:
         os.makedirs(folder, exist_ok=True)
@@ -103,5 +106,5 @@ def refuse_unwritable(folder: Path) -> None:
     except OSError as error:
         error.filename = str(folder)
         why = (error.strerror or type(error).__name__).lower()
-        cannot = UserError(str(folder), f"cannot be made ({why})", "Set store=FOLDER to one that can be")
-        raise (unwritable(error) or cannot) from None
+        cannot = UserError(str(folder), f"cannot be made ({why})", f"Set {setting} to one that can be")
+        raise (unwritable(error, setting) or cannot) from None

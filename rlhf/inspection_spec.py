@@ -62,7 +62,7 @@ class LeakSpec(Spec):
     """How it is measured what style alone gives away of which answer is the chosen one."""
 
     folds: Annotated[int, Field(ge=2)]
-    pairs: PositiveInt  # at most so many are measured, whole groups at a time
+    pairs: PositiveInt  # about so many are measured, whole groups drawn by the seed
     threshold: Share  # accuracy above which the pair set is warned of
     resamples: PositiveInt  # behind the 95% interval
     seed: int

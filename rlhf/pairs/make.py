@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rlhf.data import load_corpus
 from rlhf.data.rows import Corpus, Row
 from rlhf.disk import locked
-from rlhf.errors import UserError
+from rlhf.errors import UserError, refuse_unwritable
 from rlhf.fingerprint import digest
 from rlhf.pairs.journal import Journal, partial_of
 from rlhf.pairs.made import record
@@ -34,7 +34,7 @@ def make_pairs(run: PairsRun, environment: Mapping[str, str], console: Console) 
     spec = run.pairs
     output = Path(spec.output).expanduser()
     plan = make_plan(run, environment)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    refuse_unwritable(output.parent, "output=FILE")
     with _alone(output):
         corpus = load_corpus(_uncut(run), spec.shape)
         rows, repeated = _rows(corpus, run)
@@ -51,7 +51,12 @@ def make_pairs(run: PairsRun, environment: Mapping[str, str], console: Console) 
         manifest = measured(output, spec.leaks)
     show(manifest, output, console)
     console.print(f"wrote {output} and {manifest_of(output)}", soft_wrap=True)
-    console.print(f"train on it: rlhf method=reward dataset=pairs dataset.path={output}", soft_wrap=True)
+    split = run.dataset.split  # so that what was held out of the source stays held out
+    parts = (
+        f"dataset.split.validation={split.validation} dataset.split.test={split.test} dataset.split.seed={split.seed}"
+    )
+    console.print(f"train on it: rlhf method=reward dataset=pairs dataset.path={output} {parts}", soft_wrap=True)
+    console.print("which trains SFT first; with method.starts_from=base it does not", soft_wrap=True)
     return manifest
 
 

@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from rlhf.data.rows import Row
+from rlhf.data.splits import draw
 from rlhf.evaluation.leaks import StyleLeak, style_leak
-from rlhf.pairs.made import chance
 from rlhf.pairs.spec import LeakSpec
 
 PARTS = ("train", "validation", "test")
@@ -57,11 +57,7 @@ def by_source(output: Path) -> dict[str, dict[str, float]]:
 def measure(output: Path, spec: LeakSpec, total: int) -> StyleLeak | None:
     """Return the style leaks of a finished file; of a large one, those of whole groups drawn by the seed."""
     share = min(1.0, spec.pairs / max(total, 1))
-    rows = [
-        row
-        for row in map(as_row, read_pairs(output))
-        if share == 1.0 or chance("leaks", spec.seed, Row((), row.group)).random() < share
-    ]
+    rows = [row for row in map(as_row, read_pairs(output)) if draw("leaks", spec.seed, row.group) < share]
     return style_leak(rows, folds=spec.folds, seed=spec.seed, resamples=spec.resamples)
 
 
