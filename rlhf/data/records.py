@@ -16,6 +16,7 @@ from rlhf.data.cleaning.tally import Tally
 from rlhf.data.columns import MissingColumn, WrongSpec, clean
 from rlhf.data.files import Record
 from rlhf.data.formats import hint, reader
+from rlhf.data.reading.base import Hole
 from rlhf.data.rows import Drop, Parts, Row, Shape
 from rlhf.errors import UserError
 
@@ -78,6 +79,8 @@ def formatted(
     place: str, raw: Mapping[str, Any] | UserError, spec: FileDataset, shape: Shape, tally: Tally | None = None
 ) -> Parts:
     """Read one record; an error has its file and line, and for a missing column what would fit."""
+    if isinstance(raw, Hole):
+        return Parts([], {"null in a list of records": 1})
     if isinstance(raw, UserError):
         raise raw
     dropped: Counter[str] = Counter()

@@ -75,6 +75,16 @@ def test_files_that_are_not_read_are_named_in_the_account(tmp_path: Path, spec_o
     assert not any("not read" in count.step for count in few.counts)
 
 
+@pytest.mark.parametrize("stream_over_mb", [100, 0])
+def test_holes_of_a_list_are_counted_and_not_broken(stream_over_mb: float, tmp_path: Path, spec_of) -> None:
+    rows: list[object] = [{"prompt": f"Question {n}", "completion": "Answer"} for n in range(40)]
+    (tmp_path / "a.json").write_text(json.dumps([None, *rows[:7], None, *rows[7:], None]))  # ids 1 to 7, 9, ...
+    reading = {**UNBOUNDED.model_dump(), "stream_over_mb": stream_over_mb, "workers": 1}
+    corpus = load_corpus(spec_of("table", path=str(tmp_path / "a.json"), reading=reading), "demonstration")
+    told = [(count.step, count.before, count.after) for count in corpus.counts[:2]]
+    assert told == [("read", 43, 43), ("null in a list of records", 43, 40)]
+
+
 def test_json_lines_under_the_name_json_are_read(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"n": 1}\n{"n": 2}\n')
     assert [row for _, row in read_records(str(tmp_path / "x.json"), UNBOUNDED)] == [{"n": 1}, {"n": 2}]

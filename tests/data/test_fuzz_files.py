@@ -46,7 +46,7 @@ def sound(name: str) -> bytes:
         table = csv.writer(text, delimiter="," if kind == "csv" else "\t")
         table.writerows([list(ROWS[0]), *(row.values() for row in ROWS)])
         return text.getvalue().encode()
-    if kind in ("json", "jsonl"):
+    if kind in ("json", "jsonl", "ndjson"):
         text_of = json.dumps(ROWS) if kind == "json" else "\n".join(map(json.dumps, ROWS))
         return text_of.encode()
     if kind == "parquet":

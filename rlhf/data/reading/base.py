@@ -16,6 +16,15 @@ BOUNDS = ("max_row_mb", "max_sheet_mb", "max_unpacked_gb", "max_unpacked_ratio",
 UNBOUNDED = ReadingSpec(name="unbounded", workers=None, **dict.fromkeys(BOUNDS, 1e9))
 
 
+class Hole(UserError):
+    """A null in a list of records, as Firebase writes one for each number that is no id: no row, nor a broken one."""
+
+    def __init__(
+        self, place: str, problem: str = "null where an object was expected", remedy: str = "Leave it out"
+    ) -> None:
+        super().__init__(place, problem, remedy)
+
+
 def as_object(place: str, value: Any) -> dict[str, Any] | UserError:
     """Return an object as it is, an error for anything else."""
     if isinstance(value, dict):

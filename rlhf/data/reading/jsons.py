@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from rlhf.data.keyed import keyed
-from rlhf.data.reading.base import MB, Unparsed, as_object, name_in_place, too_long
+from rlhf.data.reading.base import MB, Hole, Unparsed, as_object, name_in_place, too_long
 from rlhf.data.reading.lines import BLOCK, buffered, lines
 from rlhf.data.reading.strict import LAX
 from rlhf.data.reading.window import TooLong, Window
@@ -98,7 +98,8 @@ def _items(place: str, window: Window) -> Iterator[Unparsed]:
     while sign == ",":
         number += 1
         at = f"{place}:row {number}"
-        yield at, _row(at, window.take(at))
+        value = window.take(at)
+        yield at, Hole(at) if value is None else _row(at, value)
         sign = window.expect(",]")
     window.finish()
 
