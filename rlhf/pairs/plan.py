@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rlhf.config import ToyDataset
 from rlhf.data.rows import Corpus, Row
 from rlhf.errors import UserError
-from rlhf.fingerprint import digest_files
+from rlhf.fingerprint import digest, digest_files
 from rlhf.pairs.degrade import degrade_work
 from rlhf.pairs.endpoint import endpoint_work
 from rlhf.pairs.made import Work
@@ -20,6 +20,7 @@ from rlhf.pairs.sample import check_judges, judge_settings, load_answering, load
 from rlhf.pairs.spec import Degrade, Endpoint, PairsRun, Rules, Sample
 from rlhf.pairs.tables import OWN, read_tables
 from rlhf.pairs.votes import votes_work
+from rlhf.sources import closure
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,17 @@ class Plan:
 
 def make_plan(run: PairsRun, environment: Mapping[str, str]) -> Plan:
     """Check what the maker needs beside the rows; raises `UserError` for what is not there."""
+    plan = _plan(run, environment)
+    return replace(plan, files={**plan.files, "code": code_of(run.pairs.name)})
+
+
+def code_of(maker: str) -> str:
+    """Return the digest of the texts of our own files that a maker computes with, and of what writes its pairs down."""
+    files = closure((f"rlhf.pairs.{maker}", "rlhf.pairs.made", "rlhf.pairs.tables", "rlhf.pairs.policies"))
+    return digest([[file.name, file.read_text(encoding="utf-8")] for file in files])
+
+
+def _plan(run: PairsRun, environment: Mapping[str, str]) -> Plan:
     spec = run.pairs
     if spec.shape == "preference" and not (isinstance(run.dataset, ToyDataset) or run.dataset.has_pairs):
         problem = f"{run.dataset.name} holds no pairs of a chosen and a rejected answer"

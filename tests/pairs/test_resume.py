@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,11 +20,13 @@ from rich.console import Console
 
 from rlhf.disk import locked
 from rlhf.errors import UserError
-from rlhf.pairs import degrade
+from rlhf.pairs import degrade, plan
 from rlhf.pairs.journal import Journal, as_line, flattened, partial_of
 from rlhf.pairs.made import Made, Pair
 from rlhf.pairs.make import make_pairs
 from rlhf.pairs.manifest import manifest_of
+from rlhf.pairs.plan import code_of
+from rlhf.sources import PACKAGE, closure
 from tests.commandline import ROOT, environment
 from tests.pairs.conftest import files_of, lines, make, pairs_run
 
@@ -233,3 +236,33 @@ def test_the_bar_counts_rows(tmp_path: Path, small_chunks: None) -> None:
     make_pairs(toy(output), {}, console)
     text = console.export_text()
     assert "going on: " in text and "of 60 rows are done" in text
+
+
+def edit(package: Path, file: str) -> None:
+    with (package / file).open("a", encoding="utf-8") as opened:
+        opened.write("\n# another line\n")
+
+
+def test_pairs_of_other_code_are_neither_taken_nor_gone_on_with(
+    small_chunks: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each maker's digest follows its own files, what they import, and nothing of the other makers."""
+    package = tmp_path / "rlhf"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(plan, "closure", lambda modules: closure(modules, package))
+    makers = ("degrade", "rules", "sample", "endpoint", "votes")
+    finished, begun = tmp_path / "finished.jsonl", tmp_path / "begun.jsonl"
+    make(toy(finished))
+    killed_after(3000, begun, toy(begun))
+    make(toy(finished))
+
+    before = {maker: code_of(maker) for maker in makers}
+    moved = {}
+    for file in ("votes", "degrade", "client", "made"):
+        edit(package, f"pairs/{file}.py")
+        after = {maker: code_of(maker) for maker in makers}
+        moved[file], before = {maker for maker in makers if after[maker] != before[maker]}, after
+    assert moved == {"votes": {"votes"}, "degrade": {"degrade"}, "client": {"endpoint"}, "made": set(makers)}
+    for output in (finished, begun):
+        with pytest.raises(UserError, match="it was begun from other content of code. Write to another file"):
+            make(toy(output))
