@@ -35,10 +35,8 @@ def ordered(function: str, setup: Any, tasks: Iterable[Any], workers: int) -> Ge
 
     What `tasks` raises comes after the results of all tasks before it, as it would without workers.
     """
-    pool = [Worker(function, setup) for _ in range(workers)]
+    pool: list[Worker] = []
     idle: SimpleQueue[Worker] = SimpleQueue()
-    for worker in pool:
-        idle.put(worker)
 
     def call(task: Any) -> Any:
         worker = idle.get()
@@ -52,6 +50,9 @@ def ordered(function: str, setup: Any, tasks: Iterable[Any], workers: int) -> Ge
     waiting: deque[Future[Any]] = deque()
     threads = ThreadPoolExecutor(workers)
     try:
+        for _ in range(workers):
+            pool.append(Worker(function, setup))
+            idle.put(pool[-1])
         while True:
             while source is not None and len(waiting) < WINDOW * workers:
                 try:

@@ -121,3 +121,19 @@ def test_memory_stays_far_below_the_size_of_the_data(tmp_path: Path) -> None:
     assert streamed[0] == held[0] > 50_000
     assert held[1] > 3 * size  # what is avoided
     assert streamed[1] < 0.9 * size  # keys of some 140 bytes a row, and what is in hand, which does not grow
+
+
+def test_workers_end_where_a_later_one_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def third_fails(*args: Any, **kwargs: Any) -> Any:
+        if len(started) == 2:
+            raise BlockingIOError("Resource temporarily unavailable")
+        started.append(popen(*args, **kwargs))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", third_fails)
+    with pytest.raises(BlockingIOError):
+        next(ordered("test_workers:fails", None, range(3), 3))
+    assert len(started) == 2 and all(worker.poll() is not None for worker in started)
