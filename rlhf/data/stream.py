@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
+from platform import python_version
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -135,10 +136,11 @@ def _identity(spec: FileDataset, shape: Shape) -> str:
     code = closure((f"rlhf.data.{spec.format}", "rlhf.data.stream"))
     texts = [[file.name, file.read_text(encoding="utf-8")] for file in code]
     source = [[file.name, digest_files(file)] for file in data_files(str(spec.path))]
-    return digest([settings, bounds, spec.split.seed, shape, source, texts, versions(CLEANERS)])
+    return digest([settings, bounds, spec.split.seed, shape, source, texts, versions(LIBRARIES), python_version()])
 
 
-CLEANERS = ("ftfy", "emoji", "pyspellchecker", "py3langid")  # libraries that rows go through
+# libraries that rows go through: those of cleaning, and those that say what a cell of a table holds
+LIBRARIES = ("ftfy", "emoji", "pyspellchecker", "py3langid", "pyarrow", "openpyxl")
 
 
 def _dump(account: Account) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_formats_shared import CASES
 
-from rlhf.data import load_corpus
+from rlhf.data import load_corpus, stream
 from rlhf.data.arrow import ArrowRows, batch_bytes, decode, encode, write_batches
 from rlhf.data.files import parsed, read_unparsed
 from rlhf.data.records import Account, gather
@@ -22,6 +22,7 @@ from rlhf.data.rows import Corpus, Row
 from rlhf.data.splits import PARTS
 from rlhf.data.stream import work
 from rlhf.errors import UserError
+from rlhf.fingerprint import versions
 from rlhf.store import damage, entries, remove
 
 READING = {"max_row_mb": 1, "max_sheet_mb": 1, "max_unpacked_gb": 1, "max_unpacked_ratio": 300, "name": "here"}
@@ -187,6 +188,20 @@ def test_a_store_keeps_the_rows_for_every_cut_of_them(tmp_path: Path, spec_of) -
     (store / "rows" / only / "values" / "rows.arrow").unlink()  # damaged: made anew
     Path(path).write_text(Path(path).read_text().replace("Question seven?", "Question 7?"))
     assert_same(first, corpus())
+
+
+def test_kept_rows_are_those_of_one_python_and_of_its_libraries(tmp_path: Path, spec_of, monkeypatch) -> None:
+    spec = spec_of("ultrafeedback_binarized", path=messy(tmp_path, 10))
+    names = [stream._identity(spec, "preference")]
+    for library in ("ftfy", "pyarrow", "openpyxl"):
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                stream, "versions", lambda of, new=library: {**versions(of), **({new: "0"} if new in of else {})}
+            )
+            names.append(stream._identity(spec, "preference"))
+    monkeypatch.setattr(stream, "python_version", lambda: "3.99.0")
+    names.append(stream._identity(spec, "preference"))
+    assert len(set(names)) == len(names) == 5
 
 
 def test_kept_rows_are_listed_verified_and_pruned_unless_they_serve(tmp_path: Path, spec_of) -> None:
