@@ -7,12 +7,13 @@ import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from rlhf.errors import RunFailure, UserError
-from rlhf.pairs.client import AGAIN, key_from
+from rlhf.pairs.client import AGAIN, Client, Reply, key_from
 from rlhf.pairs.endpoint import EMPTY, SAME, request_messages, request_seed
 from tests.pairs.conftest import files_of, lines, make, pairs_run, row, spec_of
 from tests.pairs.server import ChatServer, Fault, tiny_answerer
@@ -110,12 +111,23 @@ def test_a_failure_that_passes_changes_no_pair(fault: Fault, data: Path) -> None
 
 
 @pytest.mark.parametrize("as_date", [False, True])
-def test_retry_after_is_waited_for(as_date: bool, data: Path) -> None:
-    """A date has whole seconds, so two seconds ahead is at least one."""
-    value = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True) if as_date else "1"
+def test_retry_after_is_waited_for(as_date: bool, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A date has whole seconds, and some pass until it is read."""
+    value = format_datetime(datetime.now(UTC) + timedelta(seconds=50), usegmt=True) if as_date else "1.5"
+    waits: list[float] = []
+
+    def ask(self: Client, messages: list[dict[str, str]], seed: int) -> Reply:
+        asked = SimpleNamespace(is_set=self.stop.is_set, wait=lambda seconds: waits.append(seconds))
+        monkeypatch.setattr(self, "stop", asked)
+        return plain_ask(self, messages, seed)
+
+    plain_ask = Client.ask
+    monkeypatch.setattr(Client, "ask", ask)
     with ChatServer(faults=[Fault(429, headers={"Retry-After": value})]) as server:
         make(endpoint(server, data))
-    assert server.times[1] - server.times[0] >= 0.9
+    assert server.requests[0] == server.requests[1] and len(server.requests) == 7
+    (wait,) = waits
+    assert 0.01 < wait <= 50 if as_date else wait == 1.5
 
 
 def test_a_longer_wait_than_allowed_ends_the_run(data: Path) -> None:
