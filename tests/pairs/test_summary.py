@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from rlhf.pairs.summary import measure
-from tests.pairs.conftest import pairs_run
+from tests.pairs.conftest import spec_of
 
 
 def test_of_a_large_set_some_groups_are_measured_and_not_all_or_none(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_of_a_large_set_some_groups_are_measured_and_not_all_or_none(tmp_path: P
     ]
     file = tmp_path / "pairs.jsonl"
     file.write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
-    spec = pairs_run("pairs=degrade").leaks.model_copy(update={"pairs": 40})
+    spec = spec_of("pairs=degrade").leaks.model_copy(update={"pairs": 40})
     leak = measure(file, spec, 400)
     assert leak is not None
     assert 5 <= leak.groups <= 35 and leak.pairs == 2 * leak.groups
