@@ -79,7 +79,8 @@ ALLOWED: dict[str, set[str] | None] = {
     },
     "lineage": BASICS | {"fingerprint", "ppo"},
     "unfinished": {"config", "disk", "errors", "fingerprint"},
-    "pairs": BASICS | {"data", "models", "evaluation", "ppo", "stages", "disk", "fingerprint"},  # of ppo: its judges
+    "pairs": BASICS
+    | {"data", "models", "evaluation", "ppo", "stages", "disk", "fingerprint", "sources"},  # of ppo: its judges
     "verbs": None,
     "search": BASICS | {"build", "compose", "evaluation", "fingerprint"},
     "launchers": None,
