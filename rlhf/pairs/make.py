@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from rlhf.data import load_corpus
+from rlhf.data.inspect.findings import cheap_findings, refuse_findings
 from rlhf.data.rows import Corpus, Row
 from rlhf.disk import locked
 from rlhf.errors import UserError, refuse_unwritable
@@ -29,7 +30,7 @@ def make_pairs(run: PairsRun, environment: Mapping[str, str], console: Console) 
     """Make the pairs that `run` describes, or what is missing of them; print and return the manifest.
 
     A finished file of the same settings is left as it is. Raises `UserError` where the output is of other settings, was
-    not made here or changed since, and where no pair comes of any row.
+    not made here or changed since, where no pair comes of any row, and for what `dataset.strict` refuses.
     """
     spec = run.pairs
     output = Path(spec.output).expanduser()
@@ -37,6 +38,8 @@ def make_pairs(run: PairsRun, environment: Mapping[str, str], console: Console) 
     refuse_unwritable(output.parent, "output=FILE")
     with _alone(output):
         corpus = load_corpus(_uncut(run), spec.shape)
+        if run.dataset.strict:
+            refuse_findings(cheap_findings(corpus, run.inspection.findings), corpus.name)
         rows, repeated = _rows(corpus, run)
         head = _header(run, plan, corpus, len(rows))
         if not is_finished(output, head):

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from rlhf.config import DatasetSpec, HardwareSpec, QuantizationSpec
+from rlhf.inspection_spec import InspectionSpec
 from rlhf.inspection_spec import LeakSpec as LeakSpec  # looked for here, too
 from rlhf.model_spec import ModelSpec
 from rlhf.ppo_spec import RewardSourceSpec
@@ -193,5 +194,6 @@ class PairsRun(Spec):
     model: ModelSpec
     quantization: QuantizationSpec
     dataset: DatasetSpec
+    inspection: InspectionSpec  # its bounds are what dataset.strict holds the rows against
     hardware: HardwareSpec
     pairs: PairsSpec

@@ -34,7 +34,7 @@ Examples
   rlhf method=reward dataset=pairs dataset.path=pairs.jsonl      train on what was made
 """
 FLAGS = {"--config-dir", "-cd"}
-USED = {"pairs", "dataset", "model", "quantization", "hardware", "precision", "store", "seed"}
+USED = {"pairs", "dataset", "inspection", "model", "quantization", "hardware", "precision", "store", "seed"}
 KEY = re.compile(r"[+~]*([A-Za-z_]+)")
 PLACED = re.compile(r"@(\w+)")  # template@model.template=NAME sets a part of the model
 

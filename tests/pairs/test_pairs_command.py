@@ -119,6 +119,19 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(words: str, said: str, he
     assert list(tmp_path.iterdir()) == []
 
 
+def test_strict_refuses_rows_before_a_pair_is_made(here: Here, tmp_path: Path) -> None:
+    rows = [{"prompt": f"Question {at}?", "completion": f"Answer {at}." if at % 2 else ""} for at in range(20)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ("pairs", "pairs=degrade", "dataset=table", "dataset.path=rows.jsonl", "dataset.strict=true")
+    done = here(*words, "output=pairs.jsonl", folder=tmp_path)
+    assert done.code == 2 and done.err.count("\n") == 1
+    assert "dataset=table: strict: 10 of 20 rows (50%) left out: the answer is empty" in done.err
+    assert "raise inspection.findings.empty_texts" in done.err
+    assert [file.name for file in tmp_path.iterdir()] == ["rows.jsonl"]
+    bounds = "inspection.findings.empty_texts={info: null, warning: null, error: null}"
+    assert here(*words, bounds, "output=pairs.jsonl", folder=tmp_path).code == 0
+
+
 def test_training_refuses_a_maker_of_pairs(here: Here, tmp_path: Path) -> None:
     line = here("pairs=degrade", folder=tmp_path).refused(2)
     assert "the group makes pairs and trains nothing. Write `rlhf pairs pairs=NAME dataset=NAME`" in line
