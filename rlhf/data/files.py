@@ -30,6 +30,7 @@ __all__ = [
     "Record",
     "Unparsed",
     "data_files",
+    "may_swell",
     "parsed",
     "passed_over",
     "read_hub",
@@ -47,6 +48,7 @@ TEXTS: dict[str, Reader] = {
 }
 BINARIES: dict[str, Reader] = {"parquet": read_parquet, "xlsx": read_xlsx, "sqlite": read_sqlite, "db": read_sqlite}
 READERS = TEXTS | BINARIES
+SWELLING = (".gz", ".zip", ".parquet", ".xlsx")
 KNOWN = ", ".join(f".{kind}" for kind in READERS) + " (or these with .gz, or in a .zip)"
 
 
@@ -144,8 +146,13 @@ def _is_data(name: str) -> bool:
     return _kind(name) in READERS or name.lower().endswith(".zip")
 
 
+def may_swell(file: Path) -> bool:
+    """Whether more may come out of a file than `unpacked_bytes` tells: gzip of several parts, values written once."""
+    return file.suffix.lower() in SWELLING
+
+
 def unpacked_bytes(file: Path) -> int:
-    """Return about how large a file is once unpacked.
+    """Return about how large a file is once unpacked, or less (`may_swell`).
 
     Of gzip the larger of its own size and what its last four bytes tell (mod 2^32), of zip what it says of its members.
     """

@@ -7,10 +7,9 @@ the account and the first error are those of reading one record after the other.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from itertools import chain
 from pathlib import Path
 from platform import python_version
 from tempfile import TemporaryDirectory
@@ -19,7 +18,7 @@ from typing import Any
 from rlhf.config import FileDataset
 from rlhf.data.arrow import batch_bytes, encode, write_batches
 from rlhf.data.cleaning.tally import loaded
-from rlhf.data.files import Unparsed, data_files, parsed, unpacked_bytes
+from rlhf.data.files import Unparsed, data_files, may_swell, parsed, unpacked_bytes
 from rlhf.data.kept import kept
 from rlhf.data.records import Account, gather
 from rlhf.data.rows import Shape
@@ -40,20 +39,36 @@ MB = 1e6
 def weighed(records: Iterator[Unparsed], spec: FileDataset) -> tuple[Iterator[Unparsed], bool]:
     """Return the records, and whether they are more than `stream_over_mb`.
 
-    Local files are weighed on disk, packed ones by what they unpack to; of a data set on the hub records are read until
-    they are too many.
+    Local files are weighed on disk. Where more may come out of them than they tell, and of a data set on the hub,
+    records are read until they are too many.
     """
     most = spec.reading.stream_over_mb * MB
     if spec.path is not None:
-        return records, sum(unpacked_bytes(file) for file in data_files(spec.path)) > most
-    head: list[Unparsed] = []
+        files = data_files(spec.path)
+        if sum(map(unpacked_bytes, files)) > most:
+            return records, True
+        if not any(map(may_swell, files)):
+            return records, False
+    head: deque[Unparsed] = deque()
     size = 0
-    for record in records:
-        head.append(record)
-        size += len(str(record[1]))
-        if size > most:
-            return chain(head, records), True
-    return iter(head), False
+    try:
+        for record in records:
+            head.append(record)
+            size += len(record[1] if isinstance(record[1], bytes) else str(record[1]))
+            if size > most:
+                return _rest(head, records), True
+    except UserError as error:  # of the file: what lies before it is told first
+        return _rest(head, iter(()), error), False
+    return _rest(head, iter(())), False
+
+
+def _rest(head: deque[Unparsed], records: Iterator[Unparsed], error: UserError | None = None) -> Iterator[Unparsed]:
+    """Hand on what was read, letting go of it, then what was not; then raises the error."""
+    while head:
+        yield head.popleft()
+    yield from records
+    if error is not None:
+        raise error
 
 
 def read_large(
