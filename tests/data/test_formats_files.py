@@ -123,6 +123,9 @@ CASES: list[tuple[str, Write, str, Callable[[Any, int], Any], int]] = [  # ..., 
 @pytest.mark.parametrize(("name", "write", "column", "mark", "each"), CASES)
 def test_a_local_copy_loads_whatever_it_is_published_as(name, write, column, mark, each, tmp_path, spec_of) -> None:
     raw = many(name, column, mark)
+    for at, record in enumerate(raw):
+        if "conversation_id" in record:  # which ties steps together
+            record["conversation_id"] = f"dlg-{at}"
     split = {"validation": 0.2, "test": 0.2, "seed": 0, "folds": None, "fold": 0}
     spec = spec_of(name, path=str(write(tmp_path, raw)), split=split)
     corpus = load_corpus(spec, "preference" if spec.has_pairs else "demonstration")
