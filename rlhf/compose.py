@@ -28,8 +28,7 @@ from rlhf.trainer_fields import owned_fields, trainer_fields
 CONFIG_DIR = ("--config-dir", "-cd")
 VALUED_FLAGS = {*CONFIG_DIR, "--package", "-p", "--cfg", "-c"}
 INFO_FLAGS = {"--info", "-i"}  # Hydra's, whose value may be left out
-PLAIN_FLAGS = {"--help", "-h", "--hydra-help", "--version", "--resolve"}
-PLAIN_FLAGS |= {"--multirun", "-m", "--run", "-r", "--shell-completion", "-sc"}
+PLAIN_FLAGS = set("--help -h --hydra-help --version --resolve --multirun -m --run -r --shell-completion -sc".split())
 PRINTED = ("job", "hydra", "all")  # what --cfg takes
 HERE = Path(__file__).resolve().parent
 

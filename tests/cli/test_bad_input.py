@@ -82,7 +82,8 @@ FIRST_ROW = pytest.mark.parametrize(
             ("pairs.jsonl:1, column 'completion': there is no such column, only: prompt",),
         ),
         ("list.jsonl", b"[1]\n", (), ("list.jsonl:1: a list where an object with columns was expected",)),
-        ("rows.xlsx", b"PK", (), ("rows.xlsx: a .xlsx file cannot be read", "Use one of .jsonl")),
+        ("rows.xlsx", b"PK", (), ("rows.xlsx: the xlsx file is damaged or cut short", "Fetch it again")),
+        ("rows.docx", b"PK", (), ("rows.docx: a .docx file cannot be read", "Use one of .jsonl")),
         (
             "labels.jsonl",
             demonstrations(40, label="perhaps"),
@@ -187,7 +188,7 @@ def test_labels_of_one_answer_are_refused_where_pairs_are_needed(here: Here, tmp
     columns = "dataset.columns={prompt: prompt, completion: completion, label: label}"
     done = here("dataset=table", "evaluation.judge=none", columns, "dataset.path=labels.jsonl", folder=tmp_path)
     line = done.refused(2)
-    assert line.startswith("rlhf: dataset: table holds demonstrations, dpo learns from pairs")
+    assert line.startswith("rlhf: dataset: table holds answers that were judged one by one, dpo learns from pairs")
     assert "Use method=sft" in line
 
 
