@@ -28,7 +28,8 @@ from rlhf.trainer_fields import owned_fields, trainer_fields
 CONFIG_DIR = ("--config-dir", "-cd")
 VALUED_FLAGS = {*CONFIG_DIR, "--package", "-p", "--cfg", "-c"}
 INFO_FLAGS = {"--info", "-i"}  # Hydra's, whose value may be left out
-PLAIN_FLAGS = set("--help -h --hydra-help --version --resolve --multirun -m --run -r --shell-completion -sc".split())
+PLAIN_FLAGS = {"--help", "-h", "--hydra-help", "--version", "--resolve"}
+PLAIN_FLAGS |= {"--multirun", "-m", "--run", "-r", "--shell-completion", "-sc"}
 PRINTED = ("job", "hydra", "all")  # what --cfg takes
 HERE = Path(__file__).resolve().parent
 
@@ -124,8 +125,7 @@ def hydra_settings(words: Words) -> DictConfig:
     """Compose Hydra's own settings for a command line, those of its first job in a sweep."""
     with initialized(words) as composer:
         first = expand(words.overrides)[0] if words.multirun else words.overrides
-        settings: DictConfig = composer.compose(first, hydra_config=True).hydra
-        return settings
+        return composer.compose(first, hydra_config=True).hydra
 
 
 @contextmanager
