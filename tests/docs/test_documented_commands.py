@@ -36,6 +36,9 @@ RUN = {
     ),
     "rlhf -m search=dpo method=dpo 'search.objectives=[{metric: final/reward, direction: maximize}, "
     "{metric: final/kl, direction: minimize}]' search.pruner.name=none": f"{TOY} search.trials=2",
+    "rlhf -m method=reward dataset.split.folds=5 dataset.split.fold=0,1,2,3,4": (
+        f"{TOY} dataset.split.folds=2 dataset.split.fold=0,1"
+    ),
     "rlhf -m experiment=toy_ppo_vs_dpo": TOY,
     "rlhf -m experiment=toy_ppo_seeds model=tiny_gpt2": f"{PPO} seed=1,2",
     "rlhf -m experiment=toy_over_optimisation model=tiny_gpt2": f"{PPO} method.kl.coefficient=0.0,0.2",
@@ -171,6 +174,7 @@ ELSEWHERE = {
     "bash scripts/mlflow_server.sh --artifacts /data/mlflow --host 0.0.0.0": "tests/tracking/test_load_server.py",
     "accelerate launch --multi_gpu --num_processes 2 -m rlhf method=ppo": "tests/docs/test_processes.py",
     "python scripts/bench_ppo.py --levers --output benchmarks/results/ppo.json": "tests/docs/test_ppo_scripts.py",
+    "python scripts/bench_data.py --output benchmarks/results/data.json": "tests/docs/test_bench_data.py",
     "python scripts/bench_ppo_memory.py --output benchmarks/results/ppo_memory.json": "tests/docs/test_ppo_scripts.py",
     "python scripts/bench_memory.py STORE --tiny --output benchmarks/results/memory.json": (
         "tests/docs/test_bench_scripts.py"
