@@ -4,8 +4,9 @@ python scripts/bench_data.py [--rows 1000000] [--workers N] [--cleaning NAME] [-
 
 Both read the same jsonl with the same format and cleaning function, codec and number of processes, each in a fresh
 process and with empty caches; `rlhf` also looks for duplicates, cuts by group and takes a fingerprint. The third line
-is `rlhf` again, with what the first left in its store. Memory is the peak of the whole tree of processes, sampled ten
-times a second: resident (RSS: what processes share counts once for each), and its share (PSS: it counts once).
+is `rlhf` again, with what the first left in its store. Memory is the peak of the whole tree of processes, sampled five
+times a second: resident (RSS: what processes share counts once for each), and its share (PSS: it counts once). On a
+machine that others use, compare rows per second of processor time, which all processes of a way take together.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -86,17 +88,24 @@ def baseline(run: Run, folder: Path, workers: int) -> int:
 def measured(command: list[str]) -> dict[str, float]:
     """Run a command that prints a line of JSON at its end; returns that with the peak memory of its processes."""
     peaks = {"resident_bytes": 0.0, "share_bytes": 0.0}
+    before = _processor_seconds()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | QUIET)
     while child.poll() is None:
         found = list(_memory(child.pid))
         for name, value in zip(peaks, map(sum, zip(*found, strict=True)), strict=False):
             peaks[name] = max(peaks[name], value)
-        time.sleep(0.1)
+        time.sleep(0.2)
     assert child.stdout is not None
     said = child.stdout.read().decode().strip().splitlines()
     if child.returncode:
         sys.exit(f"{' '.join(command)} failed with {child.returncode}")
-    return json.loads(said[-1]) | peaks
+    return json.loads(said[-1]) | peaks | {"processor_seconds": _processor_seconds() - before}
+
+
+def _processor_seconds() -> float:
+    """Seconds of all processes that this one started and that have ended, with those that they started."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _memory(pid: int) -> Iterator[tuple[int, int]]:
@@ -133,22 +142,23 @@ def compare(file: Path, rows: int, workers: int, cleaning: str, home: Path) -> d
         folder = home / ("library" if way == "datasets.map" else "store")
         words = ["--way", way, "--file", str(file), "--folder", str(folder), "--cleaning", cleaning]
         found[way] = measured([sys.executable, __file__, *words, "--workers", str(workers)])
-        found[way]["rows_per_second"] = rows / found[way]["seconds"]
+        for unit in ("seconds", "processor_seconds"):
+            found[way][f"rows_per_{unit.removesuffix('s')}"] = rows / found[way][unit]
     return found
 
 
 def table(found: dict[str, dict[str, float]], title: str) -> Table:
-    """One line per way; ratios are to the library's own map."""
+    """One line per way; ratios are to the library's own map, of time and of processor time."""
     shown = Table(title=title, title_justify="left")
-    for column in ("way", "seconds", "rows/s", "ratio", "peak RSS", "peak PSS", "rows out"):
+    names = ("way", "seconds", "rows/s", "ratio", "rows/s of processor", "ratio", "peak RSS", "peak PSS", "rows out")
+    for column in names:
         shown.add_column(column, justify="left" if column == "way" else "right")
-    base = found["datasets.map"]["rows_per_second"]
     for way, of in found.items():
+        cells = [f"{of['seconds']:.1f}"]
+        for unit in ("rows_per_second", "rows_per_processor_second"):
+            cells += [f"{of[unit]:,.0f}", f"{of[unit] / found['datasets.map'][unit]:.2f}"]
         memory = [f"{of[name] / 2**20:.0f} MiB" for name in ("resident_bytes", "share_bytes")]
-        speed = of["rows_per_second"]
-        shown.add_row(
-            way, f"{of['seconds']:.1f}", f"{speed:,.0f}", f"{speed / base:.2f}", *memory, f"{of['rows']:,.0f}"
-        )
+        shown.add_row(way, *cells, *memory, f"{of['rows']:,.0f}")
     return shown
 
 
@@ -171,7 +181,7 @@ def main() -> None:
         size = file.stat().st_size
         found = compare(file, asked.rows, asked.workers, asked.cleaning, Path(home))
     title = f"{asked.rows:,} pairs, {size / 1e6:.0f} MB of jsonl, {asked.workers} processes, cleaning={asked.cleaning}"
-    Console().print(table(found, title))
+    Console(width=None if sys.stdout.isatty() else 140).print(table(found, title))
     if asked.output:
         where = {"date": str(date.today()), "cores": cores(), "machine": platform.processor() or platform.machine()}
         settings = {"rows": asked.rows, "bytes": size, "workers": asked.workers, "cleaning": asked.cleaning}
