@@ -82,7 +82,7 @@ def test_a_worker_that_dies_is_a_failure_with_a_remedy() -> None:
 
 
 MEASURE = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from conftest import composed
@@ -92,13 +92,17 @@ from rlhf.data import load_corpus
 import numpy, pyarrow  # what every reading loads
 values = composed("ultrafeedback_binarized") | {{"path": {path!r}}}
 values["reading"] = values["reading"] | {{"stream_over_mb": {limit}, "workers": 2}}
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():  # of this program alone: getrusage also knows the peak of the process that started it
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+before = peak()
 corpus = load_corpus(TypeAdapter(DatasetSpec).validate_python(values), "preference")
 count = sum(len(row.chosen) > 0 for row in corpus.train)
-print(json.dumps([count, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024]))
+print(json.dumps([count, peak() - before]))
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 def test_memory_stays_far_below_the_size_of_the_data(tmp_path: Path) -> None:
     file = tmp_path / "big.jsonl"
     said = "Please look after it and tell me when it is done. " * 20
@@ -120,7 +124,7 @@ def test_memory_stays_far_below_the_size_of_the_data(tmp_path: Path) -> None:
     streamed, held = grown(0), grown(1000)
     assert streamed[0] == held[0] > 50_000
     assert held[1] > 3 * size  # what is avoided
-    assert streamed[1] < 0.9 * size  # keys of some 140 bytes a row, and what is in hand, which does not grow
+    assert streamed[1] < min(0.9 * size, held[1] / 4)  # keys of some 130 bytes a row, and what is in hand at a time
 
 
 def test_workers_end_where_a_later_one_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
