@@ -14,13 +14,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from rlhf import __version__, ranks
 from rlhf.errors import RunFailure, UserError, mendable, told_once
 from rlhf.launchers import check_launcher, register_launchers
 from rlhf.launchers.task import Task, say, tell_warnings_once
 from rlhf.suggest import did_you_mean
+from rlhf.terminal import make_console, quiet_libraries
 
 INFORMATION = {"--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--resolve", "-sc"}
 SPIN = "1000"  # turns that a thread of libgomp waits busily; its own 300000 stall steps tenfold beside another process
@@ -32,7 +31,7 @@ rlhf: RLHF experiments that cannot fool their reader. Usage: rlhf [VERB] [-m] [K
   rlhf train                               the defaults: model=tiny_gpt2 method=dpo dataset=support_toy
   rlhf --help                              every verb ({verbs}), examples, groups and options
 """
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+console = make_console()
 
 
 def main() -> None:
@@ -112,7 +111,7 @@ def train(words: list[str], resumed: Path | None = None) -> int:
     if parsed.multirun and launcher != LAUNCHER + BASIC:
         check_launcher(hydra_settings(search.first_job(added) if search else parsed).launcher)
     _pass_the_door([run for _, run in checked])
-    _environment()
+    quiet_libraries()
     tell_warnings_once()
     from rlhf.tracking import prepare_store
 
@@ -199,18 +198,6 @@ def _hydra(words: list[str], task: Any) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # what goes wrong comes out as it is, and `main` makes one line of it
     hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(task)()
     return 0
-
-
-def _environment() -> None:
-    """Quiet the libraries and keep them from reporting to anyone; set before they are imported."""
-    for name, value in {
-        "TRANSFORMERS_VERBOSITY": "error",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "TOKENIZERS_PARALLELISM": "false",
-    }.items():
-        os.environ.setdefault(name, value)
 
 
 def _verb_of_its_own(name: str) -> Callable[[list[str]], int]:

@@ -19,6 +19,7 @@ BASICS |= {"cleaning_spec"}
 ALLOWED: dict[str, set[str] | None] = {
     "errors": set(),
     "suggest": set(),
+    "terminal": set(),
     "losses": set(),
     "kl": set(),
     "alike": set(),
@@ -169,9 +170,9 @@ def test_a_library_has_one_home(library: str, homes: set[str]) -> None:
 
 
 LIGHT = {
-    "errors", "suggest", "spec", "ppo_spec", "model_spec", "inspection_spec", "config", "disk", "build", "compose",
-    "trainer_fields", "alike", "data", "tracking", "report", "verdict", "door", "fingerprint", "ranks", "ppo_clashes",
-    "sources", "store", "lineage",
+    "errors", "suggest", "terminal", "spec", "ppo_spec", "model_spec", "inspection_spec", "config", "disk", "build",
+    "compose", "trainer_fields", "alike", "data", "tracking", "report", "verdict", "door", "fingerprint", "ranks",
+    "ppo_clashes", "sources", "store", "lineage",
 }  # fmt: skip
 HEAVY = {"torch", "transformers", "trl", "peft", "mlflow", "datasets", "sklearn", "pandas", "matplotlib", "scipy"}
 

@@ -8,11 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from rlhf.errors import RunFailure, UserError, mendable
-
-WIDTH = 140  # of what is printed into files
+from rlhf.terminal import make_console
 
 
 @dataclass
@@ -36,7 +33,7 @@ class Task:
 
         sys.argv = ["rlhf", *self.command]
         tell_warnings_once()
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+        console = make_console()
         hydra = HydraConfig.get()
         folder = Path(hydra.runtime.output_dir)
         if self.sweep_id:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
@@ -19,6 +19,7 @@ from rich.text import Text
 from rlhf.launchers.forked import LOG
 from rlhf.launchers.jobs import Prepared
 from rlhf.report.words import given
+from rlhf.terminal import make_console
 
 TAIL_BYTES = 4096
 COLOURS = {"finished": "green", "failed": "red", "interrupted": "yellow"}
@@ -38,7 +39,7 @@ class View:
     """Shows the jobs that run; a context manager, as a live display must be taken off the screen again."""
 
     def __init__(self, total: int | None, shared: Collection[str] = ()) -> None:
-        self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+        self.console = make_console()
         self.total, self.shared = total, shared  # words that all jobs share are not shown
         self.lines: dict[int, Line] = {}
         self.live = Live(console=self.console, auto_refresh=False, transient=True) if sys.stdout.isatty() else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +14,7 @@ from rich.table import Table
 from rlhf.errors import UserError
 from rlhf.store import Entry, age, damage, entries, in_use, needed_by, remove, sweep_up, trained_on
 from rlhf.suggest import did_you_mean
+from rlhf.terminal import make_console
 
 EXAMPLES = """examples
   rlhf cache list                                   what is there, and what it takes
@@ -50,7 +50,7 @@ def run(words: list[str]) -> int:
         problem = "it is not said what may go"
         raise UserError("rlhf cache prune", problem, "Add --older-than 30d, --partial or --damaged")
     store = _store(asked.store)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    console = make_console()
     found = entries(store)
     if asked.store is not None and not found and asked.action != "list":
         raise UserError(f"--store {asked.store}", "it holds no stage", "Give the folder that `store` names")

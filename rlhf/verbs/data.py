@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from rlhf.errors import UserError, refuse_unwritable
+from rlhf.terminal import make_console, quiet_libraries
 
 if TYPE_CHECKING:
     from rlhf.config import Run
@@ -67,15 +68,8 @@ def run(words: list[str]) -> int:
     if exported is not None and os.path.lexists(exported):
         raise UserError(exported, "there is such a file already", "Name another one, or remove it")
     count = _count(given)
-    for name, value in {
-        "TRANSFORMERS_VERBOSITY": "error",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "TOKENIZERS_PARALLELISM": "false",
-    }.items():
-        os.environ.setdefault(name, value)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    quiet_libraries()
+    console = make_console()
     return _inspect(composed, words, console, as_json, output, exported, count)
 
 

@@ -6,9 +6,8 @@ import os
 import re
 import sys
 
-from rich.console import Console
-
 from rlhf.errors import UserError
+from rlhf.terminal import make_console, quiet_libraries
 
 HELP = """Usage: rlhf pairs pairs=MAKER dataset=NAME [output=FILE.jsonl] [KEY=VALUE ...]
 
@@ -45,16 +44,10 @@ def run(words: list[str]) -> int:
         sys.stdout.write(HELP)
         return 0
     made = _built(words)
-    for name, value in {
-        "TRANSFORMERS_VERBOSITY": "error",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }.items():
-        os.environ.setdefault(name, value)
+    quiet_libraries()
     from rlhf.pairs.make import make_pairs
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = make_console()
     make_pairs(made, os.environ, console)
     return 0
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from rlhf.errors import UserError
 from rlhf.suggest import did_you_mean
+from rlhf.terminal import make_console, quiet_libraries
 
 FLAGS = ("--json", "--multirun", "--config-dir", "--help")
 HELP = """Usage: rlhf plan [-m] [KEY=VALUE ...] [--json]
@@ -51,9 +52,8 @@ def run(words: list[str]) -> int:
     checked = search.runs if search else jobs(parsed)
     check_readable([each for _, each in checked], world())
     _refuse_closed_store({each.store for _, each in checked})
-    for name, value in {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_TELEMETRY": "1"}.items():
-        os.environ.setdefault(name, value)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    quiet_libraries()
+    console = make_console()
     with Console(stderr=True).status("loading torch, transformers and trl"):
         from rlhf.plan.table import as_values, show
         from rlhf.plan.whole import make_plan

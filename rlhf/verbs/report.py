@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import webbrowser
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.markup import escape
 
 from rlhf.errors import UserError
 from rlhf.report.record import RUNS, SWEEPS, Record, job_folders, newer_without_jobs, newest_sweep, read_record
+from rlhf.terminal import make_console
 
 EXAMPLES = """examples
   rlhf report                                    the newest sweep below multirun
@@ -45,7 +45,7 @@ def run(words: list[str]) -> int:
     from rlhf.report.write import PAGE_NAME, write_pages, write_tables
 
     record = read_record(folders)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    console = make_console()
     _print(record, console)
     if not asked.folders and (newer := newer_without_jobs(SWEEPS, folders[0])):
         told = f"shown is {folders[0]}: the newer sweep {newer} has no job yet"

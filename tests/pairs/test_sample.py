@@ -140,7 +140,8 @@ def test_a_judge_that_fails_is_told_at_its_place_and_the_work_goes_on(store: Pat
         run = pairs_run(*words, f"store={store}", f"pairs.output={tmp_path / 'p.jsonl'}")
         with pytest.raises(RunFailure) as caught:
             make(run)
-        assert str(caught.value).startswith("pairs.judges.j: flaky_judge:judge failed (RuntimeError: out of luck)")
+        told = "pairs.judges.j: flaky_judge:judge failed (RuntimeError: out of luck at flaky_judge.py:4"
+        assert str(caught.value).startswith(told)
         kept = (tmp_path / "p.jsonl.partial").read_text().splitlines()
         assert len(kept) == 3  # the header and two batches
         manifest = make(run)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import sys
 from pathlib import Path
 from sysconfig import get_path
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +33,7 @@ def test_builtin_functions_by_hand() -> None:
 
 
 OWN = """
-import asyncio, math, numpy as np, torch
+import asyncio, math, os, signal, sys, numpy as np, torch
 def words(prompts, answers):
     prompts[0][0]["content"] = "changed"
     return np.array([len(prompt) + len(answer) for prompt, answer in zip(prompts, answers)])
@@ -43,6 +45,8 @@ def texts(prompts, answers): return "123456"
 def listed(prompts, answers): return ["1"] * len(answers)
 def nan(prompts, answers): return [0.0] * (len(answers) - 1) + [math.nan]
 def broken(prompts, answers): return 1 / 0
+def leaving(prompts, answers): sys.exit(3)
+def interrupted(prompts, answers): os.kill(os.getpid(), signal.SIGUSR1)
 def one(answers): return answers
 number = 5
 """
@@ -107,6 +111,7 @@ def test_names_of_no_usable_function_are_refused(name: str, place: str, words: s
         ("listed", "returned text"),
         ("nan", "returned nan"),
         ("broken", "failed (ZeroDivisionError: division by zero at "),
+        ("leaving", "failed (it calls sys.exit(3) at "),
     ],
 )
 def test_a_function_that_gives_no_scores_ends_the_run_which_can_go_on(name: str, words: str, module: str) -> None:
@@ -115,6 +120,21 @@ def test_a_function_that_gives_no_scores_ends_the_run_which_can_go_on(name: str,
     assert caught.value.place == "method.rewards.own" and words in str(caught.value)
     assert caught.value.resumable and "from the last whole checkpoint" in caught.value.remedy
     assert "\n" not in str(caught.value)
+
+
+def test_an_exit_that_a_signal_brings_is_not_the_functions(module: str) -> None:
+    """SLURM takes its node back while the function runs, and the handler ends the process."""
+
+    handlers: dict[str, Any] = {}  # of a file that pip installed, as submitit's is
+    source = "def leave(number, frame): raise SystemExit(144)"
+    exec(compile(source, str(Path(get_path("purelib")) / "handler.py"), "exec"), handlers)
+    before = signal.signal(signal.SIGUSR1, handlers["leave"])
+    try:
+        with pytest.raises(SystemExit) as left:
+            build_scorer("own", spec("function", name=f"{module}:interrupted"), PARTS)(ROWS, ANSWERS)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert left.value.code == 144
 
 
 @pytest.mark.parametrize("name", ["length_penalty", "rlhf.ppo.builtin:", ":f", "a b:f", "a:f()", "a:b:c"])

@@ -52,6 +52,8 @@ def call_function(name: str, spec: FunctionReward) -> Scorer:
         try:
             values = function(prompts, list(answers))
         except SystemExit as left:  # which would end the command without a word
+            if not _raised_by_user(left):  # SLURM takes its node back while the function runs
+                raise
             problem = f"{spec.name} failed (it calls sys.exit({left.code!r}){_where(left)})"
             raise Unfit(problem, "Mend what fails") from left
         except Exception as error:  # it is the user's code, which may raise anything
@@ -60,6 +62,11 @@ def call_function(name: str, spec: FunctionReward) -> Scorer:
         return _numbers(spec.name, values, len(answers))
 
     return score
+
+
+def _raised_by_user(error: BaseException) -> bool:
+    """Whether code of the user's raised it, rather than a signal's handler that came in between."""
+    return is_own(Path(traceback.extract_tb(error.__traceback__)[-1].filename))
 
 
 def _where(error: BaseException) -> str:
