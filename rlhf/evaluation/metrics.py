@@ -13,13 +13,19 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One tracked number. `better` is None where neither way is."""
+    """One tracked number. `better` is None where neither way is.
+
+    `fooled` tells how the number can be high (or low) without the answers being good.
+    """
 
     name: str
     meaning: str
     unit: str
-    estimator: str
+    estimator: str  # its formula
     better: Literal["higher", "lower"] | None
+    range: str = ""  # "0 to 1"
+    source: str = ""  # the paper or library that defines it
+    fooled: str = ""
 
 
 _SAMPLED = "mean over held-out prompts, one answer sampled for each"

@@ -1,0 +1,93 @@
+"""What a suite of metrics is: given the questions and one speaker's answers, it finds scores and tables.
+
+A speaker is whatever answers: a trained policy, the base model, or a control line (`rlhf/evaluation/controls.py`) that
+shows what good answers or nonsense score. Suites lie in `rlhf/evaluation/suites`, one file each, with `METRICS` (every
+metric they may give, described) and `build(spec, tools)`, which returns a `Suite`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from rlhf.data.rows import Row
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One metric of one speaker's answers.
+
+    `each` has a value per question, in their order, and None where the metric says nothing of an answer; it is empty
+    for a metric of the whole set (BLEU, distinct-n). `low` and `high` are the ends of the 95% interval of `value`,
+    None where there is none. `n` is the number of things that `value` is taken over (answers, tokens, pairs).
+    """
+
+    value: float
+    n: int
+    low: float | None = None
+    high: float | None = None
+    each: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """Anything of several columns that belongs to a speaker: a confusion matrix, the bins of a reliability plot."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a suite finds in one speaker's answers: scores by the metric's name, tables by a title of one line."""
+
+    scores: Mapping[str, Scores]
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what a reader must know: what was left out and why, a sentence each
+
+
+class Suite(Protocol):
+    """Measures one speaker's answers; `texts` has one answer per question."""
+
+    def __call__(self, questions: Sequence[Row], texts: Sequence[str]) -> Findings:
+        """Return what is found; the same arguments give the same numbers."""
+        ...
+
+
+class Scorer(Protocol):
+    """A judge: scores of (prompt, answer) pairs, higher is better."""
+
+    def __call__(self, pairs: Sequence[tuple[Any, str]]) -> list[float]:
+        """Return a score per pair."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a suite may ask for; everything heavy is made when it is first called."""
+
+    train: Callable[[str], Sequence[Row]]  # training rows of the run's data: "demonstration" or "preference"
+    logprobs: Callable[
+        [Sequence[Row], Sequence[str]], Iterator[list[float]]
+    ]  # log-prob of each answer token, base model
+    judge: Callable[[], Scorer | None]  # the judge that the evaluation names; None where it names none
+    resamples: int  # of every bootstrap
+    seed: int
+    store: Path  # what is trained for measuring is kept here, by fingerprint
+    say: Callable[[str], None]  # prints one line of progress
+
+
+def mean_scores(each: Sequence[float | None], tools: Tools) -> Scores:
+    """Return the mean over the questions that have a value, with its percentile-bootstrap interval.
+
+    `n` is their number. Raises ValueError where none has one.
+    """
+    from rlhf.evaluation.statistics import bootstrap_mean
+
+    values = [value for value in each if value is not None]
+    if not values:
+        raise ValueError("no question has a value")
+    interval = bootstrap_mean(values, tools.resamples, tools.seed)
+    return Scores(interval.mean, len(values), interval.low, interval.high, tuple(each))
