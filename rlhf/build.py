@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from rlhf.config import DPO, PPO, FileDataset, MethodSpec, Run, Spec
 from rlhf.errors import UserError
+from rlhf.evaluation_spec import suite_names
 from rlhf.ppo_clashes import ppo_clashes
 from rlhf.ppo_spec import RewardSourceSpec
 from rlhf.spec import STARTS
@@ -190,6 +191,9 @@ def _clashes(run: Run) -> Iterator[str]:
             f"evaluation.judge: the gold reward is known only for support_toy, not for {run.dataset.name}. "
             f"Use {instead}."
         )
+    for suite in run.evaluation.suites:
+        if suite not in suite_names():
+            yield f"evaluation.suites: there is no suite {suite!r}. {did_you_mean(suite, suite_names())}"
     for place, stage in needed_stages(run):
         if stage.starts_from not in STARTS and not Path(stage.starts_from).is_dir():
             yield (

@@ -14,6 +14,7 @@ from rlhf.dataset_spec import DatasetSpec
 from rlhf.dataset_spec import FileDataset as FileDataset  # these three are looked for here, too
 from rlhf.dataset_spec import SplitSpec as SplitSpec
 from rlhf.dataset_spec import ToyDataset as ToyDataset
+from rlhf.evaluation_spec import EvaluationSpec as EvaluationSpec
 from rlhf.inspection_spec import InspectionSpec
 from rlhf.model_spec import Int8Quantization, LoraAdapter, ModelSpec, Nf4Quantization, NoAdapter, NoQuantization
 from rlhf.ppo_spec import CriticSpec, GuardSpec, KLSpec, RewardSourceSpec, SampleTableSpec
@@ -115,21 +116,6 @@ class PPO(Method):
     def reward_sources(self) -> dict[str, RewardSourceSpec]:
         """What scores its samples, by name."""
         return self.rewards
-
-
-class EvaluationSpec(Spec):
-    """How every policy is measured: the same prompts, sampling settings and judge whatever trained it."""
-
-    name: str
-    prompts: PositiveInt
-    batch_size: PositiveInt
-    max_new_tokens: PositiveInt
-    temperature: PositiveFloat
-    judge: Literal["gold", "reward", "none"]
-    table_rows: PositiveInt
-    bootstrap: PositiveInt
-    baseline_pairs: PositiveInt  # training pairs, at most, that a reward model's bag-of-words baseline learns from
-    seed: int
 
 
 class HardwareSpec(Spec):

@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(file.relative_to(ROOT)) for file in FILES]
 # what a part of the package may import of it beside itself; None is anything
 BASICS = {"errors", "suggest", "config", "spec", "model_spec", "ppo_spec", "dataset_spec", "inspection_spec"}
-BASICS |= {"cleaning_spec"}
+BASICS |= {"cleaning_spec", "evaluation_spec"}
 ALLOWED: dict[str, set[str] | None] = {
     "errors": set(),
     "suggest": set(),
@@ -29,7 +29,8 @@ ALLOWED: dict[str, set[str] | None] = {
     "cleaning_spec": {"spec"},
     "dataset_spec": {"spec", "cleaning_spec"},
     "inspection_spec": {"spec"},
-    "config": {"spec", "ppo_spec", "model_spec", "dataset_spec", "inspection_spec"},
+    "evaluation_spec": {"spec"},
+    "config": {"spec", "ppo_spec", "model_spec", "dataset_spec", "inspection_spec", "evaluation_spec"},
     "disk": {"errors"},
     "ranks": {"errors"},
     "trainer_fields": {"errors", "suggest"},
@@ -170,7 +171,7 @@ def test_a_library_has_one_home(library: str, homes: set[str]) -> None:
 
 
 LIGHT = {
-    "errors", "suggest", "terminal", "spec", "ppo_spec", "model_spec", "inspection_spec", "config", "disk", "build",
+    "errors", "suggest", "terminal", "spec", "ppo_spec", "model_spec", "inspection_spec", "evaluation_spec", "config", "disk", "build",
     "compose", "trainer_fields", "alike", "data", "tracking", "report", "verdict", "door", "fingerprint", "ranks",
     "ppo_clashes", "sources", "store", "lineage",
 }  # fmt: skip

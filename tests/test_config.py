@@ -76,8 +76,13 @@ def config_of(*words: str) -> Any:
     return config
 
 
+def placed(group: str, option: str) -> str:
+    """The group with the place where its option goes; a suite's is the field of its own name."""
+    return f"suite@evaluation.{option}" if group == "suite" else PLACED.get(group, group)
+
+
 def option_words(group: str, option: str) -> list[str]:
-    return [f"{PLACED.get(group, group)}={option}", *COMPANIONS.get((group, option), [])]
+    return [f"{placed(group, option)}={option}", *COMPANIONS.get((group, option), [])]
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
@@ -85,7 +90,7 @@ def test_every_yaml_composes_and_is_accepted(group: str, option: str) -> None:
     run = build(plain(config_of(*option_words(group, option))))
     node: Any = run
     if group != "experiment":
-        for name in PLACED.get(group, group).rpartition("@")[2].split("."):
+        for name in placed(group, option).rpartition("@")[2].split("."):
             node = getattr(node, name)
         name = getattr(node, "name", option)
         assert option == name or option.startswith(f"{name}_")  # a variant: ppo_short

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from rlhf.pipeline import Job
     from rlhf.stages.start import Finished
 
+# what of the evaluation's settings can change an answer or its score; no suite can
+SAMPLED = {"prompts", "batch_size", "max_new_tokens", "temperature", "judge", "seed"}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -100,7 +103,7 @@ class Evaluator:
         """
         corpus = self.job.corpus("demonstration")
         settings = [
-            self.spec.model_dump(exclude={"name", "table_rows", "bootstrap", "baseline_pairs"}),
+            self.spec.model_dump(include=SAMPLED),
             fingerprint,
             reference[0].fingerprint if reference else None,
             self.scorer.fingerprint if self.scorer else None,

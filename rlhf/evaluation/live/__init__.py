@@ -1,0 +1,1 @@
+"""What is measured on a model itself and not on its answers alone, one file each: `METRICS` and `measure(...)`."""
