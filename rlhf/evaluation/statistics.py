@@ -1,9 +1,20 @@
-"""Means with intervals, so that a difference is never shown without its noise."""
+"""Means with intervals and tests, so that a difference is never shown without its noise.
+
+Every interval is 95% and every p value two-sided. Bootstraps and random permutations are fixed by their seed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CONFIDENCE = 0.95
+ENUMERATED = 16  # differences up to which all 2^n signs are tried
+BLOCK = 1 << 22  # random numbers held at once
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,43 @@ def bootstrap_mean(values: Sequence[float], resamples: int, seed: int) -> Interv
     return Interval(float(data.mean()), float(low), float(high))
 
 
+def bootstrap_of(statistic: Callable[[NDArray], float], n: int, resamples: int, seed: int) -> Interval:
+    """Any statistic of `n` questions with its percentile-bootstrap interval, for metrics of a whole set of answers.
+
+    `statistic` gets an array of places (n,), some of them repeated, and returns its value over those; first it gets all
+    places once. A resample on which it isn't finite is left out. For two speakers on the same questions let it return
+    the difference of both: the places are then resampled in pairs.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    drawn = np.array([statistic(rng.integers(0, n, size=n)) for _ in range(resamples)], dtype=float)
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        raise ValueError("the statistic is finite on no resample")
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Interval(float(statistic(np.arange(n))), float(low), float(high))
+
+
+def paired_difference(ours: Sequence[float], theirs: Sequence[float], resamples: int, seed: int) -> Interval:
+    """Mean of ours minus theirs, question by question, with its percentile-bootstrap interval.
+
+    Raises ValueError where the two differ in length.
+    """
+    return bootstrap_mean([a - b for a, b in zip(ours, theirs, strict=True)], resamples, seed)
+
+
+def mean_over_seeds(values: Sequence[float]) -> Interval:
+    """Mean of `values` with its 95% Student-t interval (n - 1 degrees of freedom); needs two values or more."""
+    from statistics import fmean, stdev
+
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2)) * stdev(values) / len(values) ** 0.5
+    mean = fmean(values)
+    return Interval(mean, mean - half, mean + half)
+
+
 def wilson(successes: float, n: int) -> Interval:
     """Share successes/n with its 95% Wilson score interval (Wilson 1927); exact enough down to small n."""
     z = 1.959964
@@ -45,3 +93,48 @@ def standard_error(values: Sequence[float]) -> float:
 def wins(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     """1 where our score is higher, 0.5 on a tie, 0 where it is lower."""
     return [1.0 if a > b else 0.5 if a == b else 0.0 for a, b in zip(ours, theirs, strict=True)]
+
+
+def sign_test(wins: int, losses: int) -> float:
+    """P value that wins and losses are equally likely: exact binomial; ties are left out (Dixon and Mood 1946)."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(wins, wins + losses, 0.5).pvalue) if wins + losses else 1.0
+
+
+def paired_permutation(differences: Sequence[float], resamples: int, seed: int) -> float:
+    """P value of the mean of paired differences if each could as well have had the other sign (Fisher 1935).
+
+    All 2^n signs are tried for up to 16 differences that aren't 0. Of more, `resamples` are drawn and the observed
+    signs count as one of them, (k + 1) / (m + 1), so that p is never 0 (Phipson and Smyth 2010).
+    """
+    import numpy as np
+
+    data = np.array([value for value in differences if value], dtype=float)  # 0 has no sign to turn
+    if not len(data):
+        return 1.0
+    observed = abs(data.sum()) - 1e-12 * np.abs(data).sum()  # sums in another order differ by rounding
+    if len(data) <= ENUMERATED:
+        sums = np.zeros(1)
+        for value in data:
+            sums = np.concatenate([sums + value, sums - value])
+        return float((np.abs(sums) >= observed).mean())
+    rng, extreme, left = np.random.default_rng(seed), 0, resamples
+    while left:
+        rows = min(left, max(1, BLOCK // len(data)))
+        signs = 2.0 * rng.integers(0, 2, size=(rows, len(data)), dtype=np.int8) - 1
+        extreme += int((np.abs(signs @ data) >= observed).sum())
+        left -= rows
+    return (extreme + 1) / (resamples + 1)
+
+
+def holm(pvalues: Sequence[float]) -> list[float]:
+    """P values adjusted for their number, in their order: each may be held against 0.05 by itself (Holm 1979).
+
+    The smallest of m is multiplied by m, the next by m - 1 and so on; none falls below one before it or passes 1.
+    """
+    adjusted, highest = [0.0] * len(pvalues), 0.0
+    for rank, place in enumerate(sorted(range(len(pvalues)), key=lambda place: pvalues[place])):
+        highest = max(highest, min(1.0, (len(pvalues) - rank) * pvalues[place]))
+        adjusted[place] = highest
+    return adjusted

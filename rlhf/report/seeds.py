@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import Any
 
-from rlhf.evaluation.statistics import Interval
+from rlhf.evaluation.statistics import mean_over_seeds
 from rlhf.report.record import JobRecord
 from rlhf.report.shown import Shown
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -36,15 +33,6 @@ class Group:
     def finished(self) -> list[JobRecord]:
         """Those with numbers."""
         return [job for job in self.jobs if job.finished]
-
-
-def mean_over_seeds(values: Sequence[float]) -> Interval:
-    """Mean of `values` with its 95% Student-t interval (n - 1 degrees of freedom); needs two values or more."""
-    from scipy.special import stdtrit
-
-    half = float(stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2)) * stdev(values) / math.sqrt(len(values))
-    mean = fmean(values)
-    return Interval(mean, mean - half, mean + half)
 
 
 def group_jobs(jobs: Sequence[JobRecord]) -> list[Group]:

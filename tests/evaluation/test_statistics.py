@@ -7,7 +7,19 @@ import math
 import numpy as np
 import pytest
 
-from rlhf.evaluation.statistics import Interval, bootstrap_mean, standard_error, wilson, wins
+from rlhf.evaluation.statistics import (
+    Interval,
+    bootstrap_mean,
+    bootstrap_of,
+    holm,
+    mean_over_seeds,
+    paired_difference,
+    paired_permutation,
+    sign_test,
+    standard_error,
+    wilson,
+    wins,
+)
 
 
 def test_bootstrap_of_a_constant_has_no_width() -> None:
@@ -68,3 +80,114 @@ def test_standard_error_by_hand() -> None:
 
 def test_wins_count_a_tie_as_half() -> None:
     assert wins([2.0, 1.0, 0.0], [1.0, 1.0, 1.0]) == [1.0, 0.5, 0.0]
+
+
+def test_two_seeds_have_the_interval_of_the_cauchy_distribution() -> None:
+    """Student's t with 1 degree of freedom is Cauchy's: its 97.5% point is tan(0.475 pi) = 12.7062.
+
+    Of 1 and 3: mean 2, standard deviation sqrt 2, standard error 1, so 2 -+ 12.7062.
+    """
+    over = mean_over_seeds([1.0, 3.0])
+    assert over.mean == 2.0
+    assert over.high - 2 == pytest.approx(math.tan(0.475 * math.pi), rel=1e-12)
+    assert 2 - over.low == pytest.approx(math.tan(0.475 * math.pi), rel=1e-12)
+
+
+def test_three_seeds_have_the_closed_form_of_two_degrees_of_freedom() -> None:
+    """With 2 degrees of freedom the quantile is 2 (p - 1/2) sqrt(2 / (4 p (1 - p))): 4.30265 at 0.975.
+
+    Of 0, 3, 6: mean 3, standard deviation 3, standard error sqrt 3.
+    """
+    p = 0.975
+    quantile = 2 * (p - 0.5) * math.sqrt(2 / (4 * p * (1 - p)))
+    assert quantile == pytest.approx(4.30265, abs=1e-5)
+    assert mean_over_seeds([0.0, 3.0, 6.0]).high == pytest.approx(3 + quantile * math.sqrt(3), rel=1e-9)
+
+
+def test_the_bootstrap_of_a_mean_is_the_one_of_any_statistic() -> None:
+    """Both draw resamples of the same law; with 4000 of them the ends agree to a few hundredths of the width."""
+    values = np.random.default_rng(3).exponential(2.0, size=80)
+    mean = bootstrap_mean(list(values), 4000, 1)
+    any_of_them = bootstrap_of(lambda places: float(values[places].mean()), 80, 4000, 2)
+    width = mean.high - mean.low
+    assert any_of_them.mean == pytest.approx(mean.mean)
+    assert any_of_them.low == pytest.approx(mean.low, abs=0.06 * width)
+    assert any_of_them.high == pytest.approx(mean.high, abs=0.06 * width)
+
+
+def test_the_bootstrap_leaves_out_resamples_without_a_value() -> None:
+    """A quarter of the resamples of two questions lacks the first, of which alone the statistic says something."""
+
+    def statistic(places: np.ndarray) -> float:
+        return 3.0 if 0 in places else math.nan
+
+    assert bootstrap_of(statistic, 2, 50, 0) == Interval(3.0, 3.0, 3.0)
+    with pytest.raises(ValueError, match="finite on no resample"):
+        bootstrap_of(lambda places: math.nan, 2, 50, 0)
+
+
+def test_a_bootstrap_of_a_difference_resamples_in_pairs() -> None:
+    """Theirs is ours less 1 on every question: the difference is 1 on each resample, whatever the spread of ours."""
+    ours = np.random.default_rng(0).normal(0, 100, size=30)
+    theirs = ours - 1
+    assert paired_difference(list(ours), list(theirs), 200, 0) == Interval(*[pytest.approx(1.0)] * 3)
+    found = bootstrap_of(lambda places: float(ours[places].mean() - theirs[places].mean()), 30, 200, 0)
+    assert found == Interval(*[pytest.approx(1.0)] * 3)
+    with pytest.raises(ValueError, match="shorter"):
+        paired_difference([1.0, 2.0], [1.0], 10, 0)
+
+
+def test_the_sign_test_by_hand() -> None:
+    """8 wins, 2 losses: 2 x (45 + 10 + 1) / 1024 = 0.109375; 5 and 0: 2 / 32; as many of both: 1; none at all: 1."""
+    assert sign_test(8, 2) == pytest.approx(0.109375)
+    assert sign_test(0, 5) == pytest.approx(0.0625)
+    assert sign_test(4, 4) == pytest.approx(1.0)
+    assert sign_test(0, 0) == 1.0
+
+
+def test_permutations_of_three_differences_by_hand() -> None:
+    """Of 1, 2, 3 all pluses (6) and all minuses are as extreme: 2 of 8. Of 3, 2, -1 (4) also 3, 2, 1 (6): 4 of 8."""
+    assert paired_permutation([1.0, 2.0, 3.0], 10, 0) == 0.25
+    assert paired_permutation([3.0, 2.0, -1.0], 10, 0) == 0.5
+    assert paired_permutation([0.0, 0.0], 10, 0) == 1.0
+    assert paired_permutation([], 10, 0) == 1.0
+    assert paired_permutation([0.0, 1.0, 2.0, 0.0, 3.0], 10, 0) == 0.25  # 0 stays 0 with any sign
+
+
+def test_permutations_equal_scipys_exact_test() -> None:
+    """Tenths are no binary fractions, so that ties between their sums stand or fall by rounding."""
+    from scipy.stats import permutation_test
+
+    rng = np.random.default_rng(5)
+    for values in (rng.normal(0.4, 1, size=10), rng.integers(-3, 4, size=9) / 10, rng.exponential(1, size=11)):
+        theirs = permutation_test((values,), np.mean, permutation_type="samples", n_resamples=np.inf)
+        assert paired_permutation(list(values), 1, 0) == pytest.approx(theirs.pvalue, abs=1e-12)
+
+
+def test_random_signs_come_near_the_exact_test() -> None:
+    """17 ones and 8 minus ones of +-1 differences: the exact p is the sign test's. Never 0, however few are drawn."""
+    drawn = paired_permutation([1.0] * 17 + [-1.0] * 8, 20_000, 0)
+    assert drawn == pytest.approx(sign_test(17, 8), abs=0.01)
+    assert paired_permutation([1.0] * 60, 99, 0) == 0.01
+    assert paired_permutation([1.0] * 17 + [-1.0] * 8, 500, 1) == paired_permutation([1.0] * 17 + [-1.0] * 8, 500, 1)
+
+
+def test_permutations_reject_a_true_null_one_time_in_twenty() -> None:
+    """400 samples of 30 differences around 0: 20 rejections expected, standard deviation 4.4."""
+    rng = np.random.default_rng(7)
+    rejected = sum(paired_permutation(list(rng.normal(0, 1, size=30)), 299, seed) <= 0.05 for seed in range(400))
+    assert 6 <= rejected <= 36
+
+
+def test_holms_procedure_by_hand() -> None:
+    """0.005 x 4 = 0.02, 0.01 x 3 = 0.03, 0.03 x 2 = 0.06; 0.04 x 1 is less and lifted to that."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([0.03]) == [0.03]
+    assert holm([]) == []
+
+
+def test_holm_keeps_its_promise_over_a_family() -> None:
+    """Of 600 families of 8 true nulls at most 5% may hold a rejection: 30, with a standard deviation of 5.3."""
+    rng = np.random.default_rng(0)
+    assert sum(min(holm(list(rng.uniform(size=8)))) <= 0.05 for _ in range(600)) < 50

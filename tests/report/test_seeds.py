@@ -1,4 +1,4 @@
-"""Means over seeds against closed forms, and which jobs count as seeds of one setting."""
+"""Which jobs count as seeds of one setting, and what is said of them together."""
 
 from __future__ import annotations
 
@@ -9,30 +9,8 @@ import pytest
 from left_by_jobs import failed, finished, leave
 
 from rlhf.report.record import read_record
-from rlhf.report.seeds import Estimate, clearly_best, estimate, group_jobs, mean_over_seeds, unclear
+from rlhf.report.seeds import Estimate, clearly_best, estimate, group_jobs, unclear
 from rlhf.report.shown import COLUMNS, LOSS, REWARD, WIN_RATE
-
-
-def test_two_seeds_have_the_interval_of_the_cauchy_distribution() -> None:
-    """Student's t with 1 degree of freedom is Cauchy's: its 97.5% point is tan(0.475 pi) = 12.7062.
-
-    Of 1 and 3: mean 2, standard deviation sqrt 2, standard error 1, so 2 -+ 12.7062.
-    """
-    over = mean_over_seeds([1.0, 3.0])
-    assert over.mean == 2.0
-    assert over.high - 2 == pytest.approx(math.tan(0.475 * math.pi), rel=1e-12)
-    assert 2 - over.low == pytest.approx(math.tan(0.475 * math.pi), rel=1e-12)
-
-
-def test_three_seeds_have_the_closed_form_of_two_degrees_of_freedom() -> None:
-    """With 2 degrees of freedom the quantile is 2 (p - 1/2) sqrt(2 / (4 p (1 - p))): 4.30265 at 0.975.
-
-    Of 0, 3, 6: mean 3, standard deviation 3, standard error sqrt 3.
-    """
-    p = 0.975
-    quantile = 2 * (p - 0.5) * math.sqrt(2 / (4 * p * (1 - p)))
-    assert quantile == pytest.approx(4.30265, abs=1e-5)
-    assert mean_over_seeds([0.0, 3.0, 6.0]).high == pytest.approx(3 + quantile * math.sqrt(3), rel=1e-9)
 
 
 def test_jobs_that_differ_only_in_seed_are_one_line(tmp_path: Path) -> None:
