@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from rlhf.data.personas import persona_sentences
 from rlhf.data.rows import Row
 from rlhf.pairs.made import Made, Pair, Work, chance, one_by_one
-from rlhf.pairs.persona import contradicted, in_place_of_a_sentence, persona_sentences, shuffled
+from rlhf.pairs.persona import contradicted, in_place_of_a_sentence, shuffled
 from rlhf.pairs.spec import Degrade
 from rlhf.pairs.tables import Table, table_of
 from rlhf.pairs.texts import alike, first_words, words

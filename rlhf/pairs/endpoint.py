@@ -7,10 +7,10 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
+from rlhf.data.personas import persona_sentences
 from rlhf.data.rows import Row
 from rlhf.pairs.client import Client, Reply, Stopped, key_from
 from rlhf.pairs.made import Chunk, Made, Numbered, Pair, Work, row_key
-from rlhf.pairs.persona import persona_sentences
 from rlhf.pairs.spec import Endpoint
 from rlhf.pairs.texts import alike, conversation
 

@@ -1,4 +1,4 @@
-"""The persona that a prompt gives: its sentences, an answer that contradicts one, its sentences in another order."""
+"""What is made of the persona that a prompt gives: a contradiction of it, its sentences in another order."""
 
 from __future__ import annotations
 
@@ -6,24 +6,13 @@ import random
 import re
 from collections.abc import Sequence
 
+from rlhf.data.personas import persona_sentences, sentences
 from rlhf.data.rows import Message, Row
 from rlhf.pairs.tables import Contradiction
-from rlhf.pairs.texts import capitalised, sentences
+from rlhf.pairs.texts import capitalised
 
 LAST_MARK = re.compile(r"[\s.!?…。！？]+$")
 TRIES = 20
-
-
-def persona_sentences(row: Row) -> list[str]:
-    """Return the sentences of a row's persona: those of `meta.persona`, else those of the system message.
-
-    A name alone ("Mia") is no sentence and cannot be contradicted.
-    """
-    own = row.meta.get("persona")
-    texts = [own] if isinstance(own, str) else [str(text) for text in own] if isinstance(own, list | tuple) else []
-    found = [sentence for text in texts for sentence in sentences(text) if len(sentence.split()) > 1]
-    system = [message["content"] for message in row.prompt if message["role"] == "system"]
-    return found or [sentence for text in system for sentence in sentences(text) if len(sentence.split()) > 1]
 
 
 def contradicted(sentence: str, rules: Sequence[Contradiction]) -> str:

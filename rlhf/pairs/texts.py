@@ -8,8 +8,6 @@ from collections.abc import Sequence
 PLACEHOLDER = re.compile(r"\{\{.*?\}\}")
 # a word, where a placeholder counts as one; a character of a script that writes no spaces is a word of its own
 WORD = re.compile(r"(?:\{\{.*?\}\}|[^\s\u3040-\u30ff\u3400-\u9fff])+|[\u3040-\u30ff\u3400-\u9fff]")
-# where a sentence ends: not behind a digit (the "1." of a list), and before white space, or behind a full-width stop
-SENTENCE_END = re.compile(r"(?<=[^\d\s][.!?…])\s+|(?<=[。！？])\s*|\s*\n+\s*")
 
 
 def words(text: str) -> list[str]:
@@ -21,11 +19,6 @@ def first_words(text: str, count: int) -> str:
     """Return a text cut behind its first `count` words, all before them as it was."""
     ends = [found.end() for found in WORD.finditer(text)]
     return text[: ends[min(count, len(ends)) - 1]] if ends and count > 0 else ""
-
-
-def sentences(text: str) -> list[str]:
-    """Return the sentences (and lines) of a text, without the white space between them."""
-    return [part for part in SENTENCE_END.split(text.strip()) if part]
 
 
 def placeholders(text: str) -> list[str]:

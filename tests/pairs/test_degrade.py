@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlhf.data.personas import persona_sentences
 from rlhf.errors import UserError
 from rlhf.pairs.degrade import NO_ANSWER, NO_WAY, NOT_SHUFFLED, degrade, truncated
-from rlhf.pairs.persona import contradicted, in_place_of_a_sentence, persona_sentences
+from rlhf.pairs.persona import contradicted, in_place_of_a_sentence
 from rlhf.pairs.tables import read_tables, table_of
 from rlhf.pairs.texts import words
 from tests.pairs.conftest import only, row, spec_of

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlhf.pairs.texts import alike, capitalised, first_words, placeholders, replaced_sentence, sentences, words
+from rlhf.data.personas import sentences
+from rlhf.pairs.texts import alike, capitalised, first_words, placeholders, replaced_sentence, words
 
 
 def test_a_placeholder_is_one_word() -> None:
