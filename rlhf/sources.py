@@ -32,6 +32,7 @@ LEFT_OUT = {  # modules that cannot change a stage's result, with the reason
     "rlhf.model_spec": "likewise",
     "rlhf.ppo_spec": "likewise",
     "rlhf.cleaning_spec": "likewise",
+    "rlhf.evaluation_spec": "likewise",
 }
 
 READERS = ("files", "resources.files", "importlib.resources.files")  # what opens a text of a package

@@ -1,4 +1,4 @@
-"""Suites of metrics on answers, one file each, with `METRICS` and `build(spec, tools) -> Suite`; found by their name."""
+"""Suites of metrics on answers, one file each, with `METRICS` and `build(spec, tools) -> Suite`; found by name."""
 
 from __future__ import annotations
 
