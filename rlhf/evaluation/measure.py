@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rlhf.data.rows import Row
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,9 @@ class Scores:
 
     `each` has a value per question, in their order, and None where the metric says nothing of an answer; it is empty
     for a metric of the whole set (BLEU, distinct-n). `low` and `high` are the ends of the 95% interval of `value`,
-    None where there is none. `n` is the number of things that `value` is taken over (answers, tokens, pairs).
+    None where there is none. `n` is the number of things that `value` is taken over (answers, tokens, pairs). `draws`
+    are the values of a metric of the whole set on resamples of the questions, by which two speakers are compared in
+    pairs (`corpus_scores`); empty where there is `each`.
     """
 
     value: float
@@ -29,6 +34,7 @@ class Scores:
     low: float | None = None
     high: float | None = None
     each: tuple[float | None, ...] = ()
+    draws: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,3 +97,20 @@ def mean_scores(each: Sequence[float | None], tools: Tools) -> Scores:
         raise ValueError("no question has a value")
     interval = bootstrap_mean(values, tools.resamples, tools.seed)
     return Scores(interval.mean, len(values), interval.low, interval.high, tuple(each))
+
+
+def corpus_scores(statistic: Callable[[NDArray], float], questions: int, n: int, tools: Tools) -> Scores:
+    """Return a metric of the whole set (BLEU, distinct-n) with its bootstrap interval and what comparing it takes.
+
+    `statistic` gets an array of places of questions, some of them repeated, and returns the metric over those answers;
+    it is called once per resample, so that whatever can be counted per answer is best counted before. `n` is the number
+    of things the value is taken over. Raises ValueError where the statistic is finite on no resample.
+    """
+    import numpy as np
+
+    from rlhf.evaluation.statistics import between, bootstrap_draws
+
+    draws = bootstrap_draws(statistic, questions, tools.resamples, tools.seed)
+    low, high = between(draws)
+    kept = tuple(float(f"{value:.6g}") for value in draws)  # six digits keep the file small
+    return Scores(float(statistic(np.arange(questions))), n, low, high, draws=kept)

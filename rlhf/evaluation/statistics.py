@@ -37,22 +37,38 @@ def bootstrap_mean(values: Sequence[float], resamples: int, seed: int) -> Interv
     return Interval(float(data.mean()), float(low), float(high))
 
 
-def bootstrap_of(statistic: Callable[[NDArray], float], n: int, resamples: int, seed: int) -> Interval:
-    """Any statistic of `n` questions with its percentile-bootstrap interval, for metrics of a whole set of answers.
+def bootstrap_draws(statistic: Callable[[NDArray], float], n: int, resamples: int, seed: int) -> list[float]:
+    """A statistic of `n` questions on each of `resamples` resamples of them.
 
-    `statistic` gets an array of places (n,), some of them repeated, and returns its value over those; first it gets all
-    places once. A resample on which it isn't finite is left out. For two speakers on the same questions let it return
-    the difference of both: the places are then resampled in pairs.
+    `statistic` gets an array of places (n,), some of them repeated, and returns its value over those. The same n,
+    `resamples` and seed draw the same places: what two speakers' answers to the same questions give is in pairs.
     """
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    drawn = np.array([statistic(rng.integers(0, n, size=n)) for _ in range(resamples)], dtype=float)
-    drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
+    return [float(statistic(rng.integers(0, n, size=n))) for _ in range(resamples)]
+
+
+def between(draws: Sequence[float]) -> tuple[float, float]:
+    """Ends of the middle 95% of `draws`, those that aren't finite left out. Raises ValueError where none is."""
+    import numpy as np
+
+    finite = np.asarray(draws, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    if not len(finite):
         raise ValueError("the statistic is finite on no resample")
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Interval(float(statistic(np.arange(n))), float(low), float(high))
+    low, high = np.percentile(finite, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def bootstrap_of(statistic: Callable[[NDArray], float], n: int, resamples: int, seed: int) -> Interval:
+    """Any statistic of `n` questions with its percentile-bootstrap interval, for metrics of a whole set of answers.
+
+    See `bootstrap_draws`; a resample on which the statistic isn't finite is left out.
+    """
+    import numpy as np
+
+    return Interval(float(statistic(np.arange(n))), *between(bootstrap_draws(statistic, n, resamples, seed)))
 
 
 def paired_difference(ours: Sequence[float], theirs: Sequence[float], resamples: int, seed: int) -> Interval:
@@ -126,6 +142,24 @@ def paired_permutation(differences: Sequence[float], resamples: int, seed: int) 
         extreme += int((np.abs(signs @ data) >= observed).sum())
         left -= rows
     return (extreme + 1) / (resamples + 1)
+
+
+def drawn_difference(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
+    """Ends of the interval of ours minus theirs, and its p value, from draws on the same resamples.
+
+    The p value is that of a normal variable with the spread of the draws' differences: many resamples are not needed
+    for a small one. Without spread it is 1 where the difference is 0 and 0 where it isn't.
+    """
+    import numpy as np
+    from scipy.special import ndtr
+
+    differences = np.asarray(ours, dtype=float) - np.asarray(theirs, dtype=float)
+    low, high = between(differences)
+    differences = differences[np.isfinite(differences)]
+    centre, spread = abs(float(differences.mean())), float(differences.std())
+    if spread <= 1e-12 * centre or spread == 0:
+        return low, high, float(centre == 0)
+    return low, high, float(2 * ndtr(-centre / spread))
 
 
 def holm(pvalues: Sequence[float]) -> list[float]:

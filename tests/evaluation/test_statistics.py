@@ -9,8 +9,10 @@ import pytest
 
 from rlhf.evaluation.statistics import (
     Interval,
+    bootstrap_draws,
     bootstrap_mean,
     bootstrap_of,
+    drawn_difference,
     holm,
     mean_over_seeds,
     paired_difference,
@@ -135,6 +137,28 @@ def test_a_bootstrap_of_a_difference_resamples_in_pairs() -> None:
     assert found == Interval(*[pytest.approx(1.0)] * 3)
     with pytest.raises(ValueError, match="shorter"):
         paired_difference([1.0, 2.0], [1.0], 10, 0)
+
+
+def test_a_difference_of_draws_agrees_with_the_paired_t_test() -> None:
+    """For means of 400 questions the bootstrap, the normal approximation and Student's paired test are one."""
+    from scipy.stats import ttest_rel
+
+    rng = np.random.default_rng(11)
+    ours = rng.normal(0, 3, size=400)
+    theirs = ours - rng.normal(0.1, 1, size=400)
+    draws = [bootstrap_draws(lambda places, own=own: float(own[places].mean()), 400, 2000, 4) for own in (ours, theirs)]
+    low, high, p = drawn_difference(*draws)
+    expected = ttest_rel(ours, theirs)
+    interval = expected.confidence_interval()
+    assert p == pytest.approx(expected.pvalue, rel=0.25)
+    assert low == pytest.approx(interval.low, abs=0.02)
+    assert high == pytest.approx(interval.high, abs=0.02)
+
+
+def test_draws_that_never_differ_are_certain() -> None:
+    assert drawn_difference([1.0, 2.0], [1.0, 2.0]) == (0.0, 0.0, 1.0)
+    assert drawn_difference([1.0, 2.0], [0.0, 1.0]) == (1.0, 1.0, 0.0)
+    assert drawn_difference([1.0, math.nan], [0.0, 1.0]) == (1.0, 1.0, 0.0)
 
 
 def test_the_sign_test_by_hand() -> None:

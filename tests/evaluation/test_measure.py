@@ -1,0 +1,37 @@
+"""The scores that suites give: means over questions and metrics of a whole set, each with an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlhf.evaluation.measure import Tools, corpus_scores, mean_scores
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Tools:
+    def nothing(*_: object) -> Sequence[object]:
+        return []
+
+    return Tools(nothing, nothing, lambda: None, 500, 0, tmp_path, print)  # type: ignore[arg-type]
+
+
+def test_questions_without_a_value_are_neither_counted_nor_taken_for_0(tools: Tools) -> None:
+    scores = mean_scores([1.0, None, 3.0], tools)
+    assert (scores.value, scores.n, scores.each) == (2.0, 2, (1.0, None, 3.0))
+    assert scores.low is not None and 1.0 <= scores.low <= 2.0
+    with pytest.raises(ValueError, match="no question has a value"):
+        mean_scores([None], tools)
+
+
+def test_a_metric_of_the_whole_set_keeps_its_draws_in_pairs(tools: Tools) -> None:
+    """Twice the same statistic on the same questions draws the same: their difference is 1 on every resample."""
+    words = np.array([3, 4, 7, 9, 1])
+    ours = corpus_scores(lambda places: float(words[places].sum()), 5, 24, tools)
+    theirs = corpus_scores(lambda places: float(words[places].sum() - 1), 5, 24, tools)
+    assert (ours.value, ours.n, ours.each, len(ours.draws)) == (24.0, 24, (), 500)
+    assert {round(a - b, 9) for a, b in zip(ours.draws, theirs.draws, strict=True)} == {1.0}
+    assert ours.low is not None and ours.high is not None and 5 <= ours.low < 24 < ours.high <= 45
