@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(file.relative_to(ROOT)) for file in FILES]
 # what a part of the package may import of it beside itself; None is anything
 BASICS = {"errors", "suggest", "config", "spec", "model_spec", "ppo_spec", "dataset_spec", "inspection_spec"}
-BASICS |= {"cleaning_spec", "evaluation_spec"}
+BASICS |= {"cleaning_spec", "evaluation_spec", "endpoint_spec"}
 ALLOWED: dict[str, set[str] | None] = {
     "errors": set(),
     "suggest": set(),
@@ -29,7 +29,9 @@ ALLOWED: dict[str, set[str] | None] = {
     "cleaning_spec": {"spec"},
     "dataset_spec": {"spec", "cleaning_spec"},
     "inspection_spec": {"spec"},
-    "evaluation_spec": {"spec"},
+    "endpoint_spec": {"spec"},
+    "endpoint": {"endpoint_spec", "errors"},
+    "evaluation_spec": {"spec", "endpoint_spec"},
     "config": {"spec", "ppo_spec", "model_spec", "dataset_spec", "inspection_spec", "evaluation_spec"},
     "disk": {"errors"},
     "ranks": {"errors"},
@@ -45,7 +47,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "verdict": {"config", "alike"},
     "data": BASICS | {"disk", "fingerprint", "sources", "store"},
     "models": BASICS | {"data", "disk", "ranks"},
-    "evaluation": BASICS | {"data", "models", "losses", "kl"},
+    "evaluation": BASICS | {"data", "models", "losses", "kl", "endpoint", "disk"},
     "ppo": BASICS | {"data", "models", "evaluation", "kl", "fingerprint", "ranks"},
     "stages": BASICS
     | {
@@ -82,7 +84,17 @@ ALLOWED: dict[str, set[str] | None] = {
     "lineage": BASICS | {"fingerprint", "ppo"},
     "unfinished": {"config", "disk", "errors", "fingerprint"},
     "pairs": BASICS
-    | {"data", "models", "evaluation", "ppo", "stages", "disk", "fingerprint", "sources"},  # of ppo: its judges
+    | {
+        "data",
+        "models",
+        "evaluation",
+        "ppo",
+        "stages",
+        "disk",
+        "endpoint",
+        "fingerprint",
+        "sources",
+    },  # of ppo: its judges
     "verbs": None,
     "search": BASICS | {"build", "compose", "evaluation", "fingerprint"},
     "launchers": None,
@@ -171,7 +183,8 @@ def test_a_library_has_one_home(library: str, homes: set[str]) -> None:
 
 
 LIGHT = {
-    "errors", "suggest", "terminal", "spec", "ppo_spec", "model_spec", "inspection_spec", "evaluation_spec", "config", "disk", "build",
+    "errors", "suggest", "terminal", "spec", "ppo_spec", "model_spec", "inspection_spec", "evaluation_spec",
+    "endpoint_spec", "endpoint", "config", "disk", "build",
     "compose", "trainer_fields", "alike", "data", "tracking", "report", "verdict", "door", "fingerprint", "ranks",
     "ppo_clashes", "sources", "store", "lineage",
 }  # fmt: skip

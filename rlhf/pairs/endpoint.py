@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from rlhf.data.personas import persona_sentences
 from rlhf.data.rows import Row
-from rlhf.pairs.client import Client, Reply, Stopped, key_from
+from rlhf.endpoint import Client, Reply, asked, key_of
 from rlhf.pairs.made import Chunk, Made, Numbered, Pair, Work, row_key
 from rlhf.pairs.spec import Endpoint
 from rlhf.pairs.texts import alike, conversation
@@ -21,38 +19,12 @@ CUT = "answers cut at pairs.max_tokens, kept"
 
 
 def endpoint_work(spec: Endpoint, environment: Mapping[str, str]) -> Work:
-    """Return the work of the maker; an answer is handed on as soon as it is there, so that none is paid for twice.
-
-    When one request fails for good, those under way are waited for and handed on before the failure is raised.
-    """
-    key = key_from(environment, spec.api_key_env)
+    """Return the work of the maker; an answer is handed on as soon as it is there, so that none is paid for twice."""
+    key = key_of(spec, environment)
 
     def work(todo: Iterable[Numbered]) -> Iterator[Chunk]:
-        stop = threading.Event()
-        client = Client(spec, key, stop)
-        waiting = iter(todo)
-        running: dict[Future[Made], int] = {}
-        failure: BaseException | None = None
-        pool = ThreadPoolExecutor(spec.concurrency, thread_name_prefix="endpoint")
-        try:
-            while True:
-                while failure is None and len(running) < spec.concurrency and (one := next(waiting, None)):
-                    running[pool.submit(ask, client, spec, one[1])] = one[0]
-                if not running:
-                    break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    at = running.pop(future)
-                    error = future.exception()
-                    if error is None:
-                        yield [(at, future.result())]
-                    elif failure is None or isinstance(failure, Stopped):
-                        failure = error
-                        stop.set()
-        finally:  # also when the user interrupts: nothing is asked any more
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-        if failure is not None:
-            raise failure
+        for (at, _), made in asked(todo, lambda client, one: ask(client, spec, one[1]), spec, key):
+            yield [(at, made)]
 
     return work
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -18,6 +16,7 @@ from pydantic import (
 )
 
 from rlhf.config import DatasetSpec, HardwareSpec, QuantizationSpec
+from rlhf.endpoint_spec import MANNERS, EndpointSpec
 from rlhf.inspection_spec import InspectionSpec
 from rlhf.inspection_spec import LeakSpec as LeakSpec  # looked for here, too
 from rlhf.model_spec import ModelSpec
@@ -120,25 +119,6 @@ class Sample(Maker):
     temperature: PositiveFloat
 
 
-def _url(value: Any) -> Any:
-    """Refuse what is no plain address; nothing of it is repeated where it may hold a password."""
-    if not isinstance(value, str):
-        raise ValueError("names no endpoint. Write pairs.base_url=http://127.0.0.1:8000/v1")
-    parts = urlsplit(value)
-    if parts.username or parts.password or parts.query:
-        raise ValueError("holds more than an address. Put the key into an environment variable, pairs.api_key_env=NAME")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("is no http address. Write pairs.base_url=http://127.0.0.1:8000/v1")
-    return value.rstrip("/")
-
-
-def _variable(value: Any) -> Any:
-    """Refuse what is no name of a variable, without repeating it: it may be the key itself."""
-    if value is not None and not (isinstance(value, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value)):
-        raise ValueError("is the name of an environment variable, never the key itself. Write pairs.api_key_env=NAME")
-    return value
-
-
 def _slots(value: str) -> str:
     for name in re.findall(r"(?<!\{)\{(\w+)\}(?!\})", value):
         if name not in SLOTS:
@@ -146,33 +126,17 @@ def _slots(value: str) -> str:
     return value
 
 
-class Endpoint(Maker):
+class Endpoint(Maker, EndpointSpec):
     """Answers that a model behind an OpenAI-compatible chat-completions endpoint writes, by an instruction."""
 
-    indifferent: ClassVar[frozenset[str]] = Maker.indifferent | {
-        "base_url",  # each pair says its own: an endpoint may come back at another address
-        "api_key_env",
-        "concurrency",
-        "timeout_seconds",
-        "retries",
-        "backoff_seconds",
-        "longest_wait_seconds",
-    }
+    place: ClassVar[str] = "pairs"
+    # each pair says its own address: an endpoint may come back at another one
+    indifferent: ClassVar[frozenset[str]] = Maker.indifferent | MANNERS | {"base_url"}
 
     name: Literal["endpoint"]
-    base_url: Annotated[str, BeforeValidator(_url)]  # requests go to <base_url>/chat/completions
-    model: str  # as the endpoint calls it
-    api_key_env: Annotated[str | None, BeforeValidator(_variable)]  # environment variable with the key; null: none
     writes: Literal["rejected", "chosen"]  # which side the model writes; the data set's answer is the other
     system: str | None
     instruction: Annotated[str, AfterValidator(_slots)]  # with {conversation}, {answer}, {persona}
-    max_tokens: PositiveInt
-    temperature: NonNegativeFloat
-    concurrency: PositiveInt  # requests under way at once
-    timeout_seconds: PositiveFloat  # for a whole answer
-    retries: NonNegativeInt  # of a request that failed for a reason that may pass
-    backoff_seconds: NonNegativeFloat  # before the first retry, doubled before each further one
-    longest_wait_seconds: PositiveFloat  # a longer Retry-After is not waited for
 
 
 class Votes(Maker):

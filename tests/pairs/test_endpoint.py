@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from rlhf.endpoint import AGAIN, Client, Reply, key_of
 from rlhf.errors import RunFailure, UserError
-from rlhf.pairs.client import AGAIN, Client, Reply, key_from
 from rlhf.pairs.endpoint import EMPTY, SAME, request_messages, request_seed
 from tests.pairs.conftest import files_of, lines, make, pairs_run, row, spec_of
 from tests.pairs.server import ChatServer, Fault, tiny_answerer
@@ -240,11 +240,12 @@ def test_a_wrong_address_or_key_is_refused_and_never_repeated(word: str, said: s
 
 
 def test_a_key_that_is_not_there_is_told() -> None:
-    assert key_from({}, None) is None
-    assert key_from({"A": " x \n"}, "A") == "x"
+    spec = spec_of("pairs=endpoint", "pairs.base_url=http://127.0.0.1:1/v1", "pairs.api_key_env=A")
+    assert key_of(spec.model_copy(update={"api_key_env": None}), {}) is None
+    assert key_of(spec, {"A": " x \n"}) == "x"
     for environment in ({}, {"A": " "}, {"A": "b\nc"}, {"A": "ключ"}):
         with pytest.raises(UserError, match="pairs.api_key_env=A: "):
-            key_from(environment, "A")
+            key_of(spec, environment)
 
 
 def test_answers_under_way_are_kept_when_another_fails_for_good(data: Path) -> None:

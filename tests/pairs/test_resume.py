@@ -258,11 +258,12 @@ def test_pairs_of_other_code_are_neither_taken_nor_gone_on_with(
 
     before = {maker: code_of(maker) for maker in makers}
     moved = {}
-    for file in ("votes", "degrade", "client", "made"):
-        edit(package, f"pairs/{file}.py")
+    for file in ("pairs/votes", "pairs/degrade", "endpoint", "pairs/made"):
+        edit(package, f"{file}.py")
         after = {maker: code_of(maker) for maker in makers}
         moved[file], before = {maker for maker in makers if after[maker] != before[maker]}, after
-    assert moved == {"votes": {"votes"}, "degrade": {"degrade"}, "client": {"endpoint"}, "made": set(makers)}
+    mine = {"pairs/votes": {"votes"}, "pairs/degrade": {"degrade"}, "endpoint": {"endpoint"}}
+    assert moved == {**mine, "pairs/made": set(makers)}
     for output in (finished, begun):
         with pytest.raises(UserError, match="it was begun from other content of code. Write to another file"):
             make(toy(output))

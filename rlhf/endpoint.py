@@ -9,19 +9,22 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
-from typing import Any
+from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
+from rlhf.endpoint_spec import EndpointSpec
 from rlhf.errors import RunFailure, UserError
-from rlhf.pairs.spec import Endpoint
 
+T = TypeVar("T")
+R = TypeVar("R")
 LARGEST = 8 << 20  # bytes of an answer that are read
 BLOCK = 1 << 16
 TOLD = 160  # characters of a server's own words that are repeated
@@ -61,7 +64,7 @@ class _NoRedirect(HTTPRedirectHandler):
 class Client:
     """Sends one request at a time per thread; `stop` is set by whoever gives up on all of them."""
 
-    def __init__(self, spec: Endpoint, key: str | None, stop: threading.Event) -> None:
+    def __init__(self, spec: EndpointSpec, key: str | None, stop: threading.Event) -> None:
         self.spec, self.key, self.stop = spec, key, stop
         self.url = f"{spec.base_url}/chat/completions"
         handlers: list[Any] = [_NoRedirect()]
@@ -98,7 +101,7 @@ class Client:
         wait = min(self.spec.backoff_seconds * 2**attempt, self.spec.longest_wait_seconds)
         if failure.wait is not None and failure.wait > self.spec.longest_wait_seconds:
             problem = f"{failure.problem} and asks to wait {failure.wait:.0f} seconds"
-            remedy = f"Raise pairs.longest_wait_seconds, or wait and {AGAIN}"
+            remedy = f"Raise {self.spec.place}.longest_wait_seconds, or wait and {AGAIN}"
             raise RunFailure(self._told(self.url), self._told(problem), remedy, resumable=True)
         if self.stop.wait(max(wait, failure.wait or 0.0)):
             raise Stopped
@@ -140,22 +143,25 @@ class Client:
         """Return what to raise for an answer that is no success."""
         said = self._words_of(error)
         problem = f"answered {error.code}{f' ({said})' if said else ''}"
+        place = self.spec.place
         if error.code in (401, 403):
             named = self.spec.api_key_env
             remedy = (
                 f"Put a key that it takes into the environment variable {named}"
                 if named
-                else "Put a key into an environment variable and add pairs.api_key_env=ITS_NAME"
+                else f"Put a key into an environment variable and add {place}.api_key_env=ITS_NAME"
             )
             return UserError(self._told(self.url), problem, remedy)
         if error.code in PASSING or error.code >= 500:
             return Passing(problem, _retry_after(error.headers.get("Retry-After")))
         if 300 <= error.code < 400:
-            return UserError(self._told(self.url), f"{problem}: it redirects elsewhere", "Set pairs.base_url to there")
+            return UserError(
+                self._told(self.url), f"{problem}: it redirects elsewhere", f"Set {place}.base_url to there"
+            )
         if error.code == 404:
-            remedy = "Check pairs.base_url (it ends before /chat/completions) and pairs.model"
+            remedy = f"Check {place}.base_url (it ends before /chat/completions) and {place}.model"
             return UserError(self._told(self.url), problem, remedy)
-        return UserError(self._told(self.url), problem, "Check pairs.model, pairs.max_tokens and the like")
+        return UserError(self._told(self.url), problem, f"Check {place}.model, {place}.max_tokens and the like")
 
     def _words_of(self, error: HTTPError) -> str:
         """Return what the server says of its refusal, in one short line."""
@@ -186,7 +192,7 @@ class Client:
 
     def _given_up(self, failure: Passing, tries: int) -> RunFailure:
         tried = "" if tries == 1 else f" ({tries} tries)"
-        remedy = f"See that it runs and that pairs.base_url is right, then {AGAIN}"
+        remedy = f"See that it runs and that {self.spec.place}.base_url is right, then {AGAIN}"
         return RunFailure(self._told(self.url), self._told(f"{failure.problem}{tried}"), remedy, resumable=True)
 
     def _told(self, text: str) -> str:
@@ -209,15 +215,57 @@ def _retry_after(value: str | None) -> float | None:
     return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
-def key_from(environment: Mapping[str, str], name: str | None) -> str | None:
-    """Return the key in the variable `name`; raises `UserError` where it is not set or cannot be a header's value."""
+def key_of(spec: EndpointSpec, environment: Mapping[str, str]) -> str | None:
+    """Return the key in the variable that `spec` names, None where it names none.
+
+    Raises `UserError` where the variable is not set or its value cannot be a header's.
+    """
+    name = spec.api_key_env
     if name is None:
         return None
     key = environment.get(name, "").strip()
+    here = f"{spec.place}.api_key_env={name}"
     if not key:
-        raise UserError(
-            f"pairs.api_key_env={name}", "the environment has no such variable", f"Set it: export {name}=..."
-        )
+        raise UserError(here, "the environment has no such variable", f"Set it: export {name}=...")
     if not key.isascii() or not key.isprintable():
-        raise UserError(f"pairs.api_key_env={name}", "its value is no key that can be sent", f"Set {name} anew")
+        raise UserError(here, "its value is no key that can be sent", f"Set {name} anew")
     return key
+
+
+def asked(
+    todo: Iterable[T], ask: Callable[[Client, T], R], spec: EndpointSpec, key: str | None
+) -> Iterator[tuple[T, R]]:
+    """Yield each of `todo` with its answer as soon as that is there, `spec.concurrency` of them being asked at once.
+
+    So none that is paid for is lost: when one fails for good, those under way are waited for and handed on before its
+    failure is raised. When the caller stops, nothing is asked any more.
+    """
+    stop = threading.Event()
+    client = Client(spec, key, stop)
+    waiting = iter(todo)
+    running: dict[Future[R], T] = {}
+    failure: BaseException | None = None
+    pool = ThreadPoolExecutor(spec.concurrency, thread_name_prefix="endpoint")
+    try:
+        while True:
+            while failure is None and len(running) < spec.concurrency:
+                try:
+                    one = next(waiting)
+                except StopIteration:
+                    break
+                running[pool.submit(ask, client, one)] = one
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                one = running.pop(future)
+                error = future.exception()
+                if error is None:
+                    yield one, future.result()
+                elif failure is None or isinstance(failure, Stopped):
+                    failure = error
+                    stop.set()
+    finally:  # also when the user interrupts
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+    if failure is not None:
+        raise failure
