@@ -6,6 +6,10 @@ from pathlib import Path
 
 from rlhf.errors import UserError
 
+NOT_FOUND = "Check the path, or the id and the network"
+NOT_A_CLASSIFIER = "Name a model that was trained to classify, or train one with method=reward"
+NO_SAFETENSORS = "Name a revision that has safetensors weights (refs/pr/NUMBER), or convert a copy"
+
 
 def refuse_no_model(folder: Path, place: str) -> None:
     """Raise `UserError` where a folder holds neither an adapter nor a whole model with safetensors weights."""

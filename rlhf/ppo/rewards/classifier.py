@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from rlhf.data.rows import Row
-from rlhf.errors import UserError, one_line
-from rlhf.models.quiet import quiet
+from rlhf.errors import UserError
+from rlhf.models.classifiers import Plain, load_classifier, longest_input, pad_of, reads_pairs, reads_segments
 from rlhf.models.score import right_padded
 from rlhf.ppo.rewards.base import RewardParts, Scorer
-from rlhf.ppo.sources.classifier import NO_SAFETENSORS, NOT_A_CLASSIFIER, NOT_FOUND, label_number, refuse_stage
+from rlhf.ppo.sources.classifier import label_number, refuse_stage
 from rlhf.ppo_spec import ClassifierReward, place
-
-UNLOADABLE = (OSError, ValueError, RuntimeError, ImportError, SafetensorError)
 
 
 def classifier_scorer(name: str, spec: ClassifierReward, parts: RewardParts) -> Scorer:
     """Return the scorer of the classifier at `spec.path`; raises `UserError` where there is none or no such label."""
-    model, tokenizer = _load(name, spec, parts)
+    here = place(name, "path")
+    refuse_stage(name, spec)
+    model, tokenizer = load_classifier(spec.path, spec.revision, here, dtype=parts.dtype, device=parts.device)
+    if spec.reads == "chat" and tokenizer.chat_template is None:
+        remedy = "Use reads: prompt_and_answer"
+        raise UserError(place(name, "reads"), f"the tokenizer of {spec.path} has no chat template", remedy)
     labels = {label: number for number, label in model.config.id2label.items()}  # label2id is not always there
     number = label_number(name, spec, labels, len(labels))
     return Classifier(model, tokenizer, spec, number, parts.batch_size)
@@ -39,15 +37,10 @@ class Classifier:
         # classes exclude each other unless the model was trained with a yes or no, or a number, for each
         self.exclusive = model.config.problem_type in (None, "single_label_classification")
         self.limit = longest_input(model, tokenizer)
-        known = getattr(model.config, "pad_token_id", None)
-        self.pad = tokenizer.pad_token_id if known is None else known
-        model.config.pad_token_id = self.pad  # decoders find the last token before the padding with it
+        self.pad = pad_of(model, tokenizer)
         self.batch_size = 1 if self.pad is None else batch_size
-        names = tokenizer.model_input_names
-        self.types = "token_type_ids" in names and getattr(model.config, "type_vocab_size", 0) > 1
-        self.pairs = tokenizer.num_special_tokens_to_add(pair=True) > tokenizer.num_special_tokens_to_add(pair=False)
-        markers = sorted((token for token in tokenizer.all_special_tokens if len(token) > 1), key=len, reverse=True)
-        self.markers = re.compile("|".join(map(re.escape, markers)) or r"(?!)")
+        self.types, self.pairs = reads_segments(model, tokenizer), reads_pairs(tokenizer)
+        self.plain = Plain(tokenizer)
         if spec.reads != "answer":
             tokenizer.truncation_side = "left"  # the end of the conversation is what is judged
 
@@ -66,7 +59,7 @@ class Classifier:
 
     def encode(self, row: Row, answer: str) -> tuple[list[int], list[int]]:
         """Return ids and segment ids of what the classifier reads. Special tokens written in a text are taken out."""
-        answer, turns = self._plain(answer), [{**turn, "content": self._plain(turn["content"])} for turn in row.prompt]
+        answer, turns = self.plain(answer), [{**turn, "content": self.plain(turn["content"])} for turn in row.prompt]
         prompt, single, second = "\n".join(turn["content"] for turn in turns), answer, None
         if self.spec.reads == "chat":
             turns.append({"role": "assistant", "content": answer})
@@ -84,12 +77,6 @@ class Classifier:
         )
         ids = list(found["input_ids"][0]) or [self.pad or 0]  # of an empty text, models want something to look at
         return ids, list(found["token_type_ids"][0]) if self.types else []
-
-    def _plain(self, text: str) -> str:
-        found = 1
-        while found:  # taking one out can join another together
-            text, found = self.markers.subn("", text)
-        return text
 
     def _batch(self, chosen: Sequence[tuple[list[int], list[int]]]) -> dict[str, torch.Tensor]:
         ids, mask = right_padded([row for row, _ in chosen], self.pad or 0)
@@ -117,37 +104,3 @@ def log_odds(logits: torch.Tensor, label: int, *, exclusive: bool) -> torch.Tens
         return logits[:, label]
     others = torch.cat([logits[:, :label], logits[:, label + 1 :]], dim=1)
     return logits[:, label] - others.logsumexp(dim=1)
-
-
-def longest_input(model: Any, tokenizer: Any) -> int | None:
-    """Return how many tokens fit, None where nothing sets a limit (T5's relative positions)."""
-    limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None) or 10**9]
-    for module_name, module in model.named_modules():
-        if isinstance(module, nn.Embedding) and "position_embed" in module_name and module.padding_idx is not None:
-            limits.append(module.num_embeddings - module.padding_idx - 1)  # RoBERTa counts from the pad id on
-    return int(min(limits)) if min(limits) < 10**9 else None
-
-
-def _load(name: str, spec: ClassifierReward, parts: RewardParts) -> tuple[Any, Any]:
-    """Load model and tokenizer: safetensors only, no code from elsewhere, no head that was never trained."""
-    here, folder = place(name, "path"), Path(spec.path).expanduser()
-    refuse_stage(name, spec)
-    source = str(folder) if folder.is_dir() else spec.path
-    options = {"trust_remote_code": False} | ({} if folder.is_dir() else {"revision": spec.revision})
-    try:
-        with quiet():
-            config = AutoConfig.from_pretrained(source, **options)
-            model, found = AutoModelForSequenceClassification.from_pretrained(
-                source, config=config, dtype=parts.dtype, use_safetensors=True, output_loading_info=True, **options
-            )
-            tokenizer = AutoTokenizer.from_pretrained(source, **options)
-    except UNLOADABLE as error:
-        remedy = NO_SAFETENSORS if "safetensors" in str(error) else NOT_FOUND
-        raise UserError(here, f"{spec.path} could not be loaded ({one_line(error)})", remedy) from error
-    if found["missing_keys"]:
-        problem = f"{spec.path} has no trained {', '.join(sorted(found['missing_keys'])[:3])}: it is not a classifier"
-        raise UserError(here, problem, NOT_A_CLASSIFIER)
-    if spec.reads == "chat" and tokenizer.chat_template is None:
-        remedy = "Use reads: prompt_and_answer"
-        raise UserError(place(name, "reads"), f"the tokenizer of {spec.path} has no chat template", remedy)
-    return model.to(parts.device).requires_grad_(False).eval(), tokenizer

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.errors import UserError, one_line
+from rlhf.models.folder import NO_SAFETENSORS, NOT_A_CLASSIFIER, NOT_FOUND
 from rlhf.ppo_spec import ClassifierReward, place
 from rlhf.suggest import did_you_mean
 
-NOT_FOUND = "Check the path, or the id and the network"
 CLOSED = "Ask for access on its page, then log in: `hf auth login`"
 UNKNOWN = "Check the id, or log in if it is private: `hf auth login`"
 QUICK = 5.0  # seconds in which the hub answers, or counts as out of reach
-NOT_A_CLASSIFIER = "Name a model that was trained to classify, or train one with method=reward"
-NO_SAFETENSORS = "Name a revision that has safetensors weights (refs/pr/NUMBER), or convert a copy"
 LANGUAGE_MODELS = ("LMHeadModel", "ForCausalLM", "ForConditionalGeneration", "ForMaskedLM")
 
 
