@@ -14,15 +14,18 @@ HEAVY = ("each", "draws")  # of a score: what comparing in pairs takes, and a su
 
 @dataclass(frozen=True)
 class Voice:
-    """A speaker without its texts."""
+    """A speaker without its texts. Runs that differ only in their `seed` share a `group`."""
 
     name: str  # unique within an evaluation
     role: Role
+    label: str  # as a reader is told it
     fingerprint: str
+    group: str | None
+    seed: int | None
 
 
 @dataclass(frozen=True)
-class Measured:
+class Evaluation:
     """Findings by suite, then by the speaker's name. A suite that failed is in `failures` alone, with one line."""
 
     questions: int
@@ -31,38 +34,44 @@ class Measured:
     notes: tuple[str, ...]
     failures: Mapping[str, str]
 
-    def scores(self, speaker: str) -> dict[str, Scores]:
-        """Return all scores of one speaker by metric."""
-        return {
-            name: found
-            for suite in self.suites.values()
-            if speaker in suite
-            for name, found in suite[speaker].scores.items()
-        }
+    def values_of(self, speaker: str) -> dict[str, float]:
+        """Return all values of one speaker by metric."""
+        found = [by_speaker[speaker].scores for by_speaker in self.suites.values() if speaker in by_speaker]
+        return {name: score.value for scores in found for name, score in scores.items()}
 
     def dump(self, *, whole: bool) -> dict[str, Any]:
-        """Return plain values for JSON: `whole` for evaluation.json, else without what comparing in pairs takes."""
-        suites = {
-            suite: {speaker: dump_findings(findings, whole=whole) for speaker, findings in by_speaker.items()}
-            for suite, by_speaker in self.suites.items()
-        }
+        """Return plain values for JSON: `whole` for evaluation.json, else without what comparing in pairs takes.
+
+        `metrics` holds scores by metric, then by speaker; `suites` says which belong together, with tables and notes.
+        """
+        metrics: dict[str, dict[str, Any]] = {}
+        for by_speaker in self.suites.values():
+            for speaker, findings in by_speaker.items():
+                for name, score in dump_findings(findings, whole=whole)["scores"].items():
+                    metrics.setdefault(name, {})[speaker] = score
         return {
             "questions": self.questions,
             "speakers": [asdict(voice) for voice in self.speakers],
-            "suites": suites,
+            "metrics": metrics,
+            "suites": {suite: _told(by_speaker) for suite, by_speaker in self.suites.items()},
             "notes": list(self.notes),
             "failures": dict(self.failures),
         }
 
-    @classmethod
-    def load(cls, values: Mapping[str, Any]) -> Measured:
-        """Read what `dump` wrote."""
-        suites = {
-            suite: {speaker: load_findings(found) for speaker, found in by_speaker.items()}
-            for suite, by_speaker in values["suites"].items()
-        }
-        speakers = tuple(Voice(**voice) for voice in values["speakers"])
-        return cls(values["questions"], speakers, suites, tuple(values["notes"]), dict(values["failures"]))
+
+def _told(by_speaker: Mapping[str, Findings]) -> dict[str, Any]:
+    """Name what a suite gives: metrics in order, tables by title and speaker, each note once."""
+    metrics = dict.fromkeys(name for findings in by_speaker.values() for name in findings.scores)
+    tables: dict[str, dict[str, Any]] = {}
+    notes: dict[str, list[str]] = {}
+    for speaker, findings in by_speaker.items():
+        for title, table in findings.tables.items():
+            tables.setdefault(title, {})[speaker] = asdict(table)
+        for note in findings.notes:
+            notes.setdefault(note, []).append(speaker)
+    everybody = len(by_speaker)
+    told = [note if len(who) == everybody else f"{', '.join(who)}: {note}" for note, who in notes.items()]
+    return {"metrics": list(metrics), "tables": tables, "notes": told}
 
 
 def dump_findings(findings: Findings, *, whole: bool) -> dict[str, Any]:
