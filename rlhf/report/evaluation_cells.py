@@ -1,0 +1,160 @@
+"""What an evaluation says, before it has a form: per suite one table of cells, with flags, comparisons and notes.
+
+Terminal, Markdown, CSV and page are made from the same cells, so they can't disagree. `rlhf.report.evaluation_table`
+tells what the data is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rlhf.evaluation.compare import Difference, baseline_of, clearly_best, compare
+from rlhf.evaluation.described import describe
+from rlhf.evaluation.metrics import Metric
+from rlhf.evaluation.pooled import CONTROLS, Line, Measured, measurements, pooled
+from rlhf.evaluation.verdicts import Flag, flags
+
+ORDER = ("reference", "base", "start", "sft", "policy", *CONTROLS[1:])
+ARROWS = {"higher": "↑", "lower": "↓", None: ""}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric as a column. `footnote` counts the flagged ones of its suite from 1; None where it has no flag."""
+
+    metric: Metric
+    title: str  # its name without the suite's
+    footnote: int | None
+
+    @property
+    def arrow(self) -> str:
+        """Which way is better."""
+        return ARROWS[self.metric.better]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number: `difference` is that to the baseline, None for controls and for the baseline itself."""
+
+    measured: Measured
+    difference: Difference | None
+    best: bool
+
+    @property
+    def unclear(self) -> bool:
+        """Whether it was compared and is no clear difference."""
+        return self.difference is not None and self.difference.clear is False
+
+
+@dataclass(frozen=True)
+class SuiteTable:
+    """A suite: one line of cells per speaker, in the order of the columns; None where a speaker has no number."""
+
+    name: str
+    columns: tuple[Column, ...]
+    lines: tuple[tuple[Line, tuple[Cell | None, ...]], ...]
+    baseline: Line | None
+    flags: tuple[Flag, ...]
+    notes: tuple[str, ...]
+    compared: int  # p values that were corrected together
+
+    def numbers(self, place: int) -> list[Cell]:
+        """Return the cells of a column that hold a number."""
+        return [cell for _, cells in self.lines if (cell := cells[place]) is not None]
+
+    def n(self, place: int) -> str:
+        """Return what a column's values are taken over: `128`, or `90 to 128` where lines differ."""
+        counts = [cell.measured.n for cell in self.numbers(place)]
+        return f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
+
+    @property
+    def untested(self) -> list[str]:
+        """Titles of columns in which lines were to be compared and none could be."""
+        titles = []
+        for place, column in enumerate(self.columns):
+            compared = [cell.difference for cell in self.numbers(place) if cell.difference is not None]
+            if compared and all(one.clear is None for one in compared):
+                titles.append(column.title)
+        return titles
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a line is the mean of several runs."""
+        return any(len(line.runs) > 1 for line, _ in self.lines)
+
+
+def suite_tables(data: Mapping[str, Any]) -> list[SuiteTable]:
+    """Return a table per suite that found a number, in the data's order."""
+    lines = sorted(pooled(data["speakers"]), key=lambda line: ORDER.index(line.role))
+    baseline = baseline_of(lines, data.get("baseline"))
+    settings = data["settings"]
+    resamples, seed = int(settings["bootstrap"]), int(settings["seed"])
+    made = []
+    for name, metrics in data["metrics"].items():
+        found = measurements(lines, metrics)
+        if not found:
+            continue
+        own = [line for line in lines if any(line.name in values for values in found.values())]
+        differences = compare(own, found, baseline, resamples, seed) if baseline else []
+        raised = flags(own, found, resamples, seed)
+        columns = _columns(name, list(found), raised)
+        by_place = {(one.metric, one.speaker): one for one in differences}
+        best = _best(own, columns, found, resamples, seed)
+        cells = tuple(
+            (line, tuple(_cell(line, column, found[column.metric.name], by_place, best) for column in columns))
+            for line in own
+        )
+        tested = sum(one.p is not None for one in differences)
+        notes = tuple(dict.fromkeys(data.get("notes", {}).get(name, ())))
+        made.append(SuiteTable(name, columns, cells, baseline, tuple(raised), notes, tested))
+    return made
+
+
+def _columns(suite: str, names: Sequence[str], raised: Sequence[Flag]) -> tuple[Column, ...]:
+    flagged = [flag.metric for flag in raised]
+    made = []
+    for name in names:
+        metric = describe(name) or Metric(name, "", "", "", None)
+        footnote = flagged.index(name) + 1 if name in flagged else None
+        title = name.removeprefix(f"{suite}/")
+        made.append(Column(metric if metric.name == name else _named(metric, name), title, footnote))
+    return tuple(made)
+
+
+def _named(metric: Metric, name: str) -> Metric:
+
+    return replace(metric, name=name)
+
+
+def _best(
+    lines: Sequence[Line],
+    columns: Sequence[Column],
+    found: Mapping[str, Mapping[str, Measured]],
+    resamples: int,
+    seed: int,
+) -> dict[str, str]:
+    """Name of the clearly best line by metric."""
+    directed = [column.metric for column in columns if column.metric.better is not None]
+    family = len(directed) * (sum(not line.control for line in lines) - 1)
+    best = {}
+    for metric in directed:
+        won = clearly_best(lines, found[metric.name], str(metric.better), family, resamples, seed)
+        if won is not None:
+            best[metric.name] = won.name
+    return best
+
+
+def _cell(
+    line: Line,
+    column: Column,
+    values: Mapping[str, Measured],
+    differences: Mapping[tuple[str, str], Difference],
+    best: Mapping[str, str],
+) -> Cell | None:
+    measured = values.get(line.name)
+    if measured is None:
+        return None
+    name = column.metric.name
+    return Cell(measured, differences.get((name, line.name)), best.get(name) == line.name)
