@@ -6,10 +6,11 @@ The key comes from an environment variable and goes into one header; it is taken
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -269,3 +270,15 @@ def asked(
         pool.shutdown(wait=False, cancel_futures=True)
     if failure is not None:
         raise failure
+
+
+def conversation(messages: Sequence[Mapping[str, str]]) -> str:
+    """Return messages as lines for an instruction, each with its speaker."""
+    names = {"system": "System", "user": "User", "assistant": "Assistant"}
+    return "\n".join(f"{names.get(m['role'], m['role'])}: {m['content']}" for m in messages)
+
+
+def filled(template: str, fillings: Mapping[str, str]) -> str:
+    """Return an instruction with its slots, `{conversation}`, filled once: what a filling says is no slot itself."""
+    slots = re.compile(r"(?<!\{)(?:" + "|".join(re.escape(f"{{{name}}}") for name in fillings) + r")(?!\})")
+    return slots.sub(lambda found: fillings[found.group()[1:-1]], template)

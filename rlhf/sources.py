@@ -33,6 +33,7 @@ LEFT_OUT = {  # modules that cannot change a stage's result, with the reason
     "rlhf.ppo_spec": "likewise",
     "rlhf.cleaning_spec": "likewise",
     "rlhf.evaluation_spec": "likewise",
+    "rlhf.endpoint_spec": "likewise",
 }
 
 READERS = ("files", "resources.files", "importlib.resources.files")  # what opens a text of a package
@@ -42,8 +43,19 @@ TEXTS = (".yaml", ".json", ".txt")
 @cache
 def source_digest(name: str, root: Path = PACKAGE) -> str:
     """Return the sha256 of the names and texts of all files that stage `name` computes with, `rlhf` lying at `root`."""
+    return _digest(stage_files(name, root), root)
+
+
+@cache
+def suite_digest(module: str, root: Path = PACKAGE) -> str:
+    """Return the same of what measures answers: its module with what that imports, and all texts that measuring reads."""
+    texts = {file for file in (root / "evaluation").rglob("*") if file.suffix in TEXTS}
+    return _digest(sorted({*closure((module,), root), *texts}), root)
+
+
+def _digest(files: Sequence[Path], root: Path) -> str:
     total = hashlib.sha256()
-    for file in stage_files(name, root):
+    for file in files:
         total.update(f"{file.relative_to(root).as_posix()}\0".encode())
         total.update(file.read_text(encoding="utf-8").encode() + b"\0")
     return total.hexdigest()

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from rlhf.data.personas import persona_sentences
 from rlhf.data.rows import Row
-from rlhf.endpoint import Client, Reply, asked, key_of
+from rlhf.endpoint import Client, Reply, asked, conversation, filled, key_of
 from rlhf.pairs.made import Chunk, Made, Numbered, Pair, Work, row_key
 from rlhf.pairs.spec import Endpoint
-from rlhf.pairs.texts import alike, conversation
+from rlhf.pairs.texts import alike
 
 NO_ANSWER = "the row has no answer to set against"
 EMPTY = "the endpoint's answer was empty"
@@ -61,20 +61,13 @@ def paired(row: Row, own: str, reply: Reply, spec: Endpoint, seed: int) -> Made:
 def request_messages(spec: Endpoint, row: Row) -> list[dict[str, str]]:
     """Return the messages of a request; each slot is filled once, so what a filling says is no slot itself."""
     fillings = {
-        "{conversation}": conversation(row.prompt),
-        "{answer}": (row.completion or "").strip(),
-        "{persona}": "\n".join(persona_sentences(row)),
+        "conversation": conversation(row.prompt),
+        "answer": (row.completion or "").strip(),
+        "persona": "\n".join(persona_sentences(row)),
     }
-    text = _filled(spec.instruction, fillings)
-    system = [] if spec.system is None else [{"role": "system", "content": _filled(spec.system, fillings)}]
+    text = filled(spec.instruction, fillings)
+    system = [] if spec.system is None else [{"role": "system", "content": filled(spec.system, fillings)}]
     return [*system, {"role": "user", "content": text}]
-
-
-def _filled(template: str, fillings: Mapping[str, str]) -> str:
-    import re
-
-    slots = re.compile(r"(?<!\{)(?:" + "|".join(map(re.escape, fillings)) + r")(?!\})")
-    return slots.sub(lambda found: fillings[found.group()], template)
 
 
 def request_seed(seed: int, row: Row) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 PLACEHOLDER = re.compile(r"\{\{.*?\}\}")
 # a word, where a placeholder counts as one; a character of a script that writes no spaces is a word of its own
@@ -43,9 +42,3 @@ def capitalised(text: str) -> str:
         if letter.isalpha():
             return text[:at] + letter.upper() + text[at + 1 :]
     return text
-
-
-def conversation(messages: Sequence[dict[str, str]]) -> str:
-    """Return messages as lines for an instruction, each with its speaker."""
-    names = {"system": "System", "user": "User", "assistant": "Assistant"}
-    return "\n".join(f"{names.get(m['role'], m['role'])}: {m['content']}" for m in messages)
