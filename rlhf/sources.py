@@ -48,7 +48,7 @@ def source_digest(name: str, root: Path = PACKAGE) -> str:
 
 @cache
 def suite_digest(module: str, root: Path = PACKAGE) -> str:
-    """Return the same of what measures answers: its module with what that imports, and all texts that measuring reads."""
+    """Return the same of a suite of metrics: its module, what that imports, and all texts that measuring reads."""
     texts = {file for file in (root / "evaluation").rglob("*") if file.suffix in TEXTS}
     return _digest(sorted({*closure((module,), root), *texts}), root)
 

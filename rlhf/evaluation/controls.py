@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -19,16 +18,6 @@ Role = Literal["reference", "base", "start", "sft", "policy", "echo", "polite", 
 NONSENSE: tuple[Role, ...] = ("echo", "polite", "shuffled", "random")
 FALLBACK = "en"  # the language of the polite answer where none is written in that of the references
 READ = 64  # references, at most, whose language is looked at
-
-
-@dataclass(frozen=True)
-class Speaker:
-    """Whoever answers: a model or a control line. `texts` has one answer per question, in their order."""
-
-    name: str
-    role: Role
-    fingerprint: str  # of what answers: a stage's, the base model's, or a control line's digest of its texts
-    texts: tuple[str, ...]
 
 
 def references(questions: Sequence[Row]) -> list[str]:

@@ -65,7 +65,7 @@ class Suite(Protocol):
 class Scorer(Protocol):
     """A judge: scores of (prompt, answer) pairs, higher is better."""
 
-    def __call__(self, pairs: Sequence[tuple[Any, str]]) -> list[float]:
+    def __call__(self, pairs: Sequence[tuple[Any, str]], /) -> list[float]:
         """Return a score per pair."""
         ...
 

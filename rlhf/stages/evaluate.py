@@ -38,16 +38,22 @@ class Row:
     texts: list[str]
     rewards: list[float] | None
     gold: list[float] | None
+    source: Source
 
 
 class Evaluator:
-    """Samples and scores the policies of one job; answers are kept beside the stages and never sampled twice."""
+    """Samples and scores the policies of one job; answers are kept beside the stages and never sampled twice.
 
-    def __init__(self, job: Job) -> None:
+    `scorer` is the finished reward stage that judges, where one is at hand; it is built where `judge` asks for one.
+    """
+
+    def __init__(self, job: Job, scorer: Finished | None = None) -> None:
         self.job = job
         self.spec = job.run.evaluation
         self.codec = job.codec(job.run.method)
-        self.scorer = job.build(job.run.upstream.reward, upstream=True) if self.spec.judge == "reward" else None
+        self.scorer = scorer if self.spec.judge == "reward" else None
+        if self.spec.judge == "reward" and scorer is None:
+            self.scorer = job.build(job.run.upstream.reward, upstream=True)
 
     def rows(self, finished: Finished) -> list[Row]:
         """Measure the base model, the policy that the job started from and the job's own, in this order."""
@@ -92,7 +98,7 @@ class Evaluator:
         if reference is not None:
             before = Answers(reference[0].texts, {}, reference[0].rewards, reference[0].gold)
             metrics |= against(answers, before, self.spec)
-        return Row(name, role, fingerprint, metrics, answers.texts, answers.rewards, answers.gold)
+        return Row(name, role, fingerprint, metrics, answers.texts, answers.rewards, answers.gold, source)
 
     def _answers(
         self, name: str, source: Source, fingerprint: str, reference: tuple[Row, Source] | None, take: bool
@@ -123,14 +129,14 @@ class Evaluator:
                     os.utime(file, ns=(time.time_ns(), file.stat().st_mtime_ns))
                 return Answers.load(kept)
             total = len(evaluation_prompts(corpus, self.spec))
-            with self._progress(f"answers of {name}", total) as advance:
+            with self.progress(f"answers of {name}", total) as advance:
                 answers = answer(
-                    self._load(source),
-                    self._load(reference[1]) if reference else None,
+                    self.load(source),
+                    self.load(reference[1]) if reference else None,
                     self.codec,
                     corpus,
                     self.spec,
-                    self._judge,
+                    self.judge,
                     advance,
                 )
             write_json(file, answers.dump())
@@ -139,15 +145,16 @@ class Evaluator:
     def _margins(self, finished: Finished) -> dict[str, float]:
         assert isinstance(finished.method, DPO)
         return pair_margin(
-            self._load(finished.source(self.job.base)),
-            self._load(finished.origin.source),
+            self.load(finished.source(self.job.base)),
+            self.load(finished.origin.source),
             self.codec,
             self.job.corpus("preference").test,
             finished.method.beta,
             self.spec.batch_size,
         )
 
-    def _load(self, source: Source) -> Any:
+    def load(self, source: Source) -> Any:
+        """Load a policy of this job, ready to answer."""
         job = self.job
         model = load_policy(
             job.run.model,
@@ -160,7 +167,7 @@ class Evaluator:
         return model.eval()
 
     @cached_property
-    def _judge(self) -> Judge | None:
+    def judge(self) -> Judge | None:
         """The reward that ranks answers: the gold one, the reward stage's, or none."""
         job = self.job
         if self.spec.judge == "gold":
@@ -183,7 +190,8 @@ class Evaluator:
         return lambda pairs: score(scorer, codec, pairs, batch_size=self.spec.batch_size)
 
     @contextmanager
-    def _progress(self, what: str, total: int) -> Any:
+    def progress(self, what: str, total: int) -> Any:
+        """Show a bar while the block runs, on a terminal; it is given what to call with the number of things done."""
         from rich.progress import Progress
 
         with Progress(console=self.job.console, transient=True, disable=not self.job.console.is_terminal) as progress:

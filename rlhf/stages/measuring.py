@@ -1,0 +1,249 @@
+"""Running suites of metrics over speakers: the references, every model, and the control lines of nonsense.
+
+What a suite finds in one speaker's answers is kept in the store and not computed twice; a suite that fails is told in
+one line and takes nothing from the others.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from rlhf.data.rows import Row as Question
+from rlhf.disk import locked
+from rlhf.errors import RunFailure, UserError
+from rlhf.evaluation.controls import NONSENSE, Role, nonsense, references
+from rlhf.evaluation.measure import Findings, Suite, Tools
+from rlhf.evaluation.measured import Evaluation, Voice, dump_findings, load_findings
+from rlhf.evaluation.policy import evaluation_prompts
+from rlhf.evaluation.suites import build_suite, is_live, module_of
+from rlhf.fingerprint import digest, environment, file_sizes, loading_packages, versions
+from rlhf.models.sample import response_logprobs
+from rlhf.sources import suite_digest
+from rlhf.stages.evaluate import Evaluator, Row
+from rlhf.store import lock_of, read_json, write_json
+
+LIBRARIES = ("sacrebleu", "rouge-score", "evaluate", "bert-score", "scikit-learn", "py3langid", "phonenumbers", "scipy")
+ORDER = ("base", "start", "sft", "policy")
+LABELS: Mapping[str, str] = {
+    "reference": "reference answers",
+    "base": "base model",
+    "echo": "echo of the question",
+    "polite": "one polite answer",
+    "shuffled": "answers to other questions",
+    "random": "random tokens",
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that answered, with what loads it again."""
+
+    row: Row
+    evaluator: Evaluator
+    group: str | None = None  # shared by runs that differ only in their seed
+    seed: int | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    voice: Voice
+    texts: tuple[str, ...]
+    model: Model | None  # None: a control line
+
+
+def measure(models: Sequence[Model], suites: Sequence[str]) -> Evaluation:
+    """Run `suites` on the references, `models` and nonsense: same questions for all, which all models have answered.
+
+    Models that answer alike under one fingerprint are one speaker. Base model, judge and training rows that a suite
+    asks for are those of the first model's job.
+    """
+    first = models[0].evaluator
+    questions = evaluation_prompts(first.job.corpus("demonstration"), first.spec)
+    lines, notes = nonsense(questions, first.codec, first.spec.seed)
+    answered = _distinct(models)
+    good = tuple(references(questions))
+    bad = [_control(role, tuple(lines[role])) for role in NONSENSE if role in lines]
+    entries = [_control("reference", good), *answered, *bad]
+    bench = _Bench(first, questions)
+    found: dict[str, dict[str, Findings]] = {}
+    failures: dict[str, str] = {}
+    for suite in sorted(suites, key=lambda name: is_live(module_of(name))):  # models come after texts
+        try:
+            found[suite] = bench.run(suite, entries)
+        except Exception as error:
+            failures[suite] = _failure(suite, error)
+    return Evaluation(
+        questions=len(questions),
+        speakers=tuple(entry.voice for entry in entries),
+        suites={suite: found[suite] for suite in suites if suite in found},
+        notes=tuple(notes),
+        failures=failures,
+    )
+
+
+def _distinct(models: Sequence[Model]) -> list[_Entry]:
+    """Return the models as speakers: controls that several runs share once, names told apart."""
+    found: dict[tuple[str, tuple[str, ...]], _Entry] = {}
+    names: set[str] = set()
+    for model in sorted(models, key=lambda one: ORDER.index(one.row.role)):
+        row, texts = model.row, tuple(model.row.texts)
+        if (row.fingerprint, texts) in found:
+            continue
+        own = model.evaluator.job.run.model.name
+        several = len({one.evaluator.job.run.model.name for one in models}) > 1
+        name = f"{row.name} {own}" if several and row.name == row.role else row.name
+        while name in names:  # one model, asked in two ways
+            name += "'"
+        names.add(name)
+        label = model.label if row.role == "policy" and model.label else LABELS.get(row.role, row.role)
+        label = f"{label} {own}" if several and row.role != "policy" else label
+        group, seed = (model.group, model.seed) if row.role == "policy" else (None, None)
+        voice = Voice(name, cast(Role, row.role), label, row.fingerprint, group, seed)
+        found[row.fingerprint, texts] = _Entry(voice, texts, model)
+    return list(found.values())
+
+
+def _control(role: Role, texts: tuple[str, ...]) -> _Entry:
+    return _Entry(Voice(role, role, LABELS[role], digest(list(texts)), None, None), texts, None)
+
+
+class _Bench:
+    """What suites are run with: questions, tools and the store."""
+
+    def __init__(self, evaluator: Evaluator, questions: Sequence[Question]) -> None:
+        self.evaluator, self.questions = evaluator, questions
+        self.job, self.spec = evaluator.job, evaluator.spec
+        self.asked: dict[str, str] = {}  # shapes of training rows that the suite at work has read, by fingerprint
+        self.tools = Tools(
+            train=self._train,
+            logprobs=self._logprobs,
+            judge=lambda: self.evaluator.judge,
+            resamples=self.spec.bootstrap,
+            seed=self.spec.seed,
+            store=self.job.store / "measures",
+            say=lambda line: self.job.console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True),
+        )
+
+    def run(self, name: str, entries: Sequence[_Entry]) -> dict[str, Findings]:
+        """Run one suite over all speakers, a live one over the models among them."""
+        module = module_of(name)
+        live = is_live(module)
+        self.asked = {}
+        suite = cache(lambda: build_suite(name, getattr(self.spec, name), self.tools))
+        told = [entry for entry in entries if entry.model is not None] if live else list(entries)
+        found = {}
+        with self.evaluator.progress(f"measuring {name}", len(told)) as advance:
+            for done, entry in enumerate(told, start=1):
+                work = self._live(module, name, entry) if live else self._read(suite, entry)
+                found[entry.voice.name] = self._kept(name, module, entry, work)
+                advance(done)
+        return found
+
+    def _read(self, suite: Callable[[], Suite], entry: _Entry) -> Callable[[], Findings]:
+        return lambda: suite()(self.questions, list(entry.texts))
+
+    def _live(self, module: Any, name: str, entry: _Entry) -> Callable[[], Findings]:
+        model = entry.model
+        assert model is not None, "only models are measured live"
+
+        def work() -> Findings:
+            self.__dict__.pop("_base", None)  # two models at once may be one too many
+            policy, codec = model.evaluator.load(model.row.source), model.evaluator.codec
+            findings: Findings = module.measure(policy, codec, self.questions, getattr(self.spec, name), self.tools)
+            return findings
+
+        return work
+
+    def _kept(self, name: str, module: Any, entry: _Entry, work: Callable[[], Findings]) -> Findings:
+        """Take what the same suite found in the same answers before, or do the `work` and keep it."""
+        if not getattr(module, "KEEP", True):
+            return work()
+        file = self.job.store / "evaluations" / f"{name}-{entry.voice.name}-{self._key(name, module, entry)[:12]}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with locked(lock_of(file)):
+            kept = read_json(file) if self.job.run.reuse else {}
+            if kept and all(self.job.corpus(shape).fingerprint == seen for shape, seen in kept["trained_on"].items()):
+                with suppress(OSError):  # a store that may only be read
+                    os.utime(file, ns=(time.time_ns(), file.stat().st_mtime_ns))
+                self.asked |= kept["trained_on"]
+                return load_findings(kept["findings"])
+            findings = work()
+            write_json(file, {"findings": dump_findings(findings, whole=True), "trained_on": self.asked})
+        return findings
+
+    def _key(self, name: str, module: Any, entry: _Entry) -> str:
+        """Hash all that findings depend on but the training rows, which are known once a suite has asked for them."""
+        job, spec, model = self.job, getattr(self.spec, name), entry.model
+        settings = spec.model_dump()
+        evaluator = self.evaluator if model is None else model.evaluator
+        return digest(
+            [
+                name,
+                settings,
+                [_bytes_at(place) for place in _places(settings)],
+                suite_digest(module.__name__),
+                versions({*LIBRARIES, *loading_packages(job.run)}),
+                list(entry.texts),
+                [self.corpus_fingerprint, self.spec.prompts, self.spec.seed, self.spec.bootstrap],
+                [job.lineage.base, self.spec.judge, self.evaluator.scorer and self.evaluator.scorer.fingerprint],
+                [entry.voice.fingerprint, job.run.hardware.name] if is_live(module) else None,
+                [evaluator.codec.max_prompt_tokens, evaluator.codec.max_response_tokens],
+                [environment(), job.device.kind, job.device.precision, job.run.quantization.model_dump(), job.run.seed],
+            ]
+        )
+
+    @cached_property
+    def corpus_fingerprint(self) -> str:
+        return self.job.corpus("demonstration").fingerprint
+
+    def _train(self, shape: str) -> Sequence[Question]:
+        corpus = self.job.corpus(shape)
+        self.asked[shape] = corpus.fingerprint
+        return corpus.train
+
+    @cached_property
+    def _base(self) -> Any:
+        return self.evaluator.load(self.job.base)
+
+    def _logprobs(self, questions: Sequence[Question], texts: Sequence[str]) -> Iterator[list[float]]:
+        codec, size = self.evaluator.codec, self.spec.batch_size
+        for first in range(0, len(texts), size):
+            prompts = [codec.prompt_ids(row.prompt) for row in questions[first : first + size]]
+            responses = [codec.response_ids(text) for text in texts[first : first + size]]
+            found = response_logprobs(self._base, codec, prompts, responses, batch_size=size, temperature=1.0)
+            yield from (row.tolist() for row in found)
+
+
+def _places(values: Any) -> Iterator[Path]:
+    """Yield the files and folders that settings name."""
+    if isinstance(values, Mapping):
+        values = list(values.values())
+    if isinstance(values, list | tuple):
+        for value in values:
+            yield from _places(value)
+    elif isinstance(values, str) and len(values) < 4096 and "\n" not in values and (place := Path(values)).exists():
+        yield place
+
+
+def _bytes_at(place: Path) -> Any:
+    """What shows that a file or folder has changed, without reading all of it."""
+    if place.is_dir():
+        return [file_sizes(place), max((file.stat().st_mtime_ns for file in place.rglob("*")), default=0)]
+    return [place.stat().st_size, place.stat().st_mtime_ns]
+
+
+def _failure(suite: str, error: Exception) -> str:
+    """Tell in one line which suite failed and why."""
+    if isinstance(error, UserError | RunFailure):
+        return f"evaluation.{suite}: {error}" if suite not in error.place else str(error)
+    problem = " ".join(str(error).split()) or "no message"
+    remedy = f"Leave it out of evaluation.suites, or change evaluation.{suite}"
+    return str(RunFailure(f"evaluation.{suite}", f"it failed ({type(error).__name__}: {problem[:300]})", remedy))
