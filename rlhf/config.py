@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from rlhf.dataset_spec import DatasetSpec
 from rlhf.dataset_spec import FileDataset as FileDataset  # these three are looked for here, too
@@ -119,15 +127,30 @@ class PPO(Method):
 
 
 class HardwareSpec(Spec):
-    """Price, peak arithmetic rate, power and memory of one machine, with the source of each number."""
+    """Price, peak arithmetic rate, power and memory of one machine, with the source of each number.
+
+    `energy` says where `cost/kwh` comes from: the processor's own meter by name, `rated` watts x seconds, an estimate
+    by the library codecarbon, or `auto`: the meter where it can be read, else rated watts.
+    """
 
     name: str
     device: Literal["auto", "cpu", "cuda"]
     usd_per_hour: Annotated[float, Field(ge=0)] | None
     peak_flops: dict[Literal["fp32", "bf16", "fp16"], PositiveFloat]
     watts: PositiveFloat | None
+    energy: Literal["auto", "nvml", "rapl", "codecarbon", "rated"]
     memory_gb: PositiveFloat | None  # of one GPU, or of the machine without one; null: ask this machine
     source: str
+
+    @model_validator(mode="after")
+    def _meter_fits(self) -> HardwareSpec:
+        """Refuse a meter that these settings can't have."""
+        if self.energy == "rated" and self.watts is None:
+            raise ValueError("energy=rated needs watts. Add hardware.watts=WATTS, or use hardware.energy=auto")
+        if (self.energy, self.device) in (("nvml", "cpu"), ("rapl", "cuda")):
+            other = "a GPU's meter and the device is a CPU" if self.energy == "nvml" else "a CPU's and the device a GPU"
+            raise ValueError(f"energy={self.energy} is {other}. Use hardware.energy=auto")
+        return self
 
 
 class TrackingSpec(Spec):

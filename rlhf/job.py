@@ -21,6 +21,10 @@ from rlhf.config import Run
 from rlhf.data import load_corpus
 from rlhf.disk import locked
 from rlhf.errors import RunFailure, UserError, unwritable
+from rlhf.evaluated import evaluate_job
+from rlhf.evaluation.cost import ENERGY_SOURCE, energy_of
+from rlhf.evaluation.measured import Evaluation
+from rlhf.evaluation.suites import module_of
 from rlhf.fingerprint import loading_packages, versions
 from rlhf.kept import for_report
 from rlhf.launchers.endings import read_outcome, write_outcome
@@ -31,9 +35,10 @@ from rlhf.report.outcome import facts_of, report_rows
 from rlhf.report.table import comparison_table
 from rlhf.report.words import told_apart
 from rlhf.search.watcher import Pruned, watcher_of_this_job
-from rlhf.sources import source_digest
+from rlhf.sources import source_digest, suite_digest
 from rlhf.stages.device import choose_device, limit_threads
 from rlhf.stages.evaluate import Evaluator, Row
+from rlhf.stages.start import stands_on
 from rlhf.tracking import NullRun, NullTracker, deliver_spool, open_tracker
 from rlhf.tracking.store import LOCAL_ID
 from rlhf.unfinished import begin_attempt, job_digest, read
@@ -89,6 +94,7 @@ def _identity(run: Run, lineage: Lineage) -> str:
     measuring: list[Any] = []
     if run.method.trains_policy:
         measuring = [lineage.data("demonstration"), versions(loading_packages(run)), source_digest("evaluate")]
+        measuring += [suite_digest(module_of(suite).__name__) for suite in run.evaluation.suites]
     return job_digest(run, [stage.fingerprint for stage in lineage.stages()], measuring)
 
 
@@ -128,7 +134,8 @@ def _attempt(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None,
         evaluator = Evaluator(job) if run.method.trains_policy else None
         rows = evaluator.rows(finished) if evaluator else []
         judge = (evaluator.scorer if evaluator else None) or finished.origin.judge
-        outcome |= _record(job, finished, rows, judge, folder)
+        found = evaluate_job(evaluator, rows, folder, tracked) if evaluator else None
+        outcome |= _record(job, finished, rows, judge, found, folder)
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt)
         code = 130 if stopped else getattr(unwritable(error) or error, "exit_code", 1)
@@ -171,7 +178,9 @@ def _show(outcome: dict[str, Any], folder: Path, tracked: Any, tracker: Any, con
         console.print(f"run      {tracked.url}", highlight=False, soft_wrap=True)
 
 
-def _record(job: Job, finished: Finished, rows: list[Row], judge: Finished | None, folder: Path) -> dict[str, Any]:
+def _record(
+    job: Job, finished: Finished, rows: list[Row], judge: Finished | None, found: Evaluation | None, folder: Path
+) -> dict[str, Any]:
     """Send summary metrics, samples and plots of a finished job to the tracker."""
     tracked = job.tracked
     metrics = dict(rows[-1].metrics if rows else finished.result["metrics"] | job.pipeline_cost(finished))
@@ -180,6 +189,9 @@ def _record(job: Job, finished: Finished, rows: list[Row], judge: Finished | Non
         of_judge = warnings_of(judge.method, judge.result["metrics"], judge.result["curves"])
         warnings += [f"judge: {warning}" for warning in of_judge]
     tracked.metrics(metrics, None)
+    if found is not None:  # whose numbers are tracked already
+        metrics |= found.values_of(rows[-1].name)
+        warnings += found.failures.values()
     tracked.tags({"stage_folder": str(finished.folder.resolve()), "fingerprint": finished.fingerprint})
     if warnings:
         tracked.tags({"warnings": " | ".join(warnings)})
@@ -193,10 +205,13 @@ def _record(job: Job, finished: Finished, rows: list[Row], judge: Finished | Non
     return {
         "metrics": metrics,
         "warnings": warnings,
+        "evaluation": found.dump(whole=False) if found else {},
         "reused": finished.reused,
         "fingerprint": finished.fingerprint,
         "job": _identity(job.run, job.lineage),
         "stages": [_saved(stage) for stage in (*stages, finished)],
+        ENERGY_SOURCE: finished.result.get(ENERGY_SOURCE, ""),
+        f"pipeline_{ENERGY_SOURCE}": energy_of([stage.result for stage in stands_on(finished)]),
         "stage": str(finished.folder),
         **for_report(job, finished.method, rows),
         "curves": finished.result["curves"],
@@ -245,6 +260,8 @@ def _saved(stage: Finished) -> dict[str, Any]:
         "reused": stage.reused,
         "seconds": metrics.get("cost/seconds"),
         "usd": metrics.get("cost/usd"),
+        "kwh": metrics.get("cost/kwh"),
+        ENERGY_SOURCE: stage.result.get(ENERGY_SOURCE, ""),
         "run_id": stage.result.get("run_id"),
     }
 

@@ -24,7 +24,8 @@ from rlhf.data.splits import shared
 from rlhf.disk import folder_bytes, locked, refusing_full_disk
 from rlhf.door import check_start
 from rlhf.errors import RunFailure
-from rlhf.evaluation.cost import CostMeter, pipeline_costs, priced
+from rlhf.evaluation.cost import ENERGY_SOURCE, CostMeter, pipeline_costs, repriced
+from rlhf.evaluation.energy import energy_meter
 from rlhf.fingerprint import file_sizes
 from rlhf.lineage import Lineage, Link
 from rlhf.models.codec import Codec
@@ -32,8 +33,9 @@ from rlhf.models.load import BASE, Source, load_tokenizer, resolve_base
 from rlhf.ppo.rewards import try_functions
 from rlhf.stages import dpo, ppo, reward, sft
 from rlhf.stages.context import Device, StageContext, StageFunction, Watching, as_json
+from rlhf.stages.costs import adapter_bytes
 from rlhf.stages.device import release_memory
-from rlhf.stages.start import Finished, Origin, starting_weights
+from rlhf.stages.start import Finished, Origin, stands_on, starting_weights
 from rlhf.store import PARTIAL, PLAN, RESULT, Hold, file_sums, hold, is_whole, read_json, write_json
 from rlhf.tracking import NullRun, NullTracker, TrackedRun, Tracker
 
@@ -131,7 +133,7 @@ class Job:
             result = ranks.agreed(self._stored(link) if self.run.reuses(method.name) and ranks.first() else None)
             reused = result is not None
             if result is not None:
-                result["metrics"] = priced(result["metrics"], self.run.hardware, self.device.precision)
+                result = repriced(result, self.run.hardware, self.device.precision)
                 if not upstream:
                     self._resend(result["curves"])
                 self._tell_reuse(link, result)
@@ -181,7 +183,8 @@ class Job:
         release_memory()
         self.console.print(f"[bold]{method.name}[/] on {self.run.model.name} -> {folder}")
         with self._stage_run(method, folder.name, upstream) as tracked, refusing_full_disk(work):
-            meter = CostMeter(self.run.hardware, self.device.kind, self.device.precision)
+            energy = energy_meter(self.run.hardware, self.device.kind)
+            meter = CostMeter(self.run.hardware, self.device.kind, self.device.precision, energy)
             context = StageContext(
                 run=self.run,
                 method=method,
@@ -209,8 +212,11 @@ class Job:
             if not ranks.first():
                 return ranks.agreed(result)
             self._tell_cuts(context.codec, method)
-            result["metrics"] |= meter.report() | {"cost/artifact_bytes": folder_bytes(work / "model")}
+            left = {"cost/artifact_bytes": folder_bytes(work / "model")} | adapter_bytes(work / "model")
+            result["metrics"] |= meter.report() | left
+            result[ENERGY_SOURCE] = meter.energy_source
             tracked.metrics(result["metrics"], None)
+            tracked.tags({ENERGY_SOURCE: meter.energy_source or "none"})
             (work / "run.json").write_text(self.run.model_dump_json(indent=1, exclude={"tracking"}), encoding="utf-8")
             result |= {"fingerprint": link.fingerprint, "run_id": tracked.id, "sizes": file_sizes(work / "model")}
             result["sums"] = file_sums(work, ("model", BASE))
@@ -259,15 +265,9 @@ class Job:
 
     def pipeline_cost(self, finished: Finished) -> dict[str, float]:
         """Sum the cost of a stage and of all that it stands on, each once, as `cost/pipeline_*`."""
-        chain: dict[str, Mapping[str, float]] = {}
-        waiting: list[Finished | None] = [finished]
-        while waiting:
-            stage = waiting.pop()
-            if stage is not None and stage.fingerprint not in chain:
-                metrics = stage.result["metrics"]
-                chain[stage.fingerprint] = {name: value for name, value in metrics.items() if name.startswith("cost/")}
-                waiting += [stage.origin.start, stage.origin.judge]
-        return pipeline_costs(list(chain.values()))
+        results = [stage.result["metrics"] for stage in stands_on(finished)]
+        own = [{name: value for name, value in metrics.items() if name.startswith("cost/")} for metrics in results]
+        return pipeline_costs(own)
 
 
 def story(corpus: Corpus) -> str:

@@ -108,7 +108,7 @@ def context_of(
         device=device,
         folder=folder,
         tracked=NullRun(),
-        meter=CostMeter(run.hardware, device.kind, device.precision),
+        meter=CostMeter(run.hardware, device.kind, device.precision, None),
         console=QUIET,
         judge=judge,
         watching=None,

@@ -159,7 +159,7 @@ def other(key: str, value: Any) -> Any:
         "method.kl.estimator": "k2", "method.critic.kind": "separate", "method.guard.on_collapse": "stop",
         "model.family": "encoder" if value != "encoder" else "causal", "model.init": "random",
         "quantization.compute_dtype": "float16", "precision": "bf16",
-        "hardware.device": "cpu" if value == "cuda" else "cuda",
+        "hardware.device": "cpu" if value == "cuda" else "cuda", "hardware.energy": "codecarbon",
         "tracking.name": "mlflow", "reuse": ["sft"], "method.loss_type": ["hinge"], "adapter.targets": ["q_proj"],
         "dataset.path": table_file().replace("pairs", "copy"), "dataset.columns": {**value, "prompt": "bad"}
         if key == "dataset.columns" else None, "method.trainer.lr_scheduler_type": "constant",

@@ -7,26 +7,30 @@ docs/metrics.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
 
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One tracked number. `better` is None where neither way is.
-
-    `fooled` tells how the number can be high (or low) without the answers being good.
-    """
-
-    name: str
-    meaning: str
-    unit: str
-    estimator: str  # its formula
-    better: Literal["higher", "lower"] | None
-    range: str = ""  # "0 to 1"
-    source: str = ""  # the paper or library that defines it
-    fooled: str = ""
-
+from rlhf.evaluation.cost_metrics import (  # noqa: F401  # all metrics are asked for here
+    COST_ADAPTER_BYTES,
+    COST_ARTIFACT_BYTES,
+    COST_FLOPS,
+    COST_GPU_SECONDS,
+    COST_KWH,
+    COST_MFU,
+    COST_MODEL_BYTES,
+    COST_PARAMETERS,
+    COST_PEAK_HOST_BYTES,
+    COST_PEAK_MEMORY_BYTES,
+    COST_SAMPLES_PER_SECOND,
+    COST_SECONDS,
+    COST_TOKENS,
+    COST_TRAINABLE_PARAMETERS,
+    COST_TRAINABLE_SHARE,
+    COST_USD,
+    COSTS,
+    NO_SUMS,
+    PIPELINE_COSTS,
+    pipeline_name,
+)
+from rlhf.evaluation.metric import Metric
 
 _SAMPLED = "mean over held-out prompts, one answer sampled for each"
 _PAIRED = "mean of paired differences over held-out prompts"
@@ -166,81 +170,6 @@ FINAL_SYMPTOM_STEPS = Metric(
 FINAL_ROLLBACKS = Metric(
     "final/rollbacks", "how often PPO went back to healthy weights", "rollbacks", "count over training", "lower"
 )
-
-COST_USD = Metric(
-    "cost/usd",
-    "price of the machine's time; absent where no price is set",
-    "US dollars",
-    "hardware.usd_per_hour x hours x devices",
-    "lower",
-)
-COST_SECONDS = Metric("cost/seconds", "wall-clock time of the stage's own work", "seconds", "monotonic clock", "lower")
-COST_GPU_SECONDS = Metric(
-    "cost/gpu_seconds", "wall-clock time x GPUs held; 0 on a CPU", "GPU seconds", "cost/seconds x devices", "lower"
-)
-COST_KWH = Metric(
-    "cost/kwh",
-    "energy, an estimate from rated power and not a measurement",
-    "kWh",
-    "hardware.watts x seconds x devices / 3.6e6",
-    "lower",
-)
-COST_TOKENS = Metric("cost/tokens", "tokens processed, padding left out", "tokens", "count", None)
-COST_FLOPS = Metric(
-    "cost/flops",
-    "arithmetic that the model's shape asks for (recomputation is not counted)",
-    "floating-point operations",
-    "formulas of rlhf/evaluation/flops.py",
-    "lower",
-)
-COST_MFU = Metric(
-    "cost/mfu",
-    "model FLOPs utilisation: share of the machine's dense peak; absent where no peak is known",
-    "share",
-    "cost/flops / (peak x seconds x devices)",
-    "higher",
-)
-COST_PEAK_MEMORY_BYTES = Metric(
-    "cost/peak_memory_bytes",
-    "most memory held at once: allocations on a GPU, else this process's resident memory",
-    "bytes",
-    "torch's peak counter, or samples and the kernel's high-water mark",
-    "lower",
-)
-COST_TRAINABLE_PARAMETERS = Metric(
-    "cost/trainable_parameters", "parameters that the optimizer updates", "parameters", "count", None
-)
-COST_PARAMETERS = Metric("cost/parameters", "all parameters, frozen ones included", "parameters", "count", None)
-COST_ARTIFACT_BYTES = Metric(
-    "cost/artifact_bytes", "size of what the stage leaves behind", "bytes", "sum of its files", "lower"
-)
-
-COSTS = (
-    COST_USD, COST_SECONDS, COST_GPU_SECONDS, COST_KWH, COST_TOKENS, COST_FLOPS, COST_MFU, COST_PEAK_MEMORY_BYTES,
-    COST_TRAINABLE_PARAMETERS, COST_PARAMETERS, COST_ARTIFACT_BYTES,
-)  # fmt: skip
-
-
-SIZES = (COST_TRAINABLE_PARAMETERS, COST_PARAMETERS)  # of one model; no sum over stages makes sense
-
-
-def pipeline_name(name: str) -> str:
-    """`cost/usd` -> `cost/pipeline_usd`: the stage and all it was built on, built now or reused."""
-    if not name.startswith("cost/"):
-        raise ValueError(f"{name} is not a cost metric")
-    return f"cost/pipeline_{name.removeprefix('cost/')}"
-
-
-def _of_pipeline(cost: Metric) -> Metric:
-    how = {
-        COST_PEAK_MEMORY_BYTES: "maximum over stages",
-        COST_MFU: "stages' FLOPs / what their machines could do in their time",
-    }
-    meaning = f"{cost.name} of this stage and those it was built on, built now or reused"
-    return replace(cost, name=pipeline_name(cost.name), meaning=meaning, estimator=how.get(cost, "sum over stages"))
-
-
-PIPELINE_COSTS = tuple(_of_pipeline(cost) for cost in COSTS if cost not in SIZES)
 
 ALL_METRICS: tuple[Metric, ...] = (
     FINAL_LOSS, FINAL_NLL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -31,13 +32,14 @@ def account(
     config = model.config
     scored = "input_ids" not in train.column_names and "prompt_ids" not in train.column_names
     head: Head = "score" if scored else "lm"
-    trainable, total = trainable_parameters(model)
+    trainable, _ = trainable_parameters(model)
     frozen = context.run.adapter.name != "none"
     seq2seq = context.run.model.family == "seq2seq"
     if config.model_type not in MODEL_TYPES:
         context.console.print(
             f"[yellow]note[/] no FLOP formula for {config.model_type}: cost/flops and cost/mfu are absent"
         )
+    context.meter.add_samples(round(len(train) * history.epochs))
     for (prompt, response), count in passes(train).items():
         context.meter.add_tokens(round(count * (prompt + response) * history.epochs))
         if config.model_type not in MODEL_TYPES:
@@ -55,7 +57,25 @@ def account(
         forward = forward_flops(config, batch=1, length=source, target_length=target, head=head)
         context.meter.add_flops(round(count * (flops * history.epochs + forward * reference_passes)))
     context.meter.add_seconds(history.seconds_before)
-    return {names.COST_TRAINABLE_PARAMETERS.name: float(trainable), "cost/parameters": float(total)}
+    return sizes_of(model)
+
+
+def sizes_of(model: Any) -> dict[str, float]:
+    """What describes a model that was trained: parameters, those that were trained, and the bytes of its weights."""
+    trainable, total = trainable_parameters(model)
+    size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    return {
+        names.COST_TRAINABLE_PARAMETERS.name: float(trainable),
+        names.COST_PARAMETERS.name: float(total),
+        names.COST_TRAINABLE_SHARE.name: trainable / total,
+        names.COST_MODEL_BYTES.name: float(size),
+    }
+
+
+def adapter_bytes(folder: Path) -> dict[str, float]:
+    """`cost/adapter_bytes` of the model saved in `folder`; empty where that is no adapter."""
+    files = list(folder.glob("adapter_model*.safetensors"))
+    return {names.COST_ADAPTER_BYTES.name: float(sum(file.stat().st_size for file in files))} if files else {}
 
 
 def passes(train: Dataset) -> Counter[Shape]:

@@ -16,7 +16,7 @@ from rlhf.config import PPO
 from rlhf.evaluation import metrics as names
 from rlhf.evaluation.policy import distinct_prompts
 from rlhf.models.codec import Codec
-from rlhf.models.load import add_adapter, load_policy, save_model, trainable_parameters
+from rlhf.models.load import add_adapter, load_policy, save_model
 from rlhf.ppo.actor_critic import ActorCritic
 from rlhf.ppo.control import KLControl
 from rlhf.ppo.guard import CollapseGuard
@@ -27,6 +27,7 @@ from rlhf.ppo.rollout import TRAINING, Rollouts, Share
 from rlhf.ppo.shared_judge import add_judge, on_same_base, shared_scorer
 from rlhf.ppo.trainer import PPOTrainer
 from rlhf.stages.context import StageContext, StageResult
+from rlhf.stages.costs import sizes_of
 from rlhf.stages.training import finish, fit, newest_whole_checkpoint, trainer_arguments
 from rlhf.stages.watch import Watch, flat_rewards
 
@@ -87,15 +88,14 @@ def complete(context: StageContext, trainer: PPOTrainer) -> StageResult:
     final = trainer.evaluate(held_out, metric_key_prefix="final")
     # with k2 the KL is charged in the loss, not in the reward
     charged = final["final_reward/non_score"] if method.kl.estimator == "k2" else 0.0
-    trainable, total = trainable_parameters(learner)
     context.meter.add_tokens(round(float(learner.progress.tokens)))
     context.meter.add_flops(round(float(learner.progress.flops)))
+    context.meter.add_samples(trainer.state.global_step * method.prompts_per_step)
     context.meter.add_seconds(history.seconds_before)
     save_model(learner.roles.policy, context.codec.tokenizer, context.folder / "model")
     finish(context)
     metrics = {
-        names.COST_TRAINABLE_PARAMETERS.name: float(trainable),
-        "cost/parameters": float(total),
+        **sizes_of(learner),
         names.FINAL_LOSS.name: -final["final_reward/total"] - charged,
         names.FINAL_SYMPTOM_STEPS.name: float(learner.progress.symptom_steps),
         names.FINAL_ROLLBACKS.name: float(learner.progress.rollbacks),

@@ -58,3 +58,15 @@ def starting_weights(method: MethodSpec, start: Finished | None, base: Source) -
     if (folder / "adapter_config.json").exists():
         return Source(base=base.base, adapter=folder, kind=base.kind)
     return Source(base=folder, adapter=None, kind="folder")
+
+
+def stands_on(finished: Finished) -> list[Finished]:
+    """A stage and all below it, each once."""
+    chain: dict[str, Finished] = {}
+    waiting: list[Finished | None] = [finished]
+    while waiting:
+        stage = waiting.pop()
+        if stage is not None and stage.fingerprint not in chain:
+            chain[stage.fingerprint] = stage
+            waiting += [stage.origin.start, stage.origin.judge]
+    return list(chain.values())
