@@ -162,6 +162,23 @@ class LatencySpec(Spec):
     bins: PositiveInt
 
 
+# how sacreBLEU cuts texts into words: those of its tokenizers that ask for no download and no other package
+Tokenizer = Literal["13a", "intl", "char", "zh", "none"]
+
+
+class TextSpec(Spec):
+    """What texts tell by themselves and beside their references."""
+
+    tokenize: Tokenizer | Literal["auto"]
+    self_bleu_answers: Annotated[int, Field(ge=2)]
+    window: PositiveInt  # words
+    encoder: str | None
+    revision: str | None
+    layer: PositiveInt | None
+    batch_size: PositiveInt
+    device: Literal["auto", "cpu", "cuda"]
+
+
 class EvaluationSpec(Spec):
     """How every policy is measured: the same prompts, sampling settings, judge and suites whatever trained it."""
 
