@@ -32,6 +32,11 @@ class Line:
         """Whether it shows what good answers or nonsense score."""
         return self.role in CONTROLS
 
+    @property
+    def nonsense(self) -> bool:
+        """Whether it shows what nonsense scores."""
+        return self.role in NONSENSE
+
 
 @dataclass(frozen=True)
 class Measured:

@@ -92,8 +92,8 @@ def suite_tables(data: Mapping[str, Any]) -> list[SuiteTable]:
     settings = data["settings"]
     resamples, seed = int(settings["bootstrap"]), int(settings["seed"])
     made = []
-    for name, metrics in data["metrics"].items():
-        found = measurements(lines, metrics)
+    for name, suite in data["suites"].items():
+        found = measurements(lines, {metric: data["metrics"][metric] for metric in suite["metrics"]})
         if not found:
             continue
         own = [line for line in lines if any(line.name in values for values in found.values())]
@@ -107,8 +107,7 @@ def suite_tables(data: Mapping[str, Any]) -> list[SuiteTable]:
             for line in own
         )
         tested = sum(one.p is not None for one in differences)
-        notes = tuple(dict.fromkeys(data.get("notes", {}).get(name, ())))
-        made.append(SuiteTable(name, columns, cells, baseline, tuple(raised), notes, tested))
+        made.append(SuiteTable(name, columns, cells, baseline, tuple(raised), tuple(suite["notes"]), tested))
     return made
 
 
