@@ -17,6 +17,7 @@ SUBJECTS = {  # what is least like an answer first
     "polite": "one polite sentence for everything",
     "shuffled": "answers to other prompts",
 }
+PLURAL = ("random", "shuffled")
 CONCLUSIONS = {
     "random": "it can't tell answers from nonsense",
     "echo": "repeating the prompt is enough",
@@ -76,21 +77,15 @@ def _flag(
         return None
     as_good = {role: bad for role, bad in fooled.items() if sign * (bad.value - good.value) >= 0}
     told = as_good or fooled
-    first, *others = told.items()
-    scores = (
-        f"{SUBJECTS[first[0]]} {'score' if first[0] in ('random', 'shuffled') else 'scores'} {short(first[1].value)}"
-    )
-    scores += "".join(f", {SUBJECTS[role]} {short(bad.value)}" for role, bad in others)
+    first, *others = told
+    conclusion = CONCLUSIONS[first] if as_good else f"on {good.n} values it can't tell them apart"
     if label != "references":
-        conclusion = "that model is not clearly better than nonsense"
-    elif as_good:
-        conclusion = CONCLUSIONS[first[0]]
-    else:
-        conclusion = f"{good.n} values are too few to tell them apart"
+        conclusion = "by it, that model is not clearly better than nonsense"
+    subject = f"{SUBJECTS[first]} {'score' if first in PLURAL else 'scores'} {short(told[first].value)}"
+    likewise = ", ".join(f"{SUBJECTS[role]} {short(told[role].value)}" for role in others)
+    sentence = f"{name}: {subject}, {label} {short(good.value)}: {conclusion}" + (f" ({likewise})" if likewise else "")
     against = "references" if label == "references" else "policy"
-    return Flag(
-        name, tuple(fooled), against, bool(as_good), f"{name}: {scores}, {label} {short(good.value)}: {conclusion}"
-    )
+    return Flag(name, tuple(fooled), against, bool(as_good), sentence)
 
 
 def _clearly_worse(bad: Measured, good: Measured, sign: float, resamples: int, seed: int) -> bool:
