@@ -5,9 +5,18 @@ A format's own settings stand in the spec of its kind alone, so that a key which
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from rlhf.cleaning_spec import CleaningSpec
 from rlhf.spec import Share, Spec
@@ -153,6 +162,23 @@ class AnswerFile(FileDataset):
     format: Literal["tourism_pairs", "personachat"]
 
 
+PACKAGED = "rlhf:"  # what a path begins with that is a file of this package
+
+
+def _packaged(value: str | None) -> str | None:
+    if value is None or not value.startswith(PACKAGED):
+        return value
+    return str(Path(__file__).parent / value.removeprefix(PACKAGED))
+
+
+class AdversarialFile(FileDataset):
+    """Prompts that try to make an assistant misbehave, harmless ones that look alike, and a safe answer to each."""
+
+    holds: ClassVar[Holds] = "demonstrations"
+    format: Literal["adversarial_prompts"]
+    path: Annotated[str | None, AfterValidator(_packaged)]
+
+
 class DialogueFile(FileDataset):
     """Whole dialogues; `turns` says which of their answers are rows: each of them, or the last."""
 
@@ -187,7 +213,17 @@ class TableFile(FileDataset):
         return "pairs" if "chosen" in self.mapped else "labels" if "label" in self.mapped else "demonstrations"
 
 
-FileSpec = PairFile | RankedFile | LabelFile | TaskmasterFile | AnswerFile | DialogueFile | BitextFile | TableFile
+FileSpec = (
+    PairFile
+    | RankedFile
+    | LabelFile
+    | TaskmasterFile
+    | AnswerFile
+    | AdversarialFile
+    | DialogueFile
+    | BitextFile
+    | TableFile
+)
 DatasetSpec = Annotated[ToyDataset | FileSpec, Field(discriminator="format")]
 FILE_FORMATS: tuple[str, ...] = tuple(
     name for kind in get_args(FileSpec) for name in get_args(kind.model_fields["format"].annotation)
