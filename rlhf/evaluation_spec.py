@@ -193,6 +193,7 @@ class EvaluationSpec(Spec):
     baseline_pairs: PositiveInt  # training pairs, at most, that a reward model's bag-of-words baseline learns from
     seed: int
     suites: Annotated[list[str], BeforeValidator(_names)]  # names of the fields below
+    text: TextSpec
     preference: PreferenceSpec
     best_of_n: BestOfNSpec
     persona: PersonaSpec

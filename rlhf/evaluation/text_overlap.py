@@ -33,6 +33,13 @@ def chrf_statistics(answers: Sequence[str], references: Sequence[str]) -> NDArra
     return _statistics(CHRF(), answers, references)
 
 
+def signature(tokenize: Tokenizer) -> str:
+    """Return what sacreBLEU asks to be quoted with a BLEU: how it was computed, with its version."""
+    from sacrebleu import __version__
+
+    return f"nrefs:1|case:mixed|eff:no|tok:{tokenize}|smooth:exp|version:{__version__}"
+
+
 def _statistics(metric: Any, answers: Sequence[str], references: Sequence[str]) -> NDArray:
     import numpy as np
 
@@ -106,7 +113,10 @@ def nll_statistics(logprobs: Sequence[Sequence[float]]) -> NDArray:
 
 def nll_formula(sums: NDArray) -> NDArray:
     """Nats per token of each row of summed statistics; every token counts alike."""
-    return sums[:, 0] / sums[:, 1]
+    import numpy as np
+
+    with np.errstate(divide="ignore", invalid="ignore"):  # a resample may draw empty answers alone
+        return sums[:, 0] / sums[:, 1]
 
 
 def perplexity_formula(sums: NDArray) -> NDArray:
