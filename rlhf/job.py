@@ -206,6 +206,7 @@ def _record(
         "metrics": metrics,
         "warnings": warnings,
         "evaluation": found.dump(whole=False) if found else {},
+        "settings": job.run.model_dump(exclude={"tracking"}),
         "reused": finished.reused,
         "fingerprint": finished.fingerprint,
         "job": _identity(job.run, job.lineage),

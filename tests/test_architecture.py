@@ -100,13 +100,15 @@ ALLOWED: dict[str, set[str] | None] = {
     "launchers": None,
     "plan": None,
     "kept": None,
+    "evaluated": None,
+    "evaluating": None,
     "job": None,
     "sweep": None,
     "searched": None,
     "__main__": None,
     "__init__": set(),
 }
-ABOVE = {"job", "sweep", "searched", "launchers", "plan", "pairs", "verbs", "__main__"}  # nobody below imports these
+ABOVE = {"job", "sweep", "searched", "launchers", "plan", "pairs", "evaluating", "verbs", "__main__"}  # nobody below imports these
 HYDRA_PLUGINS = {f"rlhf/launchers/{name}.py" for name in ("__init__", "jobs", "local", "on_slurm", "on_ray", "search")}
 IN_A_JOB = {"rlhf/launchers/forked.py", "rlhf/launchers/task.py"}
 

@@ -37,6 +37,13 @@ class NullTracker:
         """Nothing."""
         return []
 
+    def by_prefix(self, prefix: str) -> list[RunInfo]:
+        """Nothing."""
+        return []
+
+    def add_metrics(self, run_id: str, values: Mapping[str, float]) -> None:
+        """Record nothing."""
+
     def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Label nothing."""
 

@@ -157,18 +157,14 @@ class Store:
         """Runs of this experiment that carry all these tags (and have this status, if given), newest first."""
         self.connect()
         with self._guard():
-            return [
-                RunInfo(
-                    id=run.info.run_id,
-                    name=run.info.run_name,
-                    status=run.info.status,
-                    started=run.info.start_time,
-                    tags=dict(run.data.tags),
-                    params=dict(run.data.params),
-                    metrics=dict(run.data.metrics),
-                )
-                for run in self._search(tags, status)
-            ]
+            return [_info(run) for run in self._search(tags, status)]
+
+    def by_prefix(self, prefix: str) -> list[RunInfo]:
+        """Runs of any experiment whose id begins so, as far as they were not deleted."""
+        client = self.connect()
+        with self._guard():
+            everywhere = [found.experiment_id for found in client.search_experiments()]
+            return [_info(run) for run in self._search({}, None, everywhere) if run.info.run_id.startswith(prefix)]
 
     def release(self) -> None:
         """Let go of pooled connections, so that a process may be forked without sharing them."""
@@ -187,7 +183,9 @@ class Store:
             with self._drop_refused(f"{name} {item.key}"), self._guard():
                 client.log_batch(run_id, synchronous=True, **{name: [item]})
 
-    def _search(self, tags: Mapping[str, str], status: str | None) -> list[Any]:
+    def _search(
+        self, tags: Mapping[str, str], status: str | None, experiments: Sequence[str] | None = None
+    ) -> list[Any]:
         assert self._client is not None
         simple = {key: value for key, value in tags.items() if "'" not in value}  # its filters know no escape
         words = [f"tags.`{key}` = '{value}'" for key, value in simple.items()]
@@ -195,9 +193,8 @@ class Store:
         found: list[Any] = []
         token: str | None = None
         while token is None or token:
-            page = self._client.search_runs(
-                [self.experiment_id], " and ".join(words), max_results=1000, page_token=token
-            )
+            where = [self.experiment_id] if experiments is None else list(experiments)
+            page = self._client.search_runs(where, " and ".join(words), max_results=1000, page_token=token)
             found += page
             token = page.token or ""
         return [run for run in found if tags.items() <= run.data.tags.items()]
@@ -267,6 +264,18 @@ class Store:
             yield
         except Refused as error:
             log.warning("tracking: the store refused %s (%s); training goes on without it", what, error)
+
+
+def _info(run: Any) -> RunInfo:
+    return RunInfo(
+        id=run.info.run_id,
+        name=run.info.run_name,
+        status=run.info.status,
+        started=run.info.start_time,
+        tags=dict(run.data.tags),
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+    )
 
 
 def _apply_other(client: MlflowClient, run_id: str, event: Event) -> None:

@@ -129,6 +129,22 @@ class Tracker:
         except StoreDown as error:
             raise RunFailure(mask_text(self.uri), str(error), "Start the store, or check tracking.uri") from error
 
+    def by_prefix(self, prefix: str) -> list[RunInfo]:
+        """Runs of any experiment whose id begins so; `RunFailure` when the store doesn't answer."""
+        try:
+            return self.store.by_prefix(prefix)
+        except StoreDown as error:
+            raise RunFailure(mask_text(self.uri), str(error), "Start the store, or check tracking.uri") from error
+
+    def add_metrics(self, run_id: str, values: Mapping[str, float]) -> None:
+        """Give a run of an earlier job numbers, unless this store does not know it, has it deleted, or is down."""
+        event = {"kind": "metrics", "values": dict(values), "step": 0, "time": int(time.time() * 1000)}
+        try:
+            if self.store.has_run(run_id) and not self.store.was_deleted(run_id):
+                self.store.apply(run_id, [event])
+        except StoreDown as error:
+            log.warning("tracking: the numbers of run %s were not recorded there (%s)", run_id, error)
+
     def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Label a run of an earlier job, unless this store does not know it, has it deleted, or is down."""
         try:

@@ -1,0 +1,1 @@
+"""`rlhf evaluate`: finished runs are found, measured together on the same questions, and told about."""
