@@ -3,8 +3,9 @@
 A product of (m, k) and (k, n) counts 2mnk. Everything else (norms, activations, softmax, embeddings' look-up) is
 below 1% at real sizes and left out. Attention counts the whole score matrix, as eager and SDPA kernels compute it,
 not its causal half. The backward pass of a product is two products of the same size (one for each factor), hence
-training = 3 x forward; where the base is frozen, weights need no gradient and only the activations' product remains
-(Kaplan et al. 2020, arXiv 2001.08361, for the count; Hu et al. 2021, arXiv 2106.09685, for what LoRA leaves out).
+training = 3 x forward; where the base is frozen, weights need no gradient and only the activations' product remains,
+which the first layer's projections do not need either, as nothing below them is trained (Kaplan et al. 2020, arXiv
+2001.08361, for the count; Hu et al. 2021, arXiv 2106.09685, for what LoRA leaves out).
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ MODEL_TYPES = ("gpt2", *LLAMA_LIKE, *T5_LIKE, *BERT_LIKE)
 
 @dataclass(frozen=True)
 class _Products:
-    weights: int  # products with a weight matrix
+    weights: int  # products with a weight matrix, the head's among them
     scores: int  # products of two activations: queries x keys, probabilities x values
+    first: int  # of the weights: those that read the embeddings
+    head: int  # of the weights: the head's
 
 
 def forward_flops(config: PretrainedConfig, *, batch: int, length: int, target_length: int, head: Head) -> int:
@@ -50,15 +53,18 @@ def train_flops(
 ) -> int:
     """FLOPs of one forward and backward pass; recomputation by gradient checkpointing is not counted.
 
-    Full training: 3 x forward. Frozen base (LoRA): 2 x the products with weights, 3 x the attention scores, and 3 x the
-    adapters' own products, 2 x `adapter_parameters` per token (encoder-decoder: tokens of both sides averaged, as each
-    adapter sees one side).
+    Full training: 3 x forward. Frozen base (LoRA): 2 x the products with weights (the first layer's projections once, a
+    score head, which is trained in full, 3 x), 3 x the attention scores, and 3 x the adapters' own products, 2 x
+    `adapter_parameters` (the head's left out) per token (encoder-decoder: tokens of both sides averaged, as each
+    adapter sees one side). Unpacking quantized weights is not counted.
     """
     products = _products(config, batch, length, target_length, head)
     if not frozen_base:
         return 3 * (products.weights + products.scores)
     tokens = batch * (length + target_length) // 2 if config.model_type in T5_LIKE else batch * length
-    return 2 * products.weights + 3 * products.scores + 3 * 2 * adapter_parameters * tokens
+    trained_head = products.head if head == "score" else 0
+    base = 2 * products.weights - products.first + trained_head + 3 * products.scores
+    return base + 3 * 2 * adapter_parameters * tokens
 
 
 def _products(config: PretrainedConfig, batch: int, length: int, target_length: int, head: Head) -> _Products:
@@ -79,7 +85,8 @@ def _gpt2(config: PretrainedConfig, batch: int, length: int, head: Head) -> _Pro
     tokens = batch * length
     layer = 2 * tokens * (4 * width * width + 2 * width * inner)
     scores = 4 * batch * length**2 * width
-    return _Products(config.n_layer * layer + _per_token_head(config, width, tokens, head), config.n_layer * scores)
+    last, layers = _per_token_head(config, width, tokens, head), config.n_layer
+    return _Products(layers * layer + last, layers * scores, 2 * tokens * 3 * width * width, last)
 
 
 def _llama(config: PretrainedConfig, batch: int, length: int, head: Head) -> _Products:
@@ -89,8 +96,9 @@ def _llama(config: PretrainedConfig, batch: int, length: int, head: Head) -> _Pr
     tokens = batch * length
     layer = 2 * tokens * (2 * width * queries + 2 * width * keys + 3 * width * config.intermediate_size)
     scores = 4 * batch * length**2 * queries
-    layers = config.num_hidden_layers
-    return _Products(layers * layer + _per_token_head(config, width, tokens, head), layers * scores)
+    last, layers = _per_token_head(config, width, tokens, head), config.num_hidden_layers
+    first = 2 * tokens * width * (queries + 2 * keys)
+    return _Products(layers * layer + last, layers * scores, first, last)
 
 
 def _per_token_head(config: PretrainedConfig, width: int, tokens: int, head: Head) -> int:
@@ -116,11 +124,12 @@ def _t5(config: PretrainedConfig, batch: int, source: int, target: int, head: He
     scores = (
         4 * batch * inner * (config.num_layers * source**2 + config.num_decoder_layers * (target**2 + target * source))
     )
-    if head == "lm":
-        weights += 2 * batch * target * width * config.vocab_size
-    elif head == "score":
-        weights += 2 * batch * width * (width + _labels(config))
-    return _Products(weights, scores)
+    last = {
+        "lm": 2 * batch * target * width * config.vocab_size,
+        "score": 2 * batch * width * (width + _labels(config)),
+        "none": 0,
+    }[head]
+    return _Products(weights + last, scores, 2 * batch * (source + target) * 3 * square, last)
 
 
 def _bert(config: PretrainedConfig, batch: int, length: int, head: Head) -> _Products:
@@ -130,4 +139,4 @@ def _bert(config: PretrainedConfig, batch: int, length: int, head: Head) -> _Pro
     layer = 2 * batch * length * (4 * width * width + 2 * width * config.intermediate_size)
     scores = 4 * batch * length**2 * width
     pooled = 2 * batch * width * (width + _labels(config)) if head == "score" else 0
-    return _Products(layers * layer + pooled, layers * scores)
+    return _Products(layers * layer + pooled, layers * scores, 2 * batch * length * 3 * width * width, pooled)

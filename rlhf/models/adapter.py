@@ -100,6 +100,11 @@ def trainable_parameters(model: nn.Module) -> tuple[int, int]:
     return sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)
 
 
+def adapter_parameters(model: nn.Module) -> int:
+    """Return the parameters of the low-rank matrices alone: a scorer's head is trained as well and no part of them."""
+    return sum(weight.numel() for name, weight in model.named_parameters() if weight.requires_grad and "lora_" in name)
+
+
 def _count(parameter: nn.Parameter) -> int:
     state = getattr(parameter, "quant_state", None)
     return parameter.numel() if state is None else torch.Size(state.shape).numel()

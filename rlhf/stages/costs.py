@@ -12,6 +12,7 @@ from datasets import Dataset
 
 from rlhf.evaluation import metrics as names
 from rlhf.evaluation.flops import MODEL_TYPES, Head, forward_flops, train_flops
+from rlhf.models.adapter import adapter_parameters
 from rlhf.models.load import trainable_parameters
 from rlhf.stages.context import StageContext
 from rlhf.stages.tokens import IGNORED
@@ -32,8 +33,8 @@ def account(
     config = model.config
     scored = "input_ids" not in train.column_names and "prompt_ids" not in train.column_names
     head: Head = "score" if scored else "lm"
-    trainable, _ = trainable_parameters(model)
     frozen = context.run.adapter.name != "none"
+    adapters = adapter_parameters(model) if frozen else 0
     seq2seq = context.run.model.family == "seq2seq"
     if config.model_type not in MODEL_TYPES:
         context.console.print(
@@ -52,7 +53,7 @@ def account(
             target_length=target,
             head=head,
             frozen_base=frozen,
-            adapter_parameters=trainable if frozen else 0,
+            adapter_parameters=adapters,
         )
         forward = forward_flops(config, batch=1, length=source, target_length=target, head=head)
         context.meter.add_flops(round(count * (flops * history.epochs + forward * reference_passes)))

@@ -10,6 +10,7 @@ import transformers as t
 from torch.utils.flop_counter import FlopCounterMode
 
 from rlhf.evaluation.flops import forward_flops, train_flops
+from rlhf.models.adapter import adapter_parameters
 
 BATCH, LENGTH, TARGET = 3, 24, 10
 CAUSAL: dict[str, Any] = {
@@ -113,22 +114,52 @@ def test_scorers(name: str) -> None:
     assert ours == pytest.approx(torchs, rel=0.05)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama_gqa"])
-def test_a_frozen_base_with_adapters(name: str) -> None:
+# as conf/model has them: which modules carry an adapter, and what the head of a scorer is called
+ADAPTED: dict[str, tuple[list[str], str]] = {
+    "gpt2": (["c_attn", "c_proj"], "score"),
+    "llama": (["q_proj", "v_proj"], "score"),
+    "t5": (["q", "v"], "classification_head"),
+    "mt5": (["q", "v"], "classification_head"),
+    "bert": (["query", "value"], "classifier"),
+    "roberta": (["query", "value"], "classifier"),
+}
+LORA = [
+    *((name, "lm", t.AutoModelForCausalLM, make) for name, make in CAUSAL.items()),
+    *((name, "lm", t.AutoModelForSeq2SeqLM, make) for name, make in ENCODER_DECODER.items()),
+    *((name, "score", t.AutoModelForSequenceClassification, make) for name, make in SCORERS.items()),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "auto", "make"), LORA, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_frozen_base_with_adapters(name: str, head: Any, auto: Any, make: Any) -> None:
     from peft import LoraConfig, get_peft_model
 
-    config = CAUSAL[name]()
-    model = build(t.AutoModelForCausalLM, config)
-    targets = ["c_attn"] if name == "gpt2" else ["q_proj", "v_proj"]
-    adapted = get_peft_model(
-        model, LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM", fan_in_fan_out=name == "gpt2")
-    )
-    adapted.enable_input_require_grads()  # as gradient checkpointing does: the first layer's inputs get a gradient too
-    adapters = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
-    ours = train_flops(
-        config, batch=BATCH, length=LENGTH, target_length=0, head="lm", frozen_base=True, adapter_parameters=adapters
-    )
-    assert ours == pytest.approx(counted(adapted, {"input_ids": tokens(config, LENGTH)}, backward=True), rel=0.05)
+    config = make()
+    targets, classifier = ADAPTED[config.model_type]
+    task = {t.AutoModelForCausalLM: "CAUSAL_LM", t.AutoModelForSeq2SeqLM: "SEQ_2_SEQ_LM"}.get(auto, "SEQ_CLS")
+    lora = LoraConfig(
+        r=4, target_modules=targets, task_type=task, fan_in_fan_out=config.model_type == "gpt2",
+        modules_to_save=[classifier] if head == "score" else None,
+    )  # fmt: skip
+    adapted = get_peft_model(build(auto, config), lora)
+    inputs, target = {"input_ids": tokens(config, LENGTH)}, 0
+    if config.model_type in ENCODER_DECODER:
+        target = TARGET if head == "lm" else LENGTH
+        inputs |= {"decoder_input_ids": tokens(config, TARGET)} if head == "lm" else {}
+    shape = {"batch": BATCH, "length": LENGTH, "target_length": target, "head": head}
+    ours = train_flops(config, **shape, frozen_base=True, adapter_parameters=adapter_parameters(adapted))
+    assert ours == pytest.approx(counted(adapted, inputs, backward=True), rel=0.05)
+
+
+def test_a_trained_head_is_no_part_of_the_adapters_parameters() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    model = build(t.AutoModelForSequenceClassification, SCORERS["roberta"]())
+    lora = LoraConfig(r=4, target_modules=["query", "value"], task_type="SEQ_CLS", modules_to_save=["classifier"])
+    adapted = get_peft_model(model, lora)
+    assert adapter_parameters(adapted) == 3 * 2 * 4 * (48 + 48)  # layers x modules x r x (in + out)
 
 
 def test_one_layer_by_hand() -> None:
