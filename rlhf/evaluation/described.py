@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pkgutil import iter_modules
 
@@ -39,3 +39,21 @@ def _index() -> tuple[dict[str, Metric], dict[tuple[str, str], Metric]]:
     open_ones = [metric for metric in every if PLACEHOLDER in metric.name]
     patterns = {(head, tail): metric for metric in open_ones for head, _, tail in [metric.name.partition(PLACEHOLDER)]}
     return exact, patterns
+
+
+def markdown(metrics: Sequence[Metric]) -> str:
+    """Return the table of some metrics for docs/metrics.md."""
+    lines = [
+        "| name, unit, range | meaning and formula | better | source | how it is fooled |",
+        "|---|---|---|---|---|",
+    ]
+    for metric in metrics:
+        cells = (
+            f"`{metric.name}`<br>{metric.unit}<br>{metric.range}",
+            f"{metric.meaning}<br>*{metric.estimator}*",
+            metric.better or "neither",
+            metric.source,
+            metric.fooled,
+        )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"

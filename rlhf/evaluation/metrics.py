@@ -1,12 +1,12 @@
 """Every metric that a run ends with: name, meaning, unit, estimator and which way is better, each written once.
 
-Use the constants' names (`metrics.FINAL_LOSS.name`) instead of spelling them; `metrics_markdown` renders the table of
+Use the constants' names (`metrics.FINAL_LOSS.name`) instead of spelling them; scripts/make_docs.py renders
 docs/metrics.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 from rlhf.evaluation.cost_metrics import (  # noqa: F401  # all metrics are asked for here
     COST_ADAPTER_BYTES,
@@ -34,8 +34,26 @@ from rlhf.evaluation.metric import Metric
 
 _SAMPLED = "mean over held-out prompts, one answer sampled for each"
 _PAIRED = "mean of paired differences over held-out prompts"
-_WILSON = "Wilson score interval over held-out pairs, 95%"
-_INTERVAL = "percentile bootstrap over held-out prompts, 95%"
+_WILSON = "Wilson score interval over held-out pairs, 95% (Wilson 1927)"
+_INTERVAL = "percentile bootstrap over held-out prompts, 95% (Efron 1979)"
+
+_ANY, _UNIT = "any number", "0 to 1"
+_JUDGED = "the judge that evaluation.judge names"
+_GOLD = "rlhf/data/toy_gold.py, written with the toy world"
+_PAIRWISE = "Bradley and Terry 1952; DPO: Rafailov et al. 2023, arXiv 2305.18290"
+_EXPLOITED = (
+    "judges like length, flattery and phrases of their training pairs, the more the further the policy goes "
+    "(Gao et al. 2022, arXiv 2210.10760): read it beside final/kl and, where it is known, the gold reward"
+)
+_GOLD_FOOLED = "phrases of its tables count, in whatever sense they stand"
+_STYLE = "the style of the pairs' makers and length alone can be enough: read it beside the two floors below"
+
+
+def _end(metric: Metric, which: str, estimator: str) -> Metric:
+    """The lower or upper end of a metric's interval."""
+    told = {"low": "its interval's lower end", "high": "its interval's upper end"}
+    return replace(metric, name=f"{metric.name}_{which}", meaning=told[which], estimator=estimator)
+
 
 FINAL_LOSS = Metric(
     "final/loss",
@@ -45,6 +63,10 @@ FINAL_LOSS = Metric(
     "nats (SFT: per response token; DPO, reward: per pair); PPO: standard deviations of the start's scores",
     "mean over held-out rows",
     "lower",
+    "SFT, DPO, reward: 0 or more; PPO: any number",
+    "cross-entropy; Rafailov et al. 2023, arXiv 2305.18290, equation 7; Bradley and Terry 1952; "
+    "PPO: Ziegler et al. 2019, arXiv 1909.08593",
+    "low where held-out rows are like training rows; PPO's falls while its judge is exploited",
 )
 FINAL_NLL = Metric(
     "final/nll",
@@ -52,10 +74,29 @@ FINAL_NLL = Metric(
     "nats per response token",
     "sum over all tokens divided by their number",
     "lower",
+    "0 or more",
+    "cross-entropy (Shannon 1948)",
+    "a model of the references' style alone scores well; says nothing of what the policy samples; tokenizers differ",
 )
-FINAL_REWARD = Metric("final/reward", "the judge's score of sampled answers", "judge's score", _SAMPLED, "higher")
+FINAL_REWARD = Metric(
+    "final/reward",
+    "the judge's score of sampled answers",
+    "judge's score",
+    _SAMPLED,
+    "higher",
+    _ANY,
+    _JUDGED,
+    _EXPLOITED,
+)
 FINAL_REWARD_GOLD = Metric(
-    "final/reward_gold", "the known true reward of sampled answers (toy world only)", "gold score", _SAMPLED, "higher"
+    "final/reward_gold",
+    "the known true reward of sampled answers (toy world only)",
+    "gold score",
+    _SAMPLED,
+    "higher",
+    "-1 to 1",
+    _GOLD,
+    _GOLD_FOOLED,
 )
 FINAL_REWARD_DIFFERENCE = Metric(
     "final/reward_difference",
@@ -63,32 +104,33 @@ FINAL_REWARD_DIFFERENCE = Metric(
     "judge's score",
     _PAIRED,
     "higher",
+    _ANY,
+    _JUDGED,
+    _EXPLOITED,
 )
-FINAL_REWARD_DIFFERENCE_LOW = Metric(
-    "final/reward_difference_low", "its interval's lower end", "judge's score", _INTERVAL, "higher"
-)
-FINAL_REWARD_DIFFERENCE_HIGH = Metric(
-    "final/reward_difference_high", "its interval's upper end", "judge's score", _INTERVAL, "higher"
-)
+FINAL_REWARD_DIFFERENCE_LOW = _end(FINAL_REWARD_DIFFERENCE, "low", _INTERVAL)
+FINAL_REWARD_DIFFERENCE_HIGH = _end(FINAL_REWARD_DIFFERENCE, "high", _INTERVAL)
 FINAL_REWARD_GOLD_DIFFERENCE = Metric(
     "final/reward_gold_difference",
     "the same difference in gold reward (toy world only)",
     "gold score",
     _PAIRED,
     "higher",
+    "-2 to 2",
+    _GOLD,
+    _GOLD_FOOLED,
 )
-FINAL_REWARD_GOLD_DIFFERENCE_LOW = Metric(
-    "final/reward_gold_difference_low", "its interval's lower end", "gold score", _INTERVAL, "higher"
-)
-FINAL_REWARD_GOLD_DIFFERENCE_HIGH = Metric(
-    "final/reward_gold_difference_high", "its interval's upper end", "gold score", _INTERVAL, "higher"
-)
+FINAL_REWARD_GOLD_DIFFERENCE_LOW = _end(FINAL_REWARD_GOLD_DIFFERENCE, "low", _INTERVAL)
+FINAL_REWARD_GOLD_DIFFERENCE_HIGH = _end(FINAL_REWARD_GOLD_DIFFERENCE, "high", _INTERVAL)
 FINAL_KL = Metric(
     "final/kl",
     "KL(policy, reference) of whole answers",
     "nats per response",
     "mean over fresh policy samples of the sum over response tokens of the exact KL of the next-token distributions",
     None,
+    "0 or more",
+    "Kullback and Leibler 1951; exact sum over the vocabulary at each sampled token",
+    "long answers add up to more; 0 for a policy that did not learn",
 )
 FINAL_KL_PER_TOKEN = Metric(
     "final/kl_per_token",
@@ -96,6 +138,9 @@ FINAL_KL_PER_TOKEN = Metric(
     "nats per response token",
     "sum over all sampled tokens divided by their number",
     None,
+    "0 or more",
+    "as final/kl",
+    "long repetitive answers have many tokens that cost next to nothing",
 )
 FINAL_WIN_RATE = Metric(
     "final/win_rate",
@@ -103,13 +148,21 @@ FINAL_WIN_RATE = Metric(
     "share",
     "mean over held-out prompts, a tie counts one half",
     "higher",
+    _UNIT,
+    _JUDGED,
+    _EXPLOITED,
 )
-FINAL_WIN_RATE_LOW = Metric("final/win_rate_low", "lower end of the win rate's interval", "share", _INTERVAL, "higher")
-FINAL_WIN_RATE_HIGH = Metric(
-    "final/win_rate_high", "upper end of the win rate's interval", "share", _INTERVAL, "higher"
-)
+FINAL_WIN_RATE_LOW = _end(FINAL_WIN_RATE, "low", _INTERVAL)
+FINAL_WIN_RATE_HIGH = _end(FINAL_WIN_RATE, "high", _INTERVAL)
 FINAL_RESPONSE_TOKENS = Metric(
-    "final/response_tokens", "length of sampled answers, end-of-sequence token included", "tokens", _SAMPLED, None
+    "final/response_tokens",
+    "length of sampled answers, end-of-sequence token included",
+    "tokens",
+    _SAMPLED,
+    None,
+    "1 to the token limit",
+    "the model's own tokenizer",
+    "neither way is better; judges like long answers",
 )
 FINAL_EOS_SHARE = Metric(
     "final/eos_share",
@@ -117,6 +170,9 @@ FINAL_EOS_SHARE = Metric(
     "share",
     _SAMPLED,
     "higher",
+    _UNIT,
+    "the policy's own samples",
+    "an empty answer ends by itself as well",
 )
 FINAL_DISTINCT_2 = Metric(
     "final/distinct_2",
@@ -124,6 +180,9 @@ FINAL_DISTINCT_2 = Metric(
     "share",
     "over all sampled answers together; falls with their number, compare at equal prompts",
     "higher",
+    _UNIT,
+    "Li et al. 2016, arXiv 1510.03055",
+    "random tokens score almost 1; short and few answers score high",
 )
 
 FINAL_ACCURACY = Metric(
@@ -132,15 +191,21 @@ FINAL_ACCURACY = Metric(
     "share",
     "mean over held-out pairs, a tie counts one half",
     "higher",
+    _UNIT,
+    _PAIRWISE,
+    _STYLE,
 )
-FINAL_ACCURACY_LOW = Metric("final/accuracy_low", "its interval's lower end", "share", _WILSON, "higher")
-FINAL_ACCURACY_HIGH = Metric("final/accuracy_high", "its interval's upper end", "share", _WILSON, "higher")
+FINAL_ACCURACY_LOW = _end(FINAL_ACCURACY, "low", _WILSON)
+FINAL_ACCURACY_HIGH = _end(FINAL_ACCURACY, "high", _WILSON)
 FINAL_ACCURACY_LENGTH_RULE = Metric(
     "final/accuracy_length_rule",
     "the same share for a rule that sees length alone (longer or shorter, as the training pairs say): a floor to beat",
     "share",
     "mean over held-out pairs, a tie counts one half",
     None,
+    _UNIT,
+    "no paper: a rule of one bit, fitted on the training pairs",
+    "high where the pairs' makers wrote one side longer: then the pairs teach length",
 )
 FINAL_ACCURACY_BAG_OF_WORDS = Metric(
     "final/accuracy_bag_of_words",
@@ -148,6 +213,9 @@ FINAL_ACCURACY_BAG_OF_WORDS = Metric(
     "share",
     "fitted on the training pairs, mean over held-out pairs",
     None,
+    _UNIT,
+    "logistic regression of scikit-learn on word occurrences",
+    "high where the pairs' makers left words of their own: then the pairs teach style",
 )
 FINAL_MARGIN = Metric(
     "final/margin",
@@ -155,9 +223,19 @@ FINAL_MARGIN = Metric(
     "the score's",
     "mean over held-out pairs",
     "higher",
+    _ANY,
+    _PAIRWISE,
+    "grows with the scale of the scores and with over-confidence; read it beside the accuracy",
 )
 FINAL_MARGIN_SE = Metric(
-    "final/margin_se", "standard error of the margin", "the score's", "standard deviation / sqrt(pairs)", "lower"
+    "final/margin_se",
+    "standard error of the margin",
+    "the score's",
+    "standard deviation / sqrt(pairs)",
+    "lower",
+    "0 or more",
+    "standard error of a mean",
+    "small with many pairs however wrong the scores are",
 )
 
 FINAL_SYMPTOM_STEPS = Metric(
@@ -166,9 +244,19 @@ FINAL_SYMPTOM_STEPS = Metric(
     "steps",
     "count over training, rolled back steps included",
     "lower",
+    "0 to the number of steps",
+    "docs/ppo.md, the guard's bounds",
+    "0 where method.guard's bounds are wide",
 )
 FINAL_ROLLBACKS = Metric(
-    "final/rollbacks", "how often PPO went back to healthy weights", "rollbacks", "count over training", "lower"
+    "final/rollbacks",
+    "how often PPO went back to healthy weights",
+    "rollbacks",
+    "count over training",
+    "lower",
+    "0 to method.guard's limit",
+    "docs/ppo.md",
+    "0 where the guard is off",
 )
 
 ALL_METRICS: tuple[Metric, ...] = (
@@ -181,12 +269,3 @@ ALL_METRICS: tuple[Metric, ...] = (
     FINAL_ACCURACY, FINAL_ACCURACY_LOW, FINAL_ACCURACY_HIGH, FINAL_ACCURACY_LENGTH_RULE, FINAL_ACCURACY_BAG_OF_WORDS,
     FINAL_MARGIN, FINAL_MARGIN_SE, FINAL_SYMPTOM_STEPS, FINAL_ROLLBACKS, *COSTS, *PIPELINE_COSTS,
 )  # fmt: skip
-
-
-def metrics_markdown(metrics: Sequence[Metric]) -> str:
-    """The table of docs/metrics.md."""
-    lines = ["| name | meaning | unit | estimator | better |", "|---|---|---|---|---|"]
-    for metric in metrics:
-        cells = (f"`{metric.name}`", metric.meaning, metric.unit, metric.estimator, metric.better or "neither")
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"

@@ -29,13 +29,6 @@ def test_every_metric_is_explained() -> None:
         assert re.fullmatch(r"(final|cost)/[a-z0-9_]+", metric.name)
 
 
-def test_the_markdown_has_one_line_per_metric() -> None:
-    table = metrics.metrics_markdown(metrics.ALL_METRICS).splitlines()
-    assert len(table) == 2 + len(metrics.ALL_METRICS)
-    assert all(line.count(" | ") == 4 for line in (table[0], *table[2:]))
-    assert table[2].startswith("| `final/loss` |") and table[2].endswith("| lower |")
-
-
 def test_only_costs_have_a_pipeline_name() -> None:
     assert metrics.pipeline_name("cost/usd") == "cost/pipeline_usd"
     with pytest.raises(ValueError, match="final/loss"):

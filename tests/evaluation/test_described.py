@@ -1,0 +1,45 @@
+"""Every metric of the package is described in full, and a name finds its description."""
+
+from __future__ import annotations
+
+import pytest
+
+from rlhf.evaluation.described import describe, groups, markdown
+from rlhf.evaluation.metrics import FINAL_KL, Metric
+
+EVERY = [(group, metric) for group, metrics in groups().items() for metric in metrics]
+FIELDS = ("name", "meaning", "unit", "estimator", "range", "source", "fooled")
+
+
+@pytest.mark.parametrize("group", list(groups()))
+def test_every_metric_has_all_its_fields(group: str) -> None:
+    gaps = [
+        (metric.name, field) for metric in groups()[group] for field in FIELDS if not getattr(metric, field).strip()
+    ]
+    assert gaps == []
+
+
+def test_no_name_is_given_twice() -> None:
+    names = [metric.name for _, metric in EVERY]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_a_suite_names_its_metrics_by_a_family_of_its_own() -> None:
+    """`text/bleu` of one suite and `text/bleu` of another would be one column."""
+    families = {(metric.name.split("/")[0], group) for group, metric in EVERY if group not in ("run", "ppo")}
+    assert not {"final", "cost", "train", "eval", "control"} & {family for family, _ in families}
+
+
+def test_a_name_finds_its_description() -> None:
+    assert describe("final/kl") is FINAL_KL
+    found = describe("reward/source/length")
+    assert found is not None and found.name == "reward/source/NAME"
+    assert describe("reward/source/") is None
+    assert describe("nobody/knows") is None
+
+
+def test_the_table_of_the_page_has_five_cells_a_line() -> None:
+    odd = Metric("a/b", "this | or that", "share", "x / y", None, "0 to 1", "nobody", "easily")
+    head, rule, line = markdown([odd]).splitlines()
+    assert (head.count(" | "), rule.count("---")) == (4, 5)
+    assert line == "| `a/b`<br>share<br>0 to 1 | this \\| or that<br>*x / y* | neither | nobody | easily |"
