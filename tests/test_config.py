@@ -28,7 +28,7 @@ PLACED = {
     "cleaning": "cleaning@dataset.cleaning",
     "reading": "reading@dataset.reading",
 }
-NO_PART_OF_A_RUN = {"search", "pairs", "leaks"}  # whose options tests/search and tests/pairs look at
+NO_PART_OF_A_RUN = {"search", "pairs", "leaks", "tuning", "goals", "suitability"}  # whose options other tests look at
 GROUPS = sorted({folder.name for folder in conf_dir().iterdir() if folder.is_dir()} - NO_PART_OF_A_RUN)
 OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((conf_dir() / group).glob("*.yaml"))]
 FREE = (
@@ -477,6 +477,31 @@ def test_the_quickstart_runs_ppo_for_25_steps_and_dpo_by_its_epochs() -> None:
     short, whole = [("ppo", model, 25) for model in ("tiny_gpt2", "tiny_mt5")], ("dpo", "tiny_gpt2", None)
     assert len(steps) == 4 and whole in steps and set(short) < set(steps)
     assert run_of("method=ppo_short").method.trainer | {"max_steps": 60} == run_of("method=ppo").method.trainer
+
+
+@pytest.mark.parametrize(
+    ("experiment", "expected"),
+    [
+        ("cost_lora_vs_full", ["none none", "lora none"]),
+        ("cost_quantization", ["none none", "lora none", "lora int8", "lora nf4"]),
+    ],
+)
+def test_the_cost_experiments_train_each_way_on_the_same_data(experiment: str, expected: list[str]) -> None:
+    swept = jobs(with_experiment_sweep(parse_words(["-m", f"experiment={experiment}", "model=tiny_llama"])))
+    assert [f"{run.adapter.name} {run.quantization.name}" for _, run in swept] == expected
+    alike = [run.model_copy(update={"adapter": None, "quantization": None, "method": None}) for _, run in swept]
+    assert all(run == alike[0] for run in alike)
+    trainers = [{k: v for k, v in run.method.trainer.items() if k != "learning_rate"} for _, run in swept]
+    assert all(trainer == trainers[0] for trainer in trainers)
+
+
+def test_every_way_of_tuning_is_one_of_adapter_and_quantization() -> None:
+    found = {file.stem: run_of(f"tuning={file.stem}") for file in (conf_dir() / "tuning").glob("*.yaml")}
+    chosen = {name: (run.adapter.name, run.quantization.name) for name, run in found.items()}
+    assert chosen == {
+        "full": ("none", "none"), "lora": ("lora", "none"), "lora_int8": ("lora", "int8"), "lora_nf4": ("lora", "nf4"),
+    }  # fmt: skip
+    assert run_of("tuning=lora", "adapter=none").adapter.name == "none"  # what is said of it by itself counts
 
 
 def test_a_precision_that_cannot_be_is_told_once() -> None:
