@@ -12,6 +12,7 @@ BRACES = re.compile(r"\{+|\}+")
 QUOTED = re.compile(r"\"([^\"\n]+)\"|“([^”\n]+)”|„([^“”\n]+)[“”]|«([^»\n]+)»|‘([^’\n]+)’|(?<!\w)'([^'\n]+)'(?!\w)")
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 NUMBER = re.compile(r"(?:\w[\w/:.,_-]*)?\d(?:[\w/:.,_-]*\w)?")
+_SPACED = "0-9a-z\u00df-\u024f\u0370-\u052f"  # letters of scripts that put spaces between words, in lower case
 THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 Entity = tuple[str, str]  # kind (quoted, email, number) and text in lower case
 
@@ -73,9 +74,14 @@ def returned(answer: str, reference: str, question: str, digits: int, similarity
     said = entities(answer, digits)
     strange = [entity for entity in said if entity not in asked and entity not in entities(reference, digits)]
     plain = " ".join(answer.split()).casefold()
-    same = [entity for entity in asked if entity in said or (entity[0] == "quoted" and entity[1] in plain)]
+    same = [entity for entity in asked if entity in said or (entity[0] == "quoted" and _stands_in(entity[1], plain))]
     lost = [entity for entity in asked if entity not in same]
     return len(asked), len(same), sum(_looks_like(entity, strange, similarity) for entity in lost)
+
+
+def _stands_in(name: str, text: str) -> bool:
+    """Whether `text` has `name` without quotes and not as a part of a longer word; "Inn" is not in "Inns"."""
+    return re.search(rf"(?<![{_SPACED}]){re.escape(name)}(?![{_SPACED}])", text) is not None
 
 
 def _looks_like(entity: Entity, others: Iterable[Entity], similarity: float) -> bool:
