@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rlhf.data.placeholders import PLACEHOLDER
 from rlhf.data.rows import Row
 from rlhf.pairs.made import Made, Pair, Work, chance, one_by_one, row_key
 from rlhf.pairs.spec import Rules
 from rlhf.pairs.tables import Softener, Table, table_of
-from rlhf.pairs.texts import PLACEHOLDER, alike, capitalised, placeholders, replaced_sentence, sentences
+from rlhf.pairs.texts import alike, capitalised, placeholders, replaced_sentence, sentences
 
 CHUNK = 500  # rows between two writes
 KINDS = ("rude", "sensitive")
