@@ -46,6 +46,7 @@ class FindingsSpec(Spec):
     duplicates: Bounds
     near_duplicates: Bounds
     leaked_prompts: Bounds
+    leaked_dialogues: Bounds
     leaked_near_duplicates: Bounds
     leaked_answers: Bounds
     long_prompts: Bounds

@@ -15,6 +15,7 @@ from rlhf.launchers.search import hand_over
 from rlhf.launchers.task import Task
 from rlhf.search.check import Search
 from rlhf.search.drive import Drive, folder_of
+from rlhf.search.study import open_storage
 from rlhf.sweep import Sweep
 from rlhf.unfinished import ROOT, Record, read
 
@@ -26,6 +27,8 @@ class SearchSweep(Sweep):
 
     def __init__(self, search: Search, words: Sequence[str], console: Console, resumed: Path | None) -> None:
         """Begin a search, or go on with the one in the folder `resumed`, or with the same one of this place."""
+        if search.spec.storage is not None:
+            open_storage(search.spec.storage)  # before there is a folder: one that can't be reached leaves none
         found = resumed or folder_of(search, ROOT)
         record = (read(found) if found else None) or Record(
             uuid.uuid4().hex[:12], list(words), time.time(), "", search.spec.trials, search.study, None

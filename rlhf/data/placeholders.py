@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Callable
 
-PLACEHOLDER = re.compile(r"\{\{([^{}]*)\}\}")
+PLACEHOLDER = re.compile(r"\{\{[^{}<>\n]+\}\}")  # a tag within is a page's markup, and a line ends all
 SHOPS = ("Northwind", "Bluebird", "Harbour", "Maple", "Sunfield")
 PEOPLE = ("Alex Moreno", "Sam Okafor", "Kim Larsen", "Noa Fischer", "Robin Tanaka")
 CITIES = ("Lisbon", "Leeds", "Valencia", "Graz", "Utrecht")
@@ -22,7 +22,7 @@ def fill(content: str, seed: int, row: str) -> str:
     number, a date) is the same within the row that is named `row`. Names of buttons and pages stay as words, without
     their braces: they are what a reader would see.
     """
-    return PLACEHOLDER.sub(lambda found: value(found[1].strip(), seed, row), content)
+    return PLACEHOLDER.sub(lambda found: value(found[0][2:-2].strip(), seed, row), content)
 
 
 def value(name: str, seed: int, row: str) -> str:

@@ -11,6 +11,7 @@ from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from rlhf.config import LoraAdapter, ModelSpec
 from rlhf.errors import UserError
@@ -44,9 +45,18 @@ def add_adapter(
         try:
             adapted = get_peft_model(model, config)
         except ValueError as error:
-            raise UserError("adapter.targets", str(error), "name modules of this architecture") from error
+            known = ", ".join(_adaptable(model))
+            raise UserError(
+                "adapter.targets", str(error).partition(". ")[0], f"This architecture has {known}"
+            ) from error
     _cast_into_heads(adapted)
     return full_precision(adapted)
+
+
+def _adaptable(model: nn.Module) -> list[str]:
+    """The names of the modules that multiply by a matrix, without their places, in the model's order."""
+    inner = {name.rpartition(".")[2]: module for name, module in model.named_modules() if name}
+    return [name for name, module in inner.items() if isinstance(module, nn.Linear | Conv1D)]
 
 
 def with_saved_adapter(model: PreTrainedModel, adapter: Path) -> PeftModel:

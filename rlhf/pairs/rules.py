@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rlhf.data.personas import sentences
+from rlhf.data.placeholders import PLACEHOLDER
 from rlhf.data.rows import Row
 from rlhf.pairs.made import Made, Pair, Work, chance, one_by_one, row_key
 from rlhf.pairs.spec import Rules
 from rlhf.pairs.tables import Softener, Table, table_of
-from rlhf.pairs.texts import PLACEHOLDER, alike, capitalised, placeholders, replaced_sentence
+from rlhf.pairs.texts import alike, capitalised, placeholders, replaced_sentence
 
 CHUNK = 500  # rows between two writes
 KINDS = ("rude", "sensitive")

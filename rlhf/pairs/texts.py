@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-PLACEHOLDER = re.compile(r"\{\{.*?\}\}")
+from rlhf.data.placeholders import PLACEHOLDER
+
 # a word, where a placeholder counts as one; a character of a script that writes no spaces is a word of its own
 WORD = re.compile(r"(?:\{\{.*?\}\}|[^\s\u3040-\u30ff\u3400-\u9fff])+|[\u3040-\u30ff\u3400-\u9fff]")
 

@@ -71,7 +71,8 @@ def open_storage(url: str) -> RDBStorage:
         raise UserError("search.storage", "psycopg is not installed", remedy) from None
     except (SQLAlchemyError, ArgumentError, RuntimeError, AssertionError) as error:
         remedy = "Check that it runs, that the database exists and that you may write to it"
-        raise UserError(f"search.storage={url}", one_line(error), remedy) from None
+        cause = getattr(error, "orig", None) or error  # the driver's own words, without SQLAlchemy's around them
+        raise UserError(f"search.storage={url}", one_line(cause), remedy) from None
 
 
 def open_study(spec: SearchSpec, url: str, name: str, identity: Mapping[str, str]) -> Study:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from rlhf.data.inspect.closely import Tokens
 from rlhf.data.inspect.findings import cheap_findings, refuse_findings
 from rlhf.data.inspect.masked import all_masked, masked
 from rlhf.data.inspect.whole import inspect
-from rlhf.data.rows import Row
+from rlhf.data.rows import Overlap, Row
 from rlhf.errors import UserError
 from rlhf.inspection_spec import InspectionSpec
 
@@ -73,6 +74,24 @@ def test_every_count_of_a_small_file_of_pairs(spec_of: Any, jsonl: Write, inspec
     assert found["longer_chosen"].told == "the chosen answer is the longer one in 12 of 12 pairs (100%)"
     assert found["leaked_answers"].severity == "warning"  # all held-out answers are those of training
     assert {"personal_data", "ties", "label_imbalance", "broken_rows"} & found.keys() == set()
+
+
+def test_what_held_out_rows_share_with_training_is_told_by_what_it_is(
+    spec_of: Any, jsonl: Write, inspection: InspectionSpec
+) -> None:
+    corpus = load_corpus(
+        spec_of("table", path=jsonl(list(map(pair, QUESTIONS))), columns=PAIRS, split=SPLIT), "preference"
+    )
+    shared = (
+        Overlap("dialogues", "validation", "train", 1, 10),
+        Overlap("dialogues", "test", "train", 5, 10),
+        Overlap("dialogues", "test", "validation", 9, 10),  # neither is trained on
+        Overlap("prompt", "test", "train", 0, 10),
+    )
+    found = {one.kind: one for one in cheap_findings(replace(corpus, overlap=shared), inspection.findings)}
+    told = "6 of 20 held-out rows (30%) have a dialogue that opens as one that is trained on"
+    assert (found["leaked_dialogues"].severity, found["leaked_dialogues"].told) == ("warning", told)
+    assert not {"leaked_prompts", "leaked_answers"} & found.keys()
 
 
 def test_two_reasons_of_one_kind_are_two_findings(spec_of: Any, jsonl: Write, inspection: InspectionSpec) -> None:

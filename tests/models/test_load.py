@@ -195,7 +195,7 @@ def test_a_carried_adapter_is_kept_and_must_match(tiny) -> None:
     assert add_adapter(model, bench.spec, LORA, scorer=False, seed=1) is model
     with pytest.raises(UserError, match=r"adapter\.r.*r=8"):
         add_adapter(model, bench.spec, LORA.model_copy(update={"r": 4}), scorer=False, seed=0)
-    with pytest.raises(UserError, match=r"adapter\.targets"):
+    with pytest.raises(UserError, match=r"adapter\.targets.*'q_proj'.*has c_attn, c_proj, c_fc, lm_head\.?$"):
         wrong = LORA.model_copy(update={"targets": ["q_proj"]})
         add_adapter(bench.policy(), bench.spec, wrong, scorer=False, seed=0)
 

@@ -65,6 +65,12 @@ def test_a_search_runs_its_trials_tells_the_best_and_goes_on_to_a_larger_total(h
     assert record["search"] == {"name": "custom", "study": found["study"]}
 
 
+def test_a_storage_that_does_not_answer_leaves_no_folder(here: Here, tmp_path: Path) -> None:
+    done = here(*GRID, "method.beta=0.05,0.1", "search.storage=postgresql://nobody@127.0.0.1:1/x", folder=tmp_path)
+    assert "search.storage=postgresql://nobody@127.0.0.1:1/x: OperationalError: connection" in done.refused(2)
+    assert not (tmp_path / "multirun").exists()
+
+
 @pytest.mark.slow
 def test_hopeless_trials_end_early_and_leave_no_checkpoints(here: Here, tmp_path: Path) -> None:
     """Nothing has an accuracy above 1, so every trial falls below a threshold of 2 at its first look."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import html as entities
 import re
 
-from rlhf.data.cleaning.placeholders import PLACEHOLDER, outside
+from rlhf.data.cleaning.placeholders import outside
 from rlhf.data.cleaning.tables import words
+from rlhf.data.placeholders import PLACEHOLDER
 
 BLOCKS = words("html_blocks")
 INLINE = words("html_inline")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 
-PLACEHOLDER = re.compile(r"\{\{[^{}<>\n]+\}\}")
+from rlhf.data.placeholders import PLACEHOLDER
+
 Span = tuple[int, int, str]  # start, end, and the text that takes its place
 CLOSING = tuple(".,;:!?)")  # marks before which there is no space
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from rlhf.data.detect import Found
 from rlhf.data.detect.identity import national_ids
+from rlhf.data.placeholders import PLACEHOLDER
 
 KINDS = {
     "email": "an e-mail address",
@@ -29,7 +30,6 @@ KINDS = {
     "invented": "any of these, in a form that is reserved or common for examples",
     "placeholder": "a place for data, {{Order Number}}",
 }
-PLACEHOLDER = re.compile(r"\{\{[^{}<>\n]+\}\}")
 EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@((?:[A-Za-z0-9-]{1,63}\.){1,6}[A-Za-z]{2,24})(?![\w-])")
 EXAMPLE_HOSTS = re.compile(
     r"(?:^|\.)(?:example\.(?:com|org|net)|(?:your)?(?:company|domain|website|store)\.com|test|invalid)$", re.IGNORECASE

@@ -134,23 +134,30 @@ def _labels(corpus: Corpus, bounds: FindingsSpec) -> Iterator[Finding]:
 
 
 def _overlaps(corpus: Corpus, bounds: FindingsSpec) -> Iterator[Finding]:
-    for what, kind, remedy in (
+    for what, kind, has, remedy in (
         (
             "prompt",
             "leaked_prompts",
+            "a prompt that is trained on",
             "Measures on these rows are too good: take another dataset.split, or data with fewer",
+        ),
+        (
+            "dialogues",
+            "leaked_dialogues",
+            "a dialogue that opens as one that is trained on",
+            "Nothing to do where openings are greetings; else take another dataset.split",
         ),
         (
             "answers",
             "leaked_answers",
+            "an answer that is trained on",
             "Compare policies by judged answers; a loss on answers seen in training says little",
         ),
     ):
         shared = [one for one in corpus.overlap if one.what == what and one.other == "train"]
         count, of = sum(one.rows for one in shared), sum(one.of for one in shared)
         if of:
-            has = "a prompt" if what == "prompt" else "an answer"
-            told = f"{count:,} of {of:,} held-out rows ({share_of(count, of)}) have {has} that is trained on"
+            told = f"{count:,} of {of:,} held-out rows ({share_of(count, of)}) have {has}"
             yield from _made(kind, bounds, count, count / of, told, remedy)
 
 
