@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,12 @@ class Job:
     tracked: TrackedRun | NullRun
     console: Console
     watching: Watching | None = None  # the training of its own stage, not of those upstream
+    corpora: dict[str, Corpus] = field(
+        default_factory=dict
+    )  # by shape, as far as loaded; jobs on one data set share it
 
     def __post_init__(self) -> None:
         self.store = Path(self.run.store)
-        self._corpora: dict[str, Corpus] = {}
         self._built: dict[str, Finished] = {}
         self._held: list[Hold | None] = []  # what keeps the stages that it uses from being pruned
         self._reused_from: list[str] = []  # the runs that trained what it did not have to
@@ -81,12 +83,12 @@ class Job:
 
     def corpus(self, shape: str) -> Corpus:
         """The dataset in one shape, loaded once; its row counts are printed and tracked."""
-        if shape not in self._corpora:
+        if shape not in self.corpora:
             kept = self.store if self.run.reuse else None
             corpus = load_corpus(self.run.dataset, shape, kept)  # type: ignore[arg-type]  # a ClassVar of Method
             if self.run.dataset.strict:
                 refuse_findings(cheap_findings(corpus, self.run.inspection.findings), corpus.name)
-            self._corpora[shape] = corpus
+            self.corpora[shape] = corpus
             self.console.print(f"[bold]{corpus.name}[/] as {shape} rows: {escape(story(corpus))}", soft_wrap=True)
             for line in shared(corpus.overlap):
                 self.console.print(f"  {line}", highlight=False, soft_wrap=True)
@@ -95,9 +97,9 @@ class Job:
             self.tracked.table(
                 f"row_counts_{shape}", ["step", "before", "after"], [[c.step, c.before, c.after] for c in corpus.counts]
             )
-            if corpus.cleaned is not None and len(self._corpora) == 1:  # the same texts in each shape
+            if corpus.cleaned is not None and len(self.corpora) == 1:  # the same texts in each shape
                 self._tell_cleaning(corpus.cleaned)
-        return self._corpora[shape]
+        return self.corpora[shape]
 
     def _tell_cleaning(self, tally: Tally) -> None:
         """Print and track how many texts each step of cleaning changed, and some of them before and after."""

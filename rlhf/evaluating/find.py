@@ -34,6 +34,8 @@ class Recorded:
     settings: Mapping[str, Any]  # plain values of its `Run`, `method` being the stage's own; no tracking
     result: Mapping[str, Any]  # of the stage
     run_id: str | None  # in the tracker
+    command: str  # what trained it, as far as it is known
+    stages: tuple[str, ...] = ()  # names of the stages that its job used
 
 
 def find_runs(words: list[str], tracking: TrackingSpec) -> list[Recorded]:
@@ -116,7 +118,8 @@ def _of_stage(stage: Path, word: str, told: Mapping[str, Any] | None, command: s
     words = [str(given) for given in (told or {}).get("words", []) if not str(given).startswith(("hydra.", "tracking"))]
     label = f"{stage.name.rpartition('-')[0]}{f' {shlex.join(words)}' if words else ''}" if told else stage.name
     run_id = str((told or result).get("run_id") or "") or None
-    return Recorded(word, label, stage, settings, result, run_id)
+    stages = tuple(str(one["name"]) for one in (told or {}).get("stages", []))
+    return Recorded(word, label, stage, settings, result, run_id, command or "", stages)
 
 
 def _by_id(word: str, tracking: TrackingSpec) -> Recorded:
@@ -154,5 +157,5 @@ def _tracked(word: str, tracking: TrackingSpec) -> Recorded:
     place = run.tags.get("stage_folder") or str(Path(run.tags.get("artifact.model", "")).parent)
     if place in ("", "."):
         raise UserError(word, f"this run ({run.name}) trained no model", NOT_A_RUN)
-    told: dict[str, Any] = {"run_id": run.id, "words": shlex.split(command)[1:] if command else []}
-    return _of_stage(Path(place), word, told, command)
+    known: dict[str, Any] = {"run_id": run.id, "words": shlex.split(command)[1:] if command else []}
+    return _of_stage(Path(place), word, known, command)

@@ -83,6 +83,8 @@ class Tools:
     seed: int
     store: Path  # what is trained for measuring is kept here, by fingerprint
     say: Callable[[str], None]  # prints one line of progress
+    judge_in: Callable[[Path], Scorer] | None = None  # loads the reward model of a finished stage's folder
+    gold: Callable[[Row, str], float] | None = None  # the true reward of an answer, where the data set knows it
 
 
 def mean_scores(each: Sequence[float | None], tools: Tools) -> Scores:

@@ -39,24 +39,34 @@ class Row:
     rewards: list[float] | None
     gold: list[float] | None
     source: Source
+    reference: Source | None  # the model that its KL and implicit reward are measured against
 
 
 class Evaluator:
     """Samples and scores the policies of one job; answers are kept beside the stages and never sampled twice.
 
-    `scorer` is the finished reward stage that judges, where one is at hand; it is built where `judge` asks for one.
+    `scorer` is the finished reward stage that judges, where one is at hand; else it is built where `judge` asks for
+    one. `alike` is another job's evaluator, whose judge judges here, too.
     """
 
-    def __init__(self, job: Job, scorer: Finished | None = None) -> None:
+    def __init__(self, job: Job, scorer: Finished | None = None, alike: Evaluator | None = None) -> None:
         self.job = job
         self.spec = job.run.evaluation
         self.codec = job.codec(job.run.method)
-        self.scorer = scorer if self.spec.judge == "reward" else None
-        if self.spec.judge == "reward" and scorer is None:
+        self.alike = alike
+        self.scorer: Finished | None = alike.scorer if alike else scorer if self.spec.judge == "reward" else None
+        if self.spec.judge == "reward" and self.scorer is None:
             self.scorer = job.build(job.run.upstream.reward, upstream=True)
 
     def rows(self, finished: Finished) -> list[Row]:
         """Measure the base model, the policy that the job started from and the job's own, in this order."""
+        rows = self.answers(finished)
+        if finished.method.has_implicit_reward:
+            rows[-1] = replace(rows[-1], metrics={**rows[-1].metrics, **self._margins(finished)})
+        return rows
+
+    def answers(self, finished: Finished) -> list[Row]:
+        """Do the same without what is measured on pairs of answers."""
         chain = [finished]
         while chain[-1].origin.start is not None:
             chain.append(chain[-1].origin.start)
@@ -77,8 +87,6 @@ class Evaluator:
             row = self._row(stage.name, role, source, stage.fingerprint, reference, own, take)
             rows.append(row)
             reference = (row, source)
-        if finished.method.has_implicit_reward:
-            rows[-1] = replace(rows[-1], metrics={**rows[-1].metrics, **self._margins(finished)})
         return rows
 
     def _row(
@@ -95,10 +103,11 @@ class Evaluator:
         metrics = own | answers.metrics
         if role in ("sft", "policy"):
             metrics.setdefault("final/loss", answers.metrics["final/nll"])  # SFT's own objective on held-out data
+        before_it = reference[1] if reference else None
         if reference is not None:
             before = Answers(reference[0].texts, {}, reference[0].rewards, reference[0].gold)
             metrics |= against(answers, before, self.spec)
-        return Row(name, role, fingerprint, metrics, answers.texts, answers.rewards, answers.gold, source)
+        return Row(name, role, fingerprint, metrics, answers.texts, answers.rewards, answers.gold, source, before_it)
 
     def _answers(
         self, name: str, source: Source, fingerprint: str, reference: tuple[Row, Source] | None, take: bool
@@ -170,6 +179,8 @@ class Evaluator:
     def judge(self) -> Judge | None:
         """The reward that ranks answers: the gold one, the reward stage's, or none."""
         job = self.job
+        if self.alike is not None:
+            return self.alike.judge
         if self.spec.judge == "gold":
             corpus = job.corpus("demonstration")
             assert corpus.gold is not None, "cross-checked when the run was built"

@@ -19,7 +19,7 @@ from rlhf.data.rows import Row as Question
 from rlhf.disk import locked
 from rlhf.errors import RunFailure, UserError
 from rlhf.evaluation.controls import NONSENSE, Role, nonsense, references
-from rlhf.evaluation.measure import Findings, Suite, Tools
+from rlhf.evaluation.measure import Findings, Scorer, Suite, Tools
 from rlhf.evaluation.measured import Evaluation, Voice, dump_findings, load_findings
 from rlhf.evaluation.policy import evaluation_prompts
 from rlhf.evaluation.suites import build_suite, is_live, module_of
@@ -129,6 +129,8 @@ class _Bench:
             resamples=self.spec.bootstrap,
             seed=self.spec.seed,
             store=self.job.store / "measures",
+            judge_in=self._judge_in,
+            gold=self.job.corpus("demonstration").gold,
             say=lambda line: self.job.console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True),
         )
 
@@ -138,7 +140,10 @@ class _Bench:
         live = is_live(module)
         self.asked = {}
         suite = cache(lambda: build_suite(name, getattr(self.spec, name), self.tools))
-        told = [entry for entry in entries if entry.model is not None] if live else list(entries)
+        roles = getattr(module, "ROLES", ORDER)  # of the models that a live suite measures
+        told = (
+            [entry for entry in entries if entry.model is not None and entry.voice.role in roles] if live else entries
+        )
         found = {}
         with self.evaluator.progress(f"measuring {name}", len(told)) as advance:
             for done, entry in enumerate(told, start=1):
@@ -208,6 +213,16 @@ class _Bench:
         corpus = self.job.corpus(shape)
         self.asked[shape] = corpus.fingerprint
         return corpus.train
+
+    def _judge_in(self, folder: Path) -> Scorer:
+        """Load the reward model of a finished stage, whatever run trained it."""
+        from rlhf.ppo.rewards.base import RewardParts
+        from rlhf.ppo.rewards.stage import folder_scorer
+
+        device = self.job.device
+        parts = RewardParts(None, None, device.kind, device.dtype, self.spec.batch_size)
+        scores = folder_scorer(f"in {folder}", folder, parts)
+        return lambda pairs: scores([Question(tuple(prompt), "") for prompt, _ in pairs], [text for _, text in pairs])
 
     @cached_property
     def _base(self) -> Any:

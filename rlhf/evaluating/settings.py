@@ -1,0 +1,136 @@
+"""The settings that a finished run is measured with: its own, and what the command line says of measuring.
+
+How answers are sampled and which data they are asked on stay the run's own unless the words say otherwise; suites are
+those of this version's `conf/evaluation`, with the run's own settings where it had any.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from rlhf.build import build
+from rlhf.compose import Composer, Words, initialized, plain
+from rlhf.config import Run
+from rlhf.errors import UserError
+from rlhf.spec import STARTS
+
+MEASURING = ("evaluation", "dataset", "hardware", "tracking")  # groups whose keys may be set
+WHY = {
+    "method": "it was trained with its own method settings",
+    "model": "the weights that it has are those of its own model",
+    "adapter": "it was trained with its own adapter",
+    "quantization": "it is measured in the form in which it was trained",
+    "upstream": "the stages that it stands on are trained already",
+    "seed": "it was trained with its own seed; evaluation.seed draws prompts and answers",
+    "store": "a run is read from the store that it lies in",
+    "precision": "it is measured in the precision that it was trained in",
+    "reuse": "answers and findings are taken from the store wherever they are the same",
+    "experiment": "an experiment says how runs are trained",
+}
+
+
+def settings_of(recorded: Mapping[str, Any], words: Words) -> dict[str, Any]:
+    """Return plain values of a `Run` that measures what was recorded; `UserError` for words that say nothing here."""
+    for word in words.overrides:
+        refuse_training_word(word)
+    with initialized(words) as composer:
+        config = _composed(composer, words)
+    chosen = {_key(word) for word in words.overrides}
+    if "evaluation" not in chosen:
+        _lay_over(config.evaluation, recorded["evaluation"], chosen, "evaluation")
+    fresh = plain(config)
+    values = deepcopy(dict(recorded)) | {"evaluation": fresh["evaluation"], "tracking": fresh["tracking"]}
+    for group in ("dataset", "hardware"):
+        own = [word for word in words.overrides if _key(word).startswith(f"{group}.")]
+        if group in chosen:
+            values[group] = fresh[group]
+        else:
+            if group == "hardware":
+                values[group] = {key: values[group].get(key, fresh[group][key]) for key in fresh[group]}
+            for word in own:
+                _set(values, word)
+    return values
+
+
+def run_of(recorded: Mapping[str, Any], words: Words, asked: str) -> Run:
+    """Build the `Run`; raises `UserError` where a word clashes with it, or another version wrote its settings."""
+    values = settings_of(recorded, words)
+    start = values["method"]["starts_from"]
+    if start not in STARTS and not Path(start).is_dir():  # it is not needed any more
+        values["method"] = values["method"] | {"starts_from": "base"}
+    try:
+        return build(values)
+    except UserError as error:
+        if error.place.partition(".")[0] in MEASURING:
+            raise
+        problem = f"its own settings are refused ({error.place}: {error.problem})"
+        raise UserError(asked, problem, "Mend what they name, or train it again with this version") from error
+
+
+def refuse_training_word(word: str) -> None:
+    """Raise `UserError` for a word that is about training."""
+    key = _key(word)
+    group = re.split(r"[.@/]", key.rpartition("@")[2] if "@" in key else key)[0]
+    if group not in MEASURING:
+        why = WHY.get(group, "it says nothing of how a finished run is measured")
+        allowed = ", ".join(f"{name}.*" for name in MEASURING)
+        raise UserError(word, why, f"Leave it out; {allowed} may be set")
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~")
+
+
+def _composed(composer: Composer, words: Words) -> DictConfig:
+    """Compose defaults and words, but for keys of a data set that is the run's own and not the default one."""
+    own_data = not any(_key(word) == "dataset" for word in words.overrides)
+    kept = [word for word in words.overrides if not (own_data and _key(word).startswith("dataset"))]
+    return composer.compose(kept)
+
+
+def _lay_over(config: DictConfig, recorded: Mapping[str, Any], chosen: set[str], place: str) -> None:
+    """Put recorded values where this version has such a key, no word sets it, and no other key decides it."""
+    OmegaConf.set_readonly(config, False)
+    for path, value in _leaves(recorded):
+        parent, _, key = path.rpartition(".")
+        node = OmegaConf.select(config, parent) if parent else config
+        if not isinstance(node, DictConfig) or key not in node or OmegaConf.is_interpolation(node, key):
+            continue
+        full = f"{place}.{path}"
+        said = any(
+            full == word or full.startswith(f"{word}.") or word == f"suite@{place}.{path.partition('.')[0]}"
+            for word in chosen
+        )
+        if not said and not (path == "suites" and not value):  # a run that measured nothing is measured by default
+            node[key] = value
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _set(values: dict[str, Any], word: str) -> None:
+    """Set one key of a group; what is no key is refused when the run is built."""
+    key, _, text = word.lstrip("+").partition("=")
+    *parents, last = key.split(".")
+    node = values
+    for name in parents:
+        inner = node.get(name)
+        if not isinstance(inner, dict):
+            raise UserError(key, "unknown key", "Another dataset may have it: `rlhf --cfg job` prints all keys")
+        node = inner
+    try:
+        node[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(word, "its value cannot be read", "Check its commas, brackets and quotes") from None
