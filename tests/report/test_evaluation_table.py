@@ -1,0 +1,155 @@
+"""An evaluation on the terminal, in Markdown and in CSV: the same numbers, marks and sentences."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from evaluated import QUESTIONS, evaluation, score, speaker, yes
+from rich.console import Console
+
+from rlhf.report.evaluation_table import evaluation_table, to_csv, to_markdown
+
+
+def printed(data: dict[str, Any], width: int) -> str:
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(evaluation_table(data, width))
+    return console.export_text()
+
+
+def spans(data: dict[str, Any], word: str) -> set[str]:
+    """Styles in which a word of the tables is printed."""
+    console = Console(width=140, file=io.StringIO(), color_system="truecolor", force_terminal=True)
+    found = set()
+    for segments in console.render_lines(evaluation_table(data, 140)):
+        found |= {str(segment.style) for segment in segments if word in segment.text}
+    return found
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_the_tables_fit_the_screen_and_cut_no_number(width: int) -> None:
+    """12 metrics of six letters and more need several tables side by side at 80 columns, and none is left out."""
+    data = evaluation()
+    many = {f"made/metric_{place}": data["metrics"]["final/accuracy"] for place in range(12)}
+    data["metrics"] |= many
+    data["suites"]["many"] = {"metrics": list(many), "tables": {}, "notes": []}
+    text = printed(data, width)
+    assert max(map(len, text.splitlines())) <= width
+    own = text[text.index("\nmany") :]
+    assert own.count("0.850–1.050") == 12
+    assert "…" not in text
+    assert ("(2 of" in own) == (width < 140 or "(1 of" in own)
+
+
+def test_lines_stand_in_the_order_of_reading() -> None:
+    text = printed(evaluation(), 100)
+    places = [
+        text.index(f"\n {name}")
+        for name in ("reference answers (control)", "base model", "sft", "dpo beta=0.1", "ppo", "controls: nonsense")
+    ]
+    assert places == sorted(places)
+    after = text[text.index("controls: nonsense") :]
+    assert all(name in after for name in ("echo of the question", "one polite answer", "random tokens"))
+    assert [line.split() for line in after.splitlines() if line.startswith(" n ")] == [
+        ["n", "40", "40"],
+        ["n", "900", "3"],
+    ]
+
+
+def test_what_is_clear_is_bold_and_what_is_not_is_grey_and_marked() -> None:
+    """dpo answers 20 questions more than base, ppo and sft 2 more."""
+    data = evaluation()
+    text = printed(data, 100)
+    assert "~0.300" in text and "~0.750" not in text and "~0.250" not in text
+    assert any("bold" in style for style in spans(data, "0.750"))
+    assert all("bright_black" in style for style in spans(data, "~0.300"))
+    assert "no clear difference from base model" in " ".join(text.split())
+    assert "Holm's correction for 6 comparisons" in " ".join(text.split())
+
+
+def test_flags_are_footnotes() -> None:
+    text = printed(evaluation(), 140)
+    assert "repetition ↓¹" in text and "accuracy ↑ " in text
+    assert "\n¹ response/repetition: random tokens score 0.0198, references 0.0997: it can't tell answers" in text
+
+
+def test_what_was_not_tested_or_failed_is_said() -> None:
+    text = " ".join(printed(evaluation(), 140).split())
+    assert "Not tested, no values to compare in pairs: final/distinct_2." in text
+    assert "no encoder is given: embeddings are left out" in text
+    assert "a note of all" in text and "safety failed: out of memory" in text
+
+
+def test_a_suites_own_tables_are_those_of_the_policy() -> None:
+    text = printed(evaluation(), 80)
+    own = text[text.index("confusion: dpo beta=0.1") :].splitlines()
+    assert own[2].split() == ["asked", "for", "pay", "cancel"]
+    assert [line.split() for line in own[4:6]] == [["pay", "5", "1"], ["cancel", "1", "5"]]
+
+
+def test_a_wide_matrix_has_numbers_for_its_names() -> None:
+    data = evaluation()
+    names = [f"a_very_long_intent_number_{place}" for place in range(9)]
+    rows = [[name, *(int(name == other) for other in names)] for name in names]
+    data["suites"]["answers"]["tables"] = {"confusion": {"ppo": {"columns": ["asked for", *names], "rows": rows}}}
+    text = printed(data, 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "9 a_very_long_intent_number_8" in text
+    assert "asked for 1 2 3 4 5 6 7 8 9" in " ".join(text.split())
+
+
+def test_seeds_are_one_line_with_their_number() -> None:
+    data = evaluation()
+    kept = [one for one in data["speakers"] if one["name"] not in ("dpo", "ppo")]
+    seeds = [speaker("dpo", "dpo", group="g", seed=1), speaker("ppo", "dpo", group="g", seed=2)]
+    data["speakers"] = [*kept, *seeds]
+    text = printed(data, 100)
+    assert "dpo (2 seeds)" in text
+    assert "0.300..0.750" in text  # the accuracies of both
+    assert "Seeds: their mean" in text
+
+
+def test_markdown_holds_the_same() -> None:
+    text = to_markdown(evaluation())
+    assert "| dpo beta=0.1 | **0.750 [0.650–0.850]** | **0.400 [0.380–0.420]** |" in text
+    assert "| ppo | *~0.300 [0.200–0.400]* | *~0.500 [0.480–0.520]* |" in text
+    assert "|  | final/accuracy ↑ (share) | response/repetition ↓¹ (share) |" in text
+    assert "| n | 40 | 40 |" in text and "| n | 900 | 3 |" in text
+    assert "- ¹ response/repetition: random tokens" in text
+    assert "- safety failed: out of memory" in text
+
+
+def test_csv_has_full_precision_and_every_comparison() -> None:
+    """dpo wins 20 of 40 questions against base and loses none: p = 2^-19, of 6 comparisons the smallest."""
+    records = list(csv.DictReader(io.StringIO(to_csv(evaluation()))))
+    assert len(records) == 9 + 9 + 9 + 1
+    found = {(one["metric"], one["speaker"]): one for one in records}
+    dpo = found["final/accuracy", "dpo beta=0.1"]
+    assert (dpo["value"], dpo["n"], dpo["baseline"], dpo["difference"]) == ("0.75", "40", "base model", "0.5")
+    assert float(dpo["p"]) == pytest.approx(2**-19)
+    assert float(dpo["p_holm"]) == pytest.approx(6 * 2**-19)
+    assert (dpo["test"], dpo["verdict"], dpo["n_compared"]) == ("sign test", "clear difference", "40")
+    assert found["final/accuracy", "ppo"]["verdict"] == "no clear difference"
+    assert found["final/distinct_2", "ppo"]["verdict"] == "not tested"
+    assert found["final/accuracy", "random tokens"]["p"] == ""
+    repeated = "nonsense_that_is_not_clearly_worse"
+    assert found["response/repetition", "ppo"][repeated] == "random echo polite shuffled"
+    assert found["final/accuracy", "ppo"][repeated] == ""
+    assert found["made/unknown", "dpo beta=0.1"]["value"] == "12345.678"
+
+
+def test_the_baseline_may_be_chosen() -> None:
+    data = evaluation() | {"baseline": "dpo"}
+    found = {(one["metric"], one["speaker"]): one for one in csv.DictReader(io.StringIO(to_csv(data)))}
+    base = found["final/accuracy", "base model"]
+    assert (base["baseline"], base["difference"], base["verdict"]) == ("dpo beta=0.1", "-0.5", "clear difference")
+
+
+def test_a_speaker_without_a_number_has_a_dash() -> None:
+    data = evaluation()
+    data["metrics"]["final/accuracy"].pop("sft")
+    data["metrics"]["final/accuracy"]["ppo"] = score([None, *yes(12)[1:]])
+    assert "| sft | - | *~0.500" in to_markdown(data)
+    assert f"| n | {QUESTIONS - 1} to {QUESTIONS} | 40 |" in to_markdown(data)
