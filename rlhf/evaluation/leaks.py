@@ -51,11 +51,11 @@ def style_leak(rows: Sequence[Row], *, folds: int, seed: int, resamples: int) ->
         ):
             for row, outcome in zip(test, outcomes, strict=True):
                 found[row.group].append(outcome)
-    intervals = (_over_groups(list(found.values()), resamples, seed) for found in (words, lengths))
+    intervals = (mean_over_groups(list(found.values()), resamples, seed) for found in (words, lengths))
     return StyleLeak(len(rows), len(groups), min(folds, len(groups)), *intervals)
 
 
-def _over_groups(outcomes: Sequence[Sequence[float]], resamples: int, seed: int) -> Interval:
+def mean_over_groups(outcomes: Sequence[Sequence[float]], resamples: int, seed: int) -> Interval:
     """Mean over all outcomes, with the 95% interval of that mean when whole groups are drawn anew."""
     import numpy as np
 

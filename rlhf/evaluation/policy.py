@@ -11,9 +11,9 @@ import torch
 
 from rlhf.config import EvaluationSpec
 from rlhf.data.rows import Corpus, Row
+from rlhf.evaluation.preference_implicit import implicit_pairs
 from rlhf.evaluation.statistics import bootstrap_mean, standard_error, wins
 from rlhf.kl import response_kl, stepwise_kl
-from rlhf.losses import implicit_rewards
 from rlhf.models.codec import Codec
 from rlhf.models.sample import Samples, response_logits, response_logprobs, sample
 
@@ -144,15 +144,7 @@ def pair_margin(
     policy: Any, reference: Any, codec: Codec, rows: Sequence[Row], beta: float, batch_size: int
 ) -> dict[str, float]:
     """Mean implicit-reward margin (chosen minus rejected) on held-out pairs, its standard error, and its accuracy."""
-    prompts = [codec.prompt_ids(row.prompt) for row in rows] * 2
-    responses = [codec.response_ids(row.chosen or "") for row in rows]
-    responses += [codec.response_ids(row.rejected or "") for row in rows]
-    sums = []
-    for model in (policy, reference):
-        logprobs = response_logprobs(model, codec, prompts, responses, batch_size=batch_size, temperature=1.0)
-        sums.append(torch.stack([row.double().sum() for row in logprobs]))
-    chosen, rejected = implicit_rewards(sums[0], sums[1], beta).chunk(2)
-    margins = (chosen - rejected).tolist()
+    margins = implicit_pairs(policy, reference, codec, rows, beta, batch_size).margins
     return {
         "final/margin": _mean(margins),
         "final/margin_se": standard_error(margins),

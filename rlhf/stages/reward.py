@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from trl import RewardConfig, RewardTrainer
 
 from rlhf.evaluation.reward import judge_pairs
 from rlhf.models.load import BASE, Source, add_adapter, load_scorer, merge_adapter, save_model
 from rlhf.stages.context import StageContext, StageResult
 from rlhf.stages.costs import account
+from rlhf.stages.pairs import PAIRS, examined, record_pairs
 from rlhf.stages.tokens import scored_pair_tokens
 from rlhf.stages.training import finish, fit, trainer_arguments
+from rlhf.store import write_json
 
 
 def _merged(context: StageContext) -> Source:
@@ -36,7 +40,9 @@ def run(context: StageContext) -> StageResult:
     )
     history = fit(trainer, context)
     costs = account(context, scorer, train, history)
-    metrics = judge_pairs(scorer, codec, context.corpus, context.run.evaluation)
+    judged = judge_pairs(scorer, codec, context.corpus, context.run.evaluation)
+    write_json(context.folder / PAIRS, asdict(judged))
+    record_pairs(examined(context.corpus.test, judged, context.run.evaluation), context.tracked)
     save_model(scorer, codec.tokenizer, context.folder / "model")
     finish(context)
-    return StageResult(metrics=costs | metrics, curves=history.curves)
+    return StageResult(metrics=costs | judged.metrics(), curves=history.curves)

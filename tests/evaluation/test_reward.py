@@ -22,7 +22,7 @@ def judged(request):
     run = run_of("method=reward", "method.starts_from=base", f"model={request.param}")
     codec = codec_of(run)
     scorer = load_scorer(run.model, source_of(run), run.quantization, dtype=torch.float32, device="cpu", seed=0)
-    return judge_pairs(scorer, codec, corpus_of(TRAIN, TEST), run.evaluation), scorer, codec
+    return judge_pairs(scorer, codec, corpus_of(TRAIN, TEST), run.evaluation).metrics(), scorer, codec
 
 
 def test_fields_follow_from_the_scores(judged) -> None:

@@ -49,7 +49,7 @@ def test_the_judge_that_scores_is_the_reward_model_that_was_trained(words: tuple
     finished = job.build(job.run.upstream.reward, upstream=True)
     scorer = loaded(load_scorer, job, finished)
     again = judge_pairs(scorer.eval(), job.codec(finished.method), job.corpus("preference"), job.run.evaluation)
-    assert again["final/loss"] == pytest.approx(finished.result["metrics"]["final/loss"], abs=1e-6)
+    assert again.metrics()["final/loss"] == pytest.approx(finished.result["metrics"]["final/loss"], abs=1e-6)
 
 
 def test_a_policy_that_started_from_a_folder_is_compared_with_that_folder(tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""Whether a judge prefers a speaker's answers to the data's own.
+
+The judge is the evaluation's, a finished reward stage in a folder, or a chat model behind an endpoint. What the judge
+says of the control lines shows what it can be trusted with: one that prefers nonsense to answers is flagged.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from rlhf.data.rows import Row
+from rlhf.errors import UserError
+from rlhf.evaluation import preference_metrics as names
+from rlhf.evaluation.judges import EndpointJudge, Judge, ScoreJudge
+from rlhf.evaluation.measure import Findings, Suite, Table, Tools, mean_scores
+from rlhf.evaluation.preference_wins import duel_table, win_scores
+from rlhf.evaluation_spec import PreferenceSpec
+
+METRICS = names.METRICS
+NAMED, ENDPOINT = "named", "endpoint"
+WINS = "wins over other models"
+
+
+def judge_of(spec: PreferenceSpec, tools: Tools) -> Judge | None:
+    """Return who judges; None where the evaluation names nobody. Raises `UserError` for a folder that is no judge."""
+    if spec.judge == ENDPOINT:
+        return EndpointJudge(spec.endpoint, tools.store, os.environ)
+    if spec.judge != NAMED and tools.judge_in is None:
+        problem = "a reward stage in a folder cannot be loaded here"
+        raise UserError("evaluation.preference.judge", problem, f"Use {NAMED} or {ENDPOINT}")
+    scorer = tools.judge() if spec.judge == NAMED or tools.judge_in is None else tools.judge_in(Path(spec.judge))
+    return None if scorer is None else ScoreJudge(scorer)
+
+
+def build(spec: PreferenceSpec, tools: Tools) -> Suite:
+    """Return what compares a speaker's answers with those of the data."""
+    judge = judge_of(spec, tools)
+
+    def suite(questions: Sequence[Row], texts: Sequence[str]) -> Findings:
+        if judge is None:
+            note = "No judge: evaluation.judge=none. Set it, or evaluation.preference.judge."
+            return Findings({}, {}, (note,))
+        scores, notes = {}, []
+        if isinstance(judge, ScoreJudge):
+            scores[names.SCORE.name] = mean_scores(judge.scores(questions, texts), tools)
+        asked = spec.endpoint.questions if isinstance(judge, EndpointJudge) else len(questions)
+        if asked < len(questions):
+            notes.append(f"The chat model was asked about the first {asked} of {len(questions)} questions.")
+        answered = [place for place, row in enumerate(questions[:asked]) if (row.completion or "").strip()]
+        if not answered:
+            return Findings(scores, {}, (*notes, "No win rate: the questions have no answers of the data."))
+        if (missing := len(questions[:asked]) - len(answered)) > 0:
+            notes.append(f"{missing} questions without an answer of the data are left out of the win rate.")
+        rows, ours = [questions[at] for at in answered], [texts[at] for at in answered]
+        verdicts = judge(rows, ours, [row.completion or "" for row in rows])
+        scores |= win_scores(verdicts, answered, len(questions), tools.resamples, tools.seed)
+        return Findings(scores, {}, tuple(notes))
+
+    return suite
+
+
+def compare(
+    spec: PreferenceSpec, tools: Tools, questions: Sequence[Row], texts: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, Table]]:
+    """Let the judge compare any two speakers; return for each of them a table of its wins over the others.
+
+    `texts` are the speakers' answers by their names. Each two are compared once, whoever is first.
+    """
+    judge = judge_of(spec, tools)
+    if judge is None or len(texts) < 2:
+        return {}
+    asked = spec.endpoint.questions if isinstance(judge, EndpointJudge) else len(questions)
+    outcomes: dict[str, dict[str, Sequence[float]]] = {name: {} for name in texts}
+    for one, other in combinations(texts, 2):
+        found = judge(questions[:asked], texts[one][:asked], texts[other][:asked]).outcomes
+        outcomes[one][other], outcomes[other][one] = found, [1 - outcome for outcome in found]
+    return {name: {WINS: duel_table(own, tools.resamples, tools.seed)} for name, own in outcomes.items()}
