@@ -9,20 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.errors import UserError, one_line
-from rlhf.evaluation_spec import TextSpec
 
 PLACE = "evaluation.text.encoder"
 
 
-def check_encoder(spec: TextSpec) -> None:
-    """Raise `UserError` where bert-score is not installed, or the folder that `spec.encoder` names holds no model."""
+def check_encoder(name: str) -> None:
+    """Raise `UserError` where bert-score is not installed, or `name` is a folder without a model."""
     from rlhf.models.folder import refuse_no_model
 
-    if spec.encoder is None:
-        return
     if find_spec("bert_score") is None:
         raise UserError(PLACE, "bert-score is not installed", f"`pip install 'rlhf[bertscore]'`, or set {PLACE}=null")
-    folder = Path(spec.encoder).expanduser()
+    folder = Path(name).expanduser()
     if folder.is_dir():
         refuse_no_model(folder, PLACE)
 
@@ -30,13 +27,17 @@ def check_encoder(spec: TextSpec) -> None:
 class Encoder:
     """An encoder that stands ready: BERTScore of answers beside their references."""
 
-    def __init__(self, spec: TextSpec) -> None:
-        """Load what `spec.encoder` names, up to its layer. Raises `UserError` where that does not work."""
+    def __init__(self, name: str, revision: str | None, layer: int | None, *, device: str, batch_size: int) -> None:
+        """Load the folder or hub id `name` up to `layer` (None: bert-score's choice, else all).
+
+        `device` is a device of torch's or "auto". Raises `UserError` where that does not work.
+        """
         import torch
 
-        self.device = ("cuda" if torch.cuda.is_available() else "cpu") if spec.device == "auto" else spec.device
-        self.model, self.tokenizer = _load(spec, self.device)
-        self.batch_size = spec.batch_size
+        check_encoder(name)
+        self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        self.model, self.tokenizer = _load(name, revision, layer, self.device)
+        self.batch_size = batch_size
 
     def f1(self, answers: Sequence[str], references: Sequence[str]) -> list[float]:
         """Return the F1 of each answer, without idf weights and without rescaling; 0 where either text is empty."""
@@ -66,7 +67,7 @@ class Encoder:
         return scores
 
 
-def _load(spec: TextSpec, device: str) -> tuple[Any, Any]:
+def _load(name: str, revision: str | None, layer: int | None, device: str) -> tuple[Any, Any]:
     """Load model and tokenizer: safetensors only, no code from elsewhere, the layers that are read alone."""
     import torch
     from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -75,14 +76,13 @@ def _load(spec: TextSpec, device: str) -> tuple[Any, Any]:
     from rlhf.models.folder import NO_SAFETENSORS, NOT_FOUND
     from rlhf.models.quiet import quiet
 
-    name = str(spec.encoder)
     folder = Path(name).expanduser()
     source = str(folder) if folder.is_dir() else name
-    options: dict[str, Any] = {"trust_remote_code": False} | ({} if folder.is_dir() else {"revision": spec.revision})
+    options: dict[str, Any] = {"trust_remote_code": False} | ({} if folder.is_dir() else {"revision": revision})
     try:
         with quiet():
             config = AutoConfig.from_pretrained(source, **options)
-            config.num_hidden_layers = _layers(spec, config)
+            config.num_hidden_layers = _layers(name, layer, config)
             model = AutoModel.from_pretrained(
                 source, config=config, dtype=torch.float32, use_safetensors=True, **options
             )
@@ -100,13 +100,11 @@ def _load(spec: TextSpec, device: str) -> tuple[Any, Any]:
     return model.to(device).requires_grad_(False).eval(), tokenizer
 
 
-def _layers(spec: TextSpec, config: Any) -> int:
+def _layers(name: str, layer: int | None, config: Any) -> int:
     """Return the number of layers up to the one that is read."""
     from bert_score.utils import model2layers
 
     most = int(config.num_hidden_layers)
-    if spec.layer is not None and spec.layer > most:
-        raise UserError(
-            "evaluation.text.layer", f"{spec.encoder} has {most} layers, not {spec.layer}", "Name one of them"
-        )
-    return spec.layer or min(most, model2layers.get(str(spec.encoder), most))
+    if layer is not None and layer > most:
+        raise UserError("evaluation.text.layer", f"{name} has {most} layers, not {layer}", "Name one of them")
+    return layer or min(most, model2layers.get(name, most))

@@ -27,7 +27,7 @@ CHRF = Metric(
     "higher",
     "0 to 100",
     "Popovic 2015, sacreBLEU's chrF2",
-    "Any text in the same language shares many short runs: answers to other questions score 20 and more. Longer "
+    "Any text in the same language shares many short runs: answers to other questions score about 20. Longer "
     "answers recall more",
 )
 

@@ -59,6 +59,12 @@ def tokenizer_for(languages: Iterable[str]) -> Tokenizer:
     return NO_SPACES.get(first, "13a")
 
 
+def same_language(answers: Sequence[str], references: Sequence[str]) -> list[float | None]:
+    """Return for each pair of languages whether they are the same; None where the reference's is not recognised."""
+    pairs = zip(answers, references, strict=True)
+    return [None if reference == UNKNOWN else float(answer == reference) for answer, reference in pairs]
+
+
 @cache
 def _patterns() -> tuple[Any, Any, Any, Any]:
     """What a word is; what SQuAD deletes; its articles; a sign that is a word."""

@@ -16,7 +16,7 @@ from rlhf.evaluation.measure import Findings, Scores, Suite, Table, Tools, mean_
 from rlhf.evaluation.text_bertscore import Encoder, check_encoder
 from rlhf.evaluation.text_resample import left_out_scores, summed_scores
 from rlhf.evaluation.text_self_bleu import self_bleu
-from rlhf.evaluation.text_words import reference_of, tokenizer_for, words
+from rlhf.evaluation.text_words import reference_of, same_language, tokenizer_for, words
 from rlhf.evaluation_spec import TextSpec, Tokenizer
 
 METRICS = metrics.METRICS
@@ -26,8 +26,9 @@ Part = tuple[dict[str, Scores], dict[str, Table], list[str]]  # of findings
 
 def build(spec: TextSpec, tools: Tools) -> Suite:
     """Return the suite. Raises `UserError` where BERTScore is asked for and cannot be had."""
-    check_encoder(spec)
-    encoder = cache(lambda: Encoder(spec))  # loaded once, for the first speaker
+    if spec.encoder is not None:
+        check_encoder(spec.encoder)
+    encoder = cache(lambda: _encoder(spec))  # loaded once, for the first speaker
 
     def measure(questions: Sequence[Row], texts: Sequence[str]) -> Findings:
         if not texts:
@@ -49,6 +50,11 @@ def build(spec: TextSpec, tools: Tools) -> Suite:
         )
 
     return measure
+
+
+def _encoder(spec: TextSpec) -> Encoder:
+    assert spec.encoder is not None, "asked before"
+    return Encoder(spec.encoder, spec.revision, spec.layer, device=spec.device, batch_size=spec.batch_size)
 
 
 def _beside_references(
@@ -109,19 +115,19 @@ def _languages(tools: Tools, texts: Sequence[str], languages: Sequence[str]) -> 
     if set(languages) == {UNKNOWN}:
         name = metrics.SAME_LANGUAGE.name
         return {}, tables, [f"No reference answer's language is recognised: {name} is left out."]
-    same = [None if ours == UNKNOWN else float(theirs == ours) for ours, theirs in zip(languages, own, strict=True)]
-    return {metrics.SAME_LANGUAGE.name: mean_scores(same, tools)}, tables, []
+    return {metrics.SAME_LANGUAGE.name: mean_scores(same_language(own, languages), tools)}, tables, []
 
 
 def _variety(spec: TextSpec, tools: Tools, texts: Sequence[str], tokenize: Tokenizer) -> Part:
     answers = [words(text) for text in texts]
+    ratio = diversity.moving_ratio(answers, spec.window)
     found = {
         metrics.DISTINCT_1.name: diversity.distinct(answers, 1, tools),
         metrics.DISTINCT_2.name: diversity.distinct(answers, 2, tools),
         metrics.REPEATED.name: diversity.repeated(texts, tools),
         metrics.LEXICAL_DIVERSITY.name: mean_scores([diversity.type_token_ratio(own) for own in answers], tools),
         metrics.UNIQUE_WORDS.name: mean_scores([float(len(set(own))) for own in answers], tools),
-        metrics.MATTR.name: diversity.moving_ratio(answers, spec.window),
+        metrics.MATTR.name: None if ratio is None else Scores(ratio, sum(map(len, answers))),
         metrics.SELF_BLEU.name: _self_bleu(spec, tools, texts, tokenize),
     }
     why = {
