@@ -119,14 +119,20 @@ class PreferenceSpec(Spec):
     """Which answers are preferred, by whom, and how a reward model is measured on held-out pairs."""
 
     judge: StageFolder  # named: by evaluation.judge | endpoint | folder of a finished reward stage
-    beta: PositiveFloat
-    pairs: PositiveInt
     bins: PositiveInt
     binning: Literal["fixed", "adaptive"]
     subsets: list[str]  # keys of a row's meta
     least: PositiveInt
     shown: NonNegativeInt
     endpoint: JudgeEndpoint
+
+
+class ImplicitSpec(Spec):
+    """On which held-out pairs a policy's implicit reward is measured."""
+
+    beta: PositiveFloat
+    pairs: PositiveInt
+    batch_size: PositiveInt
 
 
 class BestOfNSpec(Spec):
@@ -195,6 +201,7 @@ class EvaluationSpec(Spec):
     suites: Annotated[list[str], BeforeValidator(_names)]  # names of the fields below
     text: TextSpec
     preference: PreferenceSpec
+    implicit: ImplicitSpec
     best_of_n: BestOfNSpec
     persona: PersonaSpec
     hits: HitsSpec

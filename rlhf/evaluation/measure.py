@@ -85,6 +85,8 @@ class Tools:
     say: Callable[[str], None]  # prints one line of progress
     judge_in: Callable[[Path], Scorer] | None = None  # loads the reward model of a finished stage's folder
     gold: Callable[[Row, str], float] | None = None  # the true reward of an answer, where the data set knows it
+    held_out: Callable[[str], Sequence[Row]] | None = None  # test rows in a shape, as `train`
+    reference: Callable[[], Any] | None = None  # loads what the model that is measured live started from
 
 
 def mean_scores(each: Sequence[float | None], tools: Tools) -> Scores:

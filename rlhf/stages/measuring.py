@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -131,6 +131,7 @@ class _Bench:
             store=self.job.store / "measures",
             judge_in=self._judge_in,
             gold=self.job.corpus("demonstration").gold,
+            held_out=self._held_out,
             say=lambda line: self.job.console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True),
         )
 
@@ -150,6 +151,10 @@ class _Bench:
                 work = self._live(module, name, entry) if live else self._read(suite, entry)
                 found[entry.voice.name] = self._kept(name, module, entry, work)
                 advance(done)
+        if (compare := getattr(module, "compare", None)) is not None:
+            texts = {entry.voice.name: entry.texts for entry in entries if entry.model is not None}
+            for speaker, tables in compare(getattr(self.spec, name), self.tools, self.questions, texts).items():
+                found[speaker] = replace(found[speaker], tables={**found[speaker].tables, **tables})
         return found
 
     def _read(self, suite: Callable[[], Suite], entry: _Entry) -> Callable[[], Findings]:
@@ -161,8 +166,11 @@ class _Bench:
 
         def work() -> Findings:
             self.__dict__.pop("_base", None)  # two models at once may be one too many
-            policy, codec = model.evaluator.load(model.row.source), model.evaluator.codec
-            findings: Findings = module.measure(policy, codec, self.questions, getattr(self.spec, name), self.tools)
+            evaluator, row = model.evaluator, model.row
+            policy, codec = evaluator.load(row.source), evaluator.codec
+            before = row.reference
+            tools = self.tools if before is None else replace(self.tools, reference=lambda: evaluator.load(before))
+            findings: Findings = module.measure(policy, codec, self.questions, getattr(self.spec, name), tools)
             return findings
 
         return work
@@ -213,6 +221,11 @@ class _Bench:
         corpus = self.job.corpus(shape)
         self.asked[shape] = corpus.fingerprint
         return corpus.train
+
+    def _held_out(self, shape: str) -> Sequence[Question]:
+        corpus = self.job.corpus(shape)
+        self.asked[shape] = corpus.fingerprint
+        return corpus.test
 
     def _judge_in(self, folder: Path) -> Scorer:
         """Load the reward model of a finished stage, whatever run trained it."""

@@ -19,7 +19,7 @@ from rlhf.evaluation.measure import Findings, Suite, Table, Tools, mean_scores
 from rlhf.evaluation.preference_wins import duel_table, win_scores
 from rlhf.evaluation_spec import PreferenceSpec
 
-METRICS = names.METRICS
+METRICS = (*names.OF_ANSWERS, *names.OF_REWARD_MODEL)  # the latter of reward models, see rlhf/stages/pairs.py
 NAMED, ENDPOINT = "named", "endpoint"
 WINS = "wins over other models"
 
