@@ -211,7 +211,7 @@ def _verb_of_its_own(name: str) -> Callable[[list[str]], int]:
 
 
 COMPOSING = ("train", "plan", "resume")  # verbs whose words may choose a launcher
-OWN_VERBS = ("plan", "data", "cache", "report", "resume", "pairs")
+OWN_VERBS = ("plan", "data", "evaluate", "cache", "report", "resume", "pairs")
 VERBS: dict[str, Callable[[list[str]], int]] = {"train": train} | {name: _verb_of_its_own(name) for name in OWN_VERBS}
 
 if __name__ == "__main__":

@@ -49,8 +49,6 @@ def _finished(job: Job, method: MethodSpec, folder: Path, result: Mapping[str, A
         source, origin = starting_weights(method, start, job.base), start.fingerprint
     elif (named := _named_start(run, method)) is not None:
         source, origin = starting_weights(method, None, job.base), named
-    elif method.starts_from not in ("base", "sft"):
-        notes.append(f"The weights that {folder.name} started from are gone from {method.starts_from}.")
     return Finished(
         method, folder, str(result["fingerprint"]), result, True, Origin(source, origin, start, judge)
     ), notes

@@ -7,13 +7,15 @@ load its model again.
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.errors import UserError
 from rlhf.report.record import RUNS, SWEEPS, job_folders
+from rlhf.report.words import own_words
 from rlhf.spec import RUN
 from rlhf.store import PARTIAL, RESULT, is_whole, read_json
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from rlhf.config import TrackingSpec
 
 LAST = "last"
+EVALUATIONS = Path("outputs/evaluations")  # where evaluations are left
 NOT_A_RUN = "Give the id of a run, its folder below outputs/runs or multirun, a folder of outputs/stages, or run=last"
 
 
@@ -29,13 +32,14 @@ class Recorded:
     """A finished run as its files tell of it."""
 
     asked: str  # the word that it was found by
-    label: str  # for readers: the settings that were given to it, else its stage's name
+    label: str  # for readers: method and model, and which of its settings the runs beside it don't have
     stage: Path  # folder of its finished stage
     settings: Mapping[str, Any]  # plain values of its `Run`, `method` being the stage's own; no tracking
     result: Mapping[str, Any]  # of the stage
     run_id: str | None  # in the tracker
     command: str  # what trained it, as far as it is known
-    stages: tuple[str, ...] = ()  # names of the stages that its job used
+    words: tuple[str, ...]  # of its command line, as far as they are known
+    stages: tuple[str, ...]  # names of the stages that its job used
 
 
 def find_runs(words: list[str], tracking: TrackingSpec) -> list[Recorded]:
@@ -44,7 +48,24 @@ def find_runs(words: list[str], tracking: TrackingSpec) -> list[Recorded]:
     for word in words:
         for recorded in _find(word, tracking):
             found.setdefault(recorded.stage.resolve(), recorded)
-    return list(found.values())
+    return _told_apart(list(found.values()))
+
+
+def _told_apart(found: list[Recorded]) -> list[Recorded]:
+    """Label runs that share method and model by the words that differ, or by what names their stage."""
+    labels = Counter(one.label for one in found)
+    own = [shlex.join(word for word in words if not _beside(word)) for words in own_words([one.words for one in found])]
+    added = [f"{one.label} {words}".strip() for one, words in zip(found, own, strict=True)]
+    again = Counter(added)
+    return [
+        replace(one, label=one.stage.name if labels[one.label] > 1 and again[label] > 1 else label)
+        for one, label in zip(found, added, strict=True)
+    ]
+
+
+def _beside(word: str) -> bool:
+    """Whether a word says nothing of how a run was trained."""
+    return word.lstrip("+~").startswith(("hydra", "tracking", "evaluation", "experiment", "reuse"))
 
 
 def _find(word: str, tracking: TrackingSpec) -> Iterator[Recorded]:
@@ -115,11 +136,11 @@ def _of_stage(stage: Path, word: str, told: Mapping[str, Any] | None, command: s
         settings = dict(told["settings"])
     if settings["method"]["name"] != method:  # it was trained on the way to another
         settings = settings | {"method": settings["upstream"][method]}
-    words = [str(given) for given in (told or {}).get("words", []) if not str(given).startswith(("hydra.", "tracking"))]
-    label = f"{stage.name.rpartition('-')[0]}{f' {shlex.join(words)}' if words else ''}" if told else stage.name
+    words = tuple(map(str, (told or {}).get("words", ())))
+    label = stage.name.rpartition("-")[0].replace("-", " ", 1)
     run_id = str((told or result).get("run_id") or "") or None
     stages = tuple(str(one["name"]) for one in (told or {}).get("stages", []))
-    return Recorded(word, label, stage, settings, result, run_id, command or "", stages)
+    return Recorded(word, label, stage, settings, result, run_id, command or "", words, stages)
 
 
 def _by_id(word: str, tracking: TrackingSpec) -> Recorded:

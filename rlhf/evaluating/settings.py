@@ -17,11 +17,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from rlhf.build import build
 from rlhf.compose import Composer, Words, initialized, plain
-from rlhf.config import Run
+from rlhf.config import Run, TrackingSpec
 from rlhf.errors import UserError
+from rlhf.evaluating.find import Recorded
 from rlhf.spec import STARTS
 
 MEASURING = ("evaluation", "dataset", "hardware", "tracking")  # groups whose keys may be set
+NEWER = ("method", "adapter", "quantization", "upstream", "hardware")  # which another version may have written
+OWN = ("trainer", "rewards", "peak_flops")  # keys below them are the user's
 WHY = {
     "method": "it was trained with its own method settings",
     "model": "the weights that it has are those of its own model",
@@ -41,37 +44,50 @@ def settings_of(recorded: Mapping[str, Any], words: Words) -> dict[str, Any]:
     for word in words.overrides:
         refuse_training_word(word)
     with initialized(words) as composer:
-        config = _composed(composer, words)
+        config = _composed(composer, words, recorded)
     chosen = {_key(word) for word in words.overrides}
     if "evaluation" not in chosen:
         _lay_over(config.evaluation, recorded["evaluation"], chosen, "evaluation")
     fresh = plain(config)
-    values = deepcopy(dict(recorded)) | {"evaluation": fresh["evaluation"], "tracking": fresh["tracking"]}
+    values = deepcopy(dict(recorded)) | {group: fresh[group] for group in ("evaluation", "tracking", "inspection")}
+    for group in NEWER:
+        values[group] = _filled(fresh[group], values[group])
     for group in ("dataset", "hardware"):
         own = [word for word in words.overrides if _key(word).startswith(f"{group}.")]
         if group in chosen:
             values[group] = fresh[group]
         else:
-            if group == "hardware":
-                values[group] = {key: values[group].get(key, fresh[group][key]) for key in fresh[group]}
             for word in own:
                 _set(values, word)
     return values
 
 
-def run_of(recorded: Mapping[str, Any], words: Words, asked: str) -> Run:
-    """Build the `Run`; raises `UserError` where a word clashes with it, or another version wrote its settings."""
-    values = settings_of(recorded, words)
+def run_of(settings: Mapping[str, Any], words: Words, recorded: Recorded, first: Run | None = None) -> Run:
+    """Build the `Run` that measures what was recorded; with data and settings of measuring of the `first`, if given.
+
+    Raises `UserError` where a word clashes with it, or its own settings cannot be built any more.
+    """
+    values = settings_of(settings, words)
     start = values["method"]["starts_from"]
     if start not in STARTS and not Path(start).is_dir():  # it is not needed any more
         values["method"] = values["method"] | {"starts_from": "base"}
+    values["store"] = str(recorded.stage.parent)
+    if first is not None:
+        values |= {group: getattr(first, group).model_dump() for group in MEASURING}
     try:
         return build(values)
     except UserError as error:
         if error.place.partition(".")[0] in MEASURING:
             raise
         problem = f"its own settings are refused ({error.place}: {error.problem})"
-        raise UserError(asked, problem, "Mend what they name, or train it again with this version") from error
+        raise UserError(recorded.asked, problem, "Mend what they name, or train it again with this version") from error
+
+
+def tracking_of(words: Words) -> TrackingSpec:
+    """Return where runs are recorded, by the words alone."""
+    own = [word for word in words.overrides if _key(word).startswith("tracking")]
+    with initialized(words) as composer:
+        return build(plain(composer.compose(own))).tracking
 
 
 def refuse_training_word(word: str) -> None:
@@ -88,11 +104,23 @@ def _key(word: str) -> str:
     return word.partition("=")[0].lstrip("+~")
 
 
-def _composed(composer: Composer, words: Words) -> DictConfig:
-    """Compose defaults and words, but for keys of a data set that is the run's own and not the default one."""
+def _composed(composer: Composer, words: Words, recorded: Mapping[str, Any]) -> DictConfig:
+    """Compose the run's kind of method with the words, but for keys of a data set that is the run's own."""
+    kind = [f"{group}={recorded[group]['name']}" for group in ("method", "adapter", "quantization")]
     own_data = not any(_key(word) == "dataset" for word in words.overrides)
     kept = [word for word in words.overrides if not (own_data and _key(word).startswith("dataset"))]
-    return composer.compose(kept)
+    return composer.compose([*kind, *kept])
+
+
+def _filled(fresh: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was recorded with the keys that came after it; mappings of the user's own stay as they are."""
+    filled = dict(recorded)
+    for key, value in fresh.items():
+        if key not in filled:
+            filled[key] = value
+        elif isinstance(value, Mapping) and isinstance(filled[key], Mapping) and key not in OWN:
+            filled[key] = _filled(value, filled[key])
+    return filled
 
 
 def _lay_over(config: DictConfig, recorded: Mapping[str, Any], chosen: set[str], place: str) -> None:

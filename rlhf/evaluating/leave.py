@@ -1,0 +1,67 @@
+"""What `rlhf evaluate` leaves: files in a folder of its own, and numbers and files in the tracker."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rlhf.config import Run
+from rlhf.disk import write_whole
+from rlhf.evaluated import COLUMNS, FILE, control_metrics, policy_metrics, table_rows, write_values
+from rlhf.evaluating.find import EVALUATIONS, Recorded
+from rlhf.evaluation.measured import Evaluation
+from rlhf.tracking import open_tracker
+
+
+def new_folder() -> Path:
+    """Make and return the folder of this evaluation."""
+    folder = EVALUATIONS / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def write_files(folder: Path, data: Mapping[str, Any], title: str) -> list[Path]:
+    """Write what was found as JSON, Markdown, CSV and a page; return the files."""
+    from rlhf.report.evaluation_page import render_evaluation
+    from rlhf.report.evaluation_table import to_csv, to_markdown
+
+    write_values(folder / FILE, data)
+    write_whole(folder / "evaluation.md", to_markdown(data))
+    write_whole(folder / "evaluation.csv", to_csv(data))
+    write_whole(folder / "evaluation.html", render_evaluation(data, title))
+    return [folder / name for name in (FILE, "evaluation.md", "evaluation.csv", "evaluation.html")]
+
+
+def track(
+    recorded: Sequence[Recorded],
+    runs: Sequence[Run],
+    found: Evaluation,
+    speakers: Sequence[str],
+    files: Sequence[Path],
+    words: Sequence[str],
+) -> dict[str, str]:
+    """Give each measured run its numbers, and a run of its own to the evaluation; return how to open it."""
+    spec = runs[0].tracking
+    if spec.name == "none":
+        return {}
+    tracker = open_tracker(spec, files[0].parent)
+    ids = [one.run_id for one in recorded if one.run_id]
+    tags = {"command": shlex.join(["rlhf", "evaluate", *words]), "evaluated": ",".join(ids)}
+    params = {"evaluation": runs[0].evaluation.model_dump(), "dataset": runs[0].dataset.model_dump()}
+    tracked = tracker.start_run(
+        f"evaluate {len(recorded)} run{'s' * (len(recorded) > 1)}", role="evaluation", tags=tags, params=params
+    )
+    controls = control_metrics(found)
+    tracked.metrics(controls | (policy_metrics(found, speakers[0]) if len(speakers) == 1 else {}), None)
+    tracked.table("evaluation", COLUMNS, list(table_rows(found)))
+    for file in files:
+        tracked.file(file)
+    for one, speaker in zip(recorded, speakers, strict=True):
+        if one.run_id:
+            tracker.add_metrics(one.run_id, policy_metrics(found, speaker) | controls)
+            tracker.tag_run(one.run_id, {f"evaluated_by.{tracked.id}": files[0].parent.name})
+    tracked.end("FINISHED")
+    return {"tracked": tracked.url, "browse": tracker.ui_command}

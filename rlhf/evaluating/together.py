@@ -1,0 +1,122 @@
+"""Measuring finished policies on the same questions with the same settings, whatever trained them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from rlhf.config import Run
+from rlhf.data import load_corpus
+from rlhf.data.rows import Corpus, Row
+from rlhf.errors import UserError
+from rlhf.evaluating.chain import finished_stage, judge_of
+from rlhf.evaluating.find import Recorded
+from rlhf.evaluation.controls import references
+from rlhf.evaluation.measured import Evaluation
+from rlhf.evaluation.policy import evaluation_prompts
+from rlhf.fingerprint import digest
+from rlhf.pipeline import Job
+from rlhf.spec import STARTS
+from rlhf.stages.device import choose_device, limit_threads
+from rlhf.stages.evaluate import Evaluator
+from rlhf.stages.measuring import Model, measure
+from rlhf.tracking import NullRun, NullTracker
+
+NOT_TRAINING = {"seed", "store", "reuse", "inspection", "evaluation", "hardware", "tracking"}
+
+
+@dataclass(frozen=True)
+class Policies:
+    """What measuring several policies together left."""
+
+    found: Evaluation
+    speakers: tuple[str, ...]  # the policies' names, in the order of the runs
+    samples: tuple[dict[str, Any], ...]  # {prompt, reference, answers: {speaker: text}}
+
+
+def measure_policies(recorded: Sequence[Recorded], runs: Sequence[Run], console: Console) -> Policies:
+    """Sample every policy and its controls once and run the suites; `runs` are their settings, in the same order.
+
+    All are asked the questions of the first run's data set and judged by its judge. Raises `UserError` where the data
+    has no reference answers.
+    """
+    limit_threads()
+    models: list[Model] = []
+    notes: list[str] = []
+    first: Evaluator | None = None
+    for one, run in zip(recorded, runs, strict=True):
+        corpora = {} if first is None else first.job.corpora
+        job = Job(run, choose_device(run), NullTracker(), NullRun(), console, corpora=corpora)
+        questions = evaluation_prompts(job.corpus("demonstration"), run.evaluation)
+        if first is None:
+            _refuse_no_references(questions, run)
+        finished, gone = finished_stage(job, one)
+        notes += [*gone, *_start_gone(one), *_seen(one, run, job.corpus("demonstration"), questions)]
+        evaluator = Evaluator(job, judge_of(job, one, finished) if first is None else None, first)
+        first = first or evaluator
+        group = digest([run.model_dump(exclude=NOT_TRAINING), one.stage.name.partition("-")[0]])
+        models += [Model(row, evaluator, group, run.seed, one.label) for row in evaluator.answers(finished)]
+    assert first is not None, "there is at least one run"
+    found = measure(models, first.spec.suites)
+    found = Evaluation(found.questions, found.speakers, found.suites, (*found.notes, *notes), found.failures)
+    names = {(voice.fingerprint): voice.name for voice in found.speakers if voice.role == "policy"}
+    policies = [model.row for model in models if model.row.role == "policy"]
+    return Policies(found, tuple(names[row.fingerprint] for row in policies), tuple(_samples(first, models, found)))
+
+
+def _refuse_no_references(questions: Sequence[Row], run: Run) -> None:
+    if not any(text.strip() for text in references(questions)):
+        problem = f"{run.dataset.name} has no reference answers in its test part ({len(questions)} prompts)"
+        raise UserError("dataset", problem, "Choose data with answers: dataset=NAME dataset.path=FILE")
+
+
+def _start_gone(one: Recorded) -> list[str]:
+    start = str(one.settings["method"]["starts_from"])
+    if start in STARTS or Path(start).is_dir():
+        return []
+    return [f"{one.label}: the weights that it started from are gone from {start}; it is compared with the base model."]
+
+
+def _seen(one: Recorded, run: Run, asked: Corpus, questions: Sequence[Row]) -> list[str]:
+    """Say how many questions a run was trained on, where it was trained on other data than it is measured on."""
+    from pydantic import TypeAdapter
+
+    from rlhf.dataset_spec import DatasetSpec
+
+    try:
+        own = TypeAdapter(DatasetSpec).validate_python(one.settings["dataset"])
+        if own == run.dataset:
+            return []
+        trained = load_corpus(own, "demonstration", Path(run.store))
+    except ValueError as error:
+        return [f"{one.label}: whether it was trained on these questions could not be checked ({error})"]
+    if trained.fingerprint == asked.fingerprint:
+        return []
+    known = {str(row.prompt) for row in trained.train}
+    seen = sum(str(row.prompt) in known for row in questions)
+    if not seen:
+        return []
+    return [f"{one.label} was trained on {seen} of these {len(questions)} questions: its numbers are too good."]
+
+
+def _samples(first: Evaluator, models: Sequence[Model], found: Evaluation) -> list[dict[str, Any]]:
+    """The first questions with everybody's answers, for the page."""
+    questions = evaluation_prompts(first.job.corpus("demonstration"), first.spec)[: first.spec.table_rows]
+    answers: Mapping[str, Sequence[str]] = {
+        voice.name: model.row.texts
+        for voice in found.speakers
+        for model in models
+        if model.row.fingerprint == voice.fingerprint
+    }
+    return [
+        {
+            "prompt": "\n".join(f"{turn['role']}: {turn['content']}" for turn in row.prompt),
+            "reference": row.completion or "",
+            "answers": {name: texts[place] for name, texts in answers.items()},
+        }
+        for place, row in enumerate(questions)
+    ]
