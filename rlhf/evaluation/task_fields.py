@@ -19,7 +19,7 @@ Entity = tuple[str, str]  # kind (quoted, email, number) and text in lower case
 
 def placeholders(text: str) -> set[str]:
     """Names of the whole placeholders of `text`, letters' case and spaces around aside; `{{}}` names nothing."""
-    return {" ".join(name.split()).casefold() for name in PLACEHOLDER.findall(text)} - {""}
+    return {" ".join(whole[2:-2].split()).casefold() for whole in PLACEHOLDER.findall(text)} - {""}
 
 
 def malformed(text: str) -> int:
@@ -28,7 +28,7 @@ def malformed(text: str) -> int:
     `{{Order Number}`, `Order Number}}`, `{Order Number}` and `{{}}` are one each.
     """
     count, opened = 0, False
-    for found in BRACES.finditer(PLACEHOLDER.sub(lambda whole: "{}" if not whole[1].strip() else " ", text)):
+    for found in BRACES.finditer(PLACEHOLDER.sub(lambda whole: " " if whole[0][2:-2].strip() else "{}", text)):
         opening = found[0][0] == "{"
         count += opening or not opened
         opened = opening

@@ -227,7 +227,7 @@ def test_texts_without_a_word_that_comes_twice_make_no_classifier() -> None:
 def test_every_metric_is_described_in_full() -> None:
     for metric in METRICS:
         assert metric.name.startswith("task/")
-        assert metric.meaning and metric.unit and metric.estimator and metric.range and metric.fooled
+        assert metric.meaning and metric.unit and metric.estimator and metric.range and metric.source and metric.fooled
     assert len({metric.name for metric in METRICS}) == len(METRICS)
 
 

@@ -17,6 +17,7 @@ from rlhf.evaluation.measure import Findings, Scores, Table, Tools, mean_scores
 from rlhf.evaluation.metrics import Metric
 from rlhf.evaluation_spec import LatencySpec
 
+KEEP = False  # times of another day, beside which something else ran, are not compared with those of today
 _SHORT = "answer in fewer tokens, or with nothing at all: compare latency/seconds_per_token"
 _BUSY = "run on another machine, or on one that is busier or less busy"
 _ALONE = "one question at a time (batch 1), tokenizing and decoding included, the warm-up left out; "
@@ -54,7 +55,7 @@ TOKENS = Metric(
     "mean over the timed answers",
     None,
     "1 to evaluation.latency.max_new_tokens",
-    "",
+    "count of the model's own tokens",
     "another tokenizer cuts the same words into more or fewer tokens",
 )
 TOKENS_PER_SECOND = Metric(

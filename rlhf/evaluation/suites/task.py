@@ -24,6 +24,7 @@ _READ = {
         "right answer that says little beyond the question is counted as wrong",
     ),
 }
+_OURS = "this project, rlhf/evaluation/task_fields.py"
 _CIRCULAR = "STUDIES.md Q05, where it was circular: its classifier read the question"
 
 
@@ -62,7 +63,7 @@ PLACEHOLDERS_KEPT = Metric(
     "mean over questions whose reference has any of |reference's names in the answer| / |reference's names|",
     "higher",
     "0 to 1",
-    "",
+    _OURS,
     "list placeholders without a sentence around them, or repeat a question that has them",
 )
 PLACEHOLDERS_KNOWN = Metric(
@@ -72,7 +73,7 @@ PLACEHOLDERS_KNOWN = Metric(
     "mean over answers that have any of |names that reference or question has| / |names in the answer|",
     "higher",
     "0 to 1",
-    "",
+    _OURS,
     "write few: an answer without a placeholder isn't counted, which n shows; an echo invents none",
 )
 PLACEHOLDERS_BROKEN = Metric(
@@ -82,7 +83,7 @@ PLACEHOLDERS_BROKEN = Metric(
     "mean over all answers of their number",
     "lower",
     "0 or more",
-    "",
+    _OURS,
     "write no placeholder at all",
 )
 ENTITIES_KEPT = Metric(
@@ -92,7 +93,7 @@ ENTITIES_KEPT = Metric(
     "mean over questions that have any of |entities that the answer has unchanged| / |entities|",
     None,
     "0 to 1",
-    "",
+    _OURS,
     "repeat the question",
 )
 ENTITIES_CHANGED = Metric(
@@ -103,7 +104,7 @@ ENTITIES_CHANGED = Metric(
     "and has one of its kind that looks like it and that neither question nor reference has",
     "lower",
     "0 to 1",
-    "",
+    _OURS,
     "repeat the question, or name nothing: then the answer isn't counted, which n shows",
 )
 METRICS = (
