@@ -83,7 +83,7 @@ def _flag(
         conclusion = "by it, that model is not clearly better than nonsense"
     subject = f"{SUBJECTS[first]} {'score' if first in PLURAL else 'scores'} {short(told[first].value)}"
     likewise = ", ".join(f"{SUBJECTS[role]} {short(told[role].value)}" for role in others)
-    sentence = f"{name}: {subject}, {label} {short(good.value)}: {conclusion}" + (f" ({likewise})" if likewise else "")
+    sentence = f"{name}: {subject}, {label} {short(good.value)}: {conclusion}" + (f" (also {likewise})" if likewise else "")
     against = "references" if label == "references" else "policy"
     return Flag(name, tuple(fooled), against, bool(as_good), sentence)
 

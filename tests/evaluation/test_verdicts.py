@@ -35,7 +35,7 @@ def test_nonsense_that_scores_better_is_told_with_both_numbers() -> None:
     (flag,) = raised(REPETITION, reference=measured(0.3), random=measured(0.3), polite=measured(0.1))
     assert flag.told == (
         "response/repetition: random tokens score 0.3, references 0.3: it can't tell answers from nonsense "
-        "(one polite sentence for everything 0.1)"
+        "(also one polite sentence for everything 0.1)"
     )
 
 

@@ -52,7 +52,8 @@ def test_lines_stand_in_the_order_of_reading() -> None:
     assert places == sorted(places)
     after = text[text.index("controls: nonsense") :]
     assert all(name in after for name in ("echo of the question", "one polite answer", "random tokens"))
-    assert [line.split() for line in after.splitlines() if line.startswith(" n ")] == [
+    numbers = [line.split() for line in after.splitlines() if line.startswith(" n ")]
+    assert numbers == [["n", "40", "40"], ["n", "900", "3"]]
         ["n", "40", "40"],
         ["n", "900", "3"],
     ]
