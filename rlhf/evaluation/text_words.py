@@ -54,9 +54,8 @@ def tokenizer_for(languages: Iterable[str]) -> Tokenizer:
     `zh` cuts Chinese into signs and everything else as `13a` does; Japanese and Thai are cut into `char`s, since
     sacreBLEU's own tokenizers for them are other packages or downloads.
     """
-    known = Counter(code for code in languages if code != UNKNOWN)
-    first = max(known, key=lambda code: (known[code], code), default=UNKNOWN)
-    return NO_SPACES.get(first, "13a")
+    votes = Counter(NO_SPACES.get(code, "13a") for code in languages if code != UNKNOWN)
+    return max(votes, key=lambda cut: (votes[cut], cut), default="13a")  # of as many, zh: it cuts English too
 
 
 def same_language(answers: Sequence[str], references: Sequence[str]) -> list[float | None]:

@@ -159,7 +159,7 @@ def _lengths(tools: Tools, texts: Sequence[str]) -> Part:
 
     lengths = {metrics.WORDS: [len(words(text)) for text in texts], metrics.CHARACTERS: [len(text) for text in texts]}
     rows = tuple(
-        (metric.unit, *(round(float(at), 1) for at in np.percentile(own, list(QUANTILES.values()))))
+        (metric.unit, *(round(float(at), 2) for at in np.percentile(own, list(QUANTILES.values()))))
         for metric, own in lengths.items()
     )
     found = {metric.name: mean_scores([float(length) for length in own], tools) for metric, own in lengths.items()}
