@@ -1,4 +1,7 @@
-"""What texts tell by themselves and beside their references: overlap, variety, likelihood, length, language."""
+"""What texts tell by themselves and beside their references: overlap, variety, likelihood, length, language.
+
+Other code has the same numbers from `rlhf.evaluation.modules`, as modules of Hugging Face `evaluate`.
+"""
 
 from __future__ import annotations
 
