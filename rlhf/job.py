@@ -25,6 +25,7 @@ from rlhf.evaluated import evaluate_job
 from rlhf.evaluation.cost import ENERGY_SOURCE, energy_of
 from rlhf.evaluation.measured import Evaluation
 from rlhf.evaluation.suites import module_of
+from rlhf.examined import examine_job
 from rlhf.fingerprint import loading_packages, versions
 from rlhf.kept import for_report
 from rlhf.launchers.endings import read_outcome, write_outcome
@@ -169,6 +170,8 @@ def _show(outcome: dict[str, Any], folder: Path, tracked: Any, tracker: Any, con
     """Print what came out of a single run: the comparison with its controls, warnings, where to look."""
     console.print()
     console.print(comparison_table(report_rows([outcome]), outcome["name"], console.width, facts_of([outcome])))
+    for line in outcome["pair_lines"]:
+        console.print(f"pairs    {line}", highlight=False, markup=False)
     for warning in outcome["warnings"]:
         console.print(f"[yellow]note[/]     {warning}", highlight=False)
     console.print(f"model    {outcome['stage']}/model", highlight=False, soft_wrap=True)
@@ -192,6 +195,8 @@ def _record(
     if found is not None:  # whose numbers are tracked already
         metrics |= found.values_of(rows[-1].name)
         warnings += found.failures.values()
+    of_pairs = examine_job(job, finished, folder / "plots")
+    metrics |= of_pairs["metrics"]
     tracked.tags({"stage_folder": str(finished.folder.resolve()), "fingerprint": finished.fingerprint})
     if warnings:
         tracked.tags({"warnings": " | ".join(warnings)})
@@ -206,6 +211,8 @@ def _record(
         "metrics": metrics,
         "warnings": warnings,
         "evaluation": found.dump(whole=False) if found else {},
+        "pairs": of_pairs["pairs"],
+        "pair_lines": of_pairs["lines"],
         "settings": job.run.model_dump(exclude={"tracking"}),
         "reused": finished.reused,
         "fingerprint": finished.fingerprint,

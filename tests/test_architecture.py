@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "trainer_fields": {"errors", "suggest"},
     "ppo_clashes": BASICS,
     "build": BASICS | {"ppo_clashes", "trainer_fields"},
-    "compose": BASICS | {"build", "trainer_fields"},
+    "compose": BASICS | {"build", "folders", "trainer_fields"},
     "hub": {"errors", "config", "ranks"},
     "door": BASICS | {"build", "data", "hub", "models", "ppo"},
     "sources": set(),
@@ -64,7 +64,8 @@ ALLOWED: dict[str, set[str] | None] = {
         "store",
         "disk",
     },
-    "report": {"evaluation", "tracking"},  # of tracking: what masks secrets
+    "folders": set(),
+    "report": {"evaluation", "tracking", "errors", "spec", "folders"},  # of tracking: what masks secrets
     "tracking": {"errors", "config"},
     "pipeline": BASICS
     | {
@@ -102,13 +103,24 @@ ALLOWED: dict[str, set[str] | None] = {
     "kept": None,
     "evaluated": None,
     "evaluating": None,
+    "examined": None,
     "job": None,
     "sweep": None,
     "searched": None,
     "__main__": None,
     "__init__": set(),
 }
-ABOVE = {"job", "sweep", "searched", "launchers", "plan", "pairs", "evaluating", "verbs", "__main__"}  # nobody below imports these
+ABOVE = {
+    "job",
+    "sweep",
+    "searched",
+    "launchers",
+    "plan",
+    "pairs",
+    "evaluating",
+    "verbs",
+    "__main__",
+}  # nobody below imports these
 HYDRA_PLUGINS = {f"rlhf/launchers/{name}.py" for name in ("__init__", "jobs", "local", "on_slurm", "on_ray", "search")}
 IN_A_JOB = {"rlhf/launchers/forked.py", "rlhf/launchers/task.py"}
 
