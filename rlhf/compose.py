@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rlhf.build import build, refuse_wrong_names
 from rlhf.config import Run
 from rlhf.errors import UserError, told_once
+from rlhf.folders import conf_dir as conf_dir  # who composes looks for it here
 from rlhf.suggest import did_you_mean
 from rlhf.trainer_fields import owned_fields, trainer_fields
 
@@ -31,13 +32,6 @@ INFO_FLAGS = {"--info", "-i"}  # Hydra's, whose value may be left out
 PLAIN_FLAGS = {"--help", "-h", "--hydra-help", "--version", "--resolve"}
 PLAIN_FLAGS |= {"--multirun", "-m", "--run", "-r", "--shell-completion", "-sc"}
 PRINTED = ("job", "hydra", "all")  # what --cfg takes
-HERE = Path(__file__).resolve().parent
-
-
-def conf_dir() -> Path:
-    """Return the folder of YAML files: inside the installed package, or beside it in a checkout."""
-    inside = HERE / "conf"
-    return inside if inside.is_dir() else HERE.parent / "conf"
 
 
 @dataclass(frozen=True)

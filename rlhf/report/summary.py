@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf.report.cells import duration
+from rlhf.report.extras import tables_beside
+from rlhf.report.goals import Verdict
 from rlhf.report.learned import curves_of, samples_of
 from rlhf.report.outcome import judge_taught, training_rewards
 from rlhf.report.record import JobRecord, Record
 from rlhf.report.rows import AXES_MORE_IS_BETTER, Line, Lines, build_lines, command_of
 from rlhf.report.seeds import ends, unclear
+from rlhf.report.sheets import sheet_data
 from rlhf.report.shown import KL, Shown, usd
 from rlhf.tracking.masking import mask_words
 
@@ -31,7 +34,7 @@ NOT_TYPED = "hydra.sweeper.params=null"  # added for Hydra where a command has n
 REFERENCES = ("base", "start", "sft")
 
 
-def summarise(record: Record) -> dict[str, Any]:
+def summarise(record: Record, goals: Sequence[Verdict] = ()) -> dict[str, Any]:
     """Return the page's content: JSON-able, no number that is not finite, texts not yet escaped."""
     lines = build_lines(record.jobs)
     swept = {key: list(dict.fromkeys(job.value(key) or "" for job in record.jobs)) for key in lines.params}
@@ -55,6 +58,7 @@ def summarise(record: Record) -> dict[str, Any]:
             "front": [shown.metric.name for shown in lines.front_axes],
             **curves_of(record.jobs, lines),
             "samples": samples_of(record.jobs, lines),
+            "sheets": [sheet_data(sheet) for sheet in tables_beside(record.jobs, goals)],
             "stages": stages(record.jobs),
             "searches": [_search(found) for found in record.searches],
             "failures": [_failure(job) for job in record.jobs if not job.finished],

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlhf.report.extras import tables_beside
+from rlhf.report.goals import Verdict
 from rlhf.report.html import render
 from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
 from rlhf.report.record import Record, read_record
 from rlhf.report.rows import build_lines
+from rlhf.report.sheets import sheet_markdown
 from rlhf.report.spreadsheet import write_spreadsheet
 from rlhf.report.summary import reading, summarise
 from rlhf.report.table import to_csv, to_markdown
@@ -27,18 +30,19 @@ def write_report(folder: Path) -> list[Path]:
     return write_pages(read_record([folder], ended=True), folder / PAGE_NAME)
 
 
-def write_pages(record: Record, page: Path) -> list[Path]:
-    """Write the page of a record, and its spreadsheet beside it."""
+def write_pages(record: Record, page: Path, goals: Sequence[Verdict] = ()) -> list[Path]:
+    """Write the page of a record, and its spreadsheet beside it; `goals` are verdicts on goals that were asked for."""
     page.parent.mkdir(parents=True, exist_ok=True)
-    _replace(page, render(summarise(record)))
+    _replace(page, render(summarise(record, goals)))
     lines = build_lines(record.jobs)
     book = _beside(page, ".xlsx")
     return [page, write_spreadsheet(lines, record.jobs, reading(record.jobs, lines), book)]
 
 
-def write_tables(record: Record, page: Path) -> list[Path]:
-    """Write the comparison, one line per job, as Markdown and CSV beside the page."""
+def write_tables(record: Record, page: Path, goals: Sequence[Verdict] = ()) -> list[Path]:
+    """Write the comparison, one line per job, as Markdown and CSV beside the page; Markdown with the tables beside."""
     files = tables([dict(job.outcome) for job in record.jobs])
+    files[".md"] += "".join(f"\n{sheet_markdown(sheet)}" for sheet in tables_beside(record.jobs, goals))
     for ending, text in files.items():
         _replace(_beside(page, ending), text)
     return [_beside(page, ending) for ending in files]

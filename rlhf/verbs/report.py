@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import webbrowser
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
 
 from rlhf.errors import UserError
+from rlhf.folders import conf_dir
 from rlhf.report.record import RUNS, SWEEPS, Record, job_folders, newer_without_jobs, newest_sweep, read_record
+from rlhf.suggest import did_you_mean
 from rlhf.terminal import make_console
+
+if TYPE_CHECKING:
+    from rlhf.report.goals import Verdict
 
 EXAMPLES = """examples
   rlhf report                                    the newest sweep below multirun
   rlhf report --open                             and show the page in a browser
   rlhf report multirun/2026-11-21/15-40-43-711c  a sweep, also while it runs
   rlhf report FIRST SECOND --output both.html    two sweeps or runs in one comparison
+  rlhf report --goals s1                         and whether its goals are met: a name in conf/goals, or a file
 """
 
 
@@ -42,28 +49,48 @@ def run(words: list[str]) -> int:
     if asked.output is not None and not asked.output.endswith(".html"):
         raise UserError(asked.output, "is not the name of a page", "End --output in .html")
 
+    from rlhf.report.goals import MET, read_goals, verdicts
     from rlhf.report.write import PAGE_NAME, write_pages, write_tables
 
+    goals = read_goals(_goals_file(asked.goals)) if asked.goals else []
     record = read_record(folders)
+    found = verdicts(goals, record.jobs)
     console = make_console()
-    _print(record, console)
+    _print(record, found, console)
     if not asked.folders and (newer := newer_without_jobs(SWEEPS, folders[0])):
         told = f"shown is {folders[0]}: the newer sweep {newer} has no job yet"
         console.print(f"[yellow]note[/] {escape(told)}", highlight=False, soft_wrap=True)
     page = Path(asked.output or folders[0] / PAGE_NAME)
-    for file in [*write_pages(record, page), *write_tables(record, page)]:
+    for file in [*write_pages(record, page, found), *write_tables(record, page, found)]:
         console.print(f"wrote    {file}", highlight=False, soft_wrap=True)
     if asked.open:
         webbrowser.open(page.resolve().as_uri())
-    return 1 if record.damaged or any(job.outcome["status"] == "damaged" for job in record.jobs) else 0
+    damaged = record.damaged or any(job.outcome["status"] == "damaged" for job in record.jobs)
+    short = asked.strict and (not found or any(one.word != MET for one in found))
+    return 1 if damaged or short else 0
 
 
 def _parser() -> ArgumentParser:
     parser = OneLine("rlhf report", description=__doc__, epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", metavar="FOLDER", help="folders of sweeps or runs; default: newest sweep")
     parser.add_argument("--open", action="store_true", help="show the page in a browser")
+    parser.add_argument(
+        "--goals", metavar="NAME", help="thresholds to check: a file of conf/goals (s1), or one of yours"
+    )
+    parser.add_argument("--strict", action="store_true", help="with --goals: end with code 1 unless every goal is met")
     parser.add_argument("--output", metavar="FILE", help="the page's name; default: report.html in the folder")
     return parser
+
+
+def _goals_file(name: str) -> Path:
+    """A file as it is named, else the one of that name in conf/goals."""
+    own, home = Path(name), conf_dir() / "goals"
+    if own.is_file():
+        return own
+    if (found := home / f"{name}.yaml").is_file():
+        return found
+    known = sorted(file.stem for file in home.glob("*.yaml"))
+    raise UserError(f"--goals {name}", "is neither a file nor a name in conf/goals", did_you_mean(name, known))
 
 
 def _newest() -> Path:
@@ -80,9 +107,11 @@ def _remedy(folder: Path) -> str:
     return f"Name a folder such as {known[0]}" if known else "Name a folder below multirun or outputs/runs"
 
 
-def _print(record: Record, console: Console) -> None:
-    """The comparison as the sweep itself printed it, with its warnings."""
+def _print(record: Record, goals: Sequence[Verdict], console: Console) -> None:
+    """The comparison as the sweep itself printed it, with its warnings and the tables beside it."""
+    from rlhf.report.extras import tables_beside
     from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
+    from rlhf.report.sheets import sheet_table
     from rlhf.report.summary import title_of
     from rlhf.report.table import comparison_table
 
@@ -92,3 +121,6 @@ def _print(record: Record, console: Console) -> None:
         console.print(f"[red]damaged[/] {escape(told.replace(' is damaged', '', 1))}", highlight=False, soft_wrap=True)
     for note in [*without_effect(outcomes), *notes_of(outcomes)]:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
+    for sheet in tables_beside(record.jobs, goals):
+        console.print()
+        console.print(sheet_table(sheet, console.width))

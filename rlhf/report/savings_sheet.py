@@ -1,0 +1,139 @@
+"""Savings as a table: each way of training beside the full fine-tune, at the same tokens and to the same loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from rlhf.evaluation import metrics as names
+from rlhf.report.cells import duration, memory
+from rlhf.report.record import JobRecord
+from rlhf.report.savings import COSTS, Missing, Ratio, Savings, Way, find_savings
+from rlhf.report.seeds import Estimate, ends, estimate
+from rlhf.report.sheets import NOTHING, Sheet, SheetCell, SheetColumn, sheet
+from rlhf.report.shown import COLUMNS, Shown, plain, usd
+
+ABOUT = (
+    "Each run against the full fine-tune made beside it on the same data: the factor of its cost, with what is saved. "
+    "A saving that one seed has and another has not is grey: within noise."
+)
+TITLES = {
+    names.COST_SECONDS.name: "time", names.COST_USD.name: "USD", names.COST_KWH.name: "kWh",
+    names.COST_FLOPS.name: "FLOPs", names.COST_PEAK_MEMORY_BYTES.name: "memory",
+    names.COST_PEAK_HOST_BYTES.name: "host memory", names.COST_ARTIFACT_BYTES.name: "on disk",
+    names.COST_TRAINABLE_PARAMETERS.name: "trained",
+}  # fmt: skip
+QUALITY = (  # of each the first kind that the runs have
+    ("final/nll",), ("final/accuracy",), ("final/reward_gold", "final/reward"),
+    ("final/reward_gold_difference", "final/reward_difference"),
+)  # fmt: skip
+LOSS_COSTS = (names.COST_SECONDS.name, names.COST_FLOPS.name)  # money and rated energy follow time
+
+
+def savings_sheets(jobs: Sequence[JobRecord]) -> list[Sheet]:
+    """A table per full fine-tune that has others beside it."""
+    return [_sheet(found, place) for place, found in enumerate(find_savings(jobs))]
+
+
+def _sheet(found: Savings, place: int) -> Sheet:
+    measured = [job.outcome["metrics"] for way in found.ways for job in way.group.finished]
+    quality = _quality_columns(measured)
+    gpu = any(metrics.get(names.COST_GPU_SECONDS.name) for metrics in measured)
+    costs = [cost for cost in COSTS if gpu or cost is not names.COST_PEAK_HOST_BYTES]  # on a CPU it is the peak itself
+    columns = [SheetColumn("", number=False), SheetColumn("seeds")]
+    columns += [SheetColumn(TITLES[cost.name], cost.meaning) for cost in costs]
+    common = "" if found.common_loss is None else plain(found.common_loss)
+    best = "" if found.best_loss is None else plain(found.best_loss)
+    for name in LOSS_COSTS:
+        to = f"{TITLES[name]} to loss {common}"
+        columns.append(SheetColumn(to, "until the best held-out loss that all of these runs reach"))
+    columns.append(SheetColumn(f"time to full's best, {best}", "until the full fine-tune's own best held-out loss"))
+    columns += [SheetColumn(shown.title, shown.metric.meaning) for shown in quality]
+    rows = [_row(way, found.ways[0], costs, quality) for way in found.ways]
+    title = "Savings" + (f": {found.name.replace('-', ' ', 1)}" if place or found.name else "")
+    return sheet("savings" if not place else f"savings-{place + 1}", title, ABOUT, columns, rows, found.notes)
+
+
+def _quality_columns(measured: Sequence[Mapping[str, float]]) -> list[Shown]:
+    had = {name for metrics in measured for name in metrics}
+    chosen = [next((name for name in kinds if name in had), "") for kinds in QUALITY]
+    return [shown for shown in COLUMNS if shown.metric.name in chosen]
+
+
+def _row(way: Way, full: Way, costs: Sequence[names.Metric], quality: Sequence[Shown]) -> list[SheetCell]:
+    measured = [job.outcome["metrics"] for job in way.group.finished]
+    cells = [SheetCell(way.label, "what the others are compared with" if way.baseline else ""), _seeds(way)]
+    for cost in costs:
+        values = [float(metrics[cost.name]) for metrics in measured if metrics.get(cost.name) is not None]
+        told = _amount(cost.name, fmean(values)) if values else ""
+        cells.append((SheetCell(told) if told else NOTHING) if way.baseline else _factor(way.ratios[cost.name], told))
+    for name in LOSS_COSTS:
+        cells.append(_reference(way) or _factor(way.to_common.get(name), ""))
+    cells.append(_reference(way) or _factor(way.to_best.get(LOSS_COSTS[0]), ""))
+    return cells + [_quality(shown, way, full) for shown in quality]
+
+
+def _reference(way: Way) -> SheetCell | None:
+    return SheetCell("1x", tone="soft") if way.baseline else None
+
+
+def _seeds(way: Way) -> SheetCell:
+    done, planned = len(way.group.finished), len(way.group.jobs)
+    return SheetCell(str(done) if done == planned else f"{done} of {planned}")
+
+
+def _factor(found: Ratio | Missing | None, told: str) -> SheetCell:
+    """`0.31x`, and below it how much less that is, its range over seeds and the amount itself."""
+    if found is None:
+        return NOTHING
+    if isinstance(found, Missing):
+        return SheetCell(found.why, told, "bad" if found.why == "never" else "soft")
+    parts = ["within noise" if found.within_noise else less(found.value)]
+    parts += [f"{factor(found.low)} to {factor(found.high)}"] if found.seeds > 1 and found.high > found.low else []
+    parts += [told] if told else []
+    return SheetCell(factor(found.value), "; ".join(parts), "unclear" if found.within_noise else "")
+
+
+def factor(value: float) -> str:
+    """`0.31x`, `12x`, `0.0042x`: two digits or three."""
+    return f"{value:.2f}x" if 0.095 <= value < 10 else f"{value:.2g}x" if value < 0.095 else f"{value:.0f}x"
+
+
+def less(ratio: float) -> str:
+    """`69% less`, `80% more`, `3.1 times as much`, `the same`."""
+    if abs(ratio - 1) < 0.005:
+        return "the same"
+    return (
+        f"{1 - ratio:.0%} less" if ratio < 1 else f"{ratio - 1:.0%} more" if ratio < 2 else f"{ratio:.1f} times as much"
+    )
+
+
+def _amount(name: str, value: float) -> str:
+    if name.endswith("_bytes"):
+        return memory(value) if value >= 100 * 2**20 else f"{value / 2**20:.2f} MiB"
+    if name == names.COST_SECONDS.name:
+        return duration(value)
+    if name == names.COST_USD.name:
+        return usd(value)
+    return f"{value:,.0f}" if name == names.COST_TRAINABLE_PARAMETERS.name else f"{value:.2g}"
+
+
+def _quality(shown: Shown, way: Way, full: Way) -> SheetCell:
+    """A measure of quality with its interval, grey where that holds the full fine-tune's value."""
+    own, theirs = (_estimate(shown, each) for each in (way, full))
+    if own is None:
+        return NOTHING
+    interval = ends(own)
+    unclear = bool(interval and theirs and not way.baseline and _overlap(own, theirs))
+    below = f"{shown.text(interval[0])} to {shown.text(interval[1])}" if interval else ""
+    return SheetCell(shown.text(own.value), below, "unclear" if unclear else "")
+
+
+def _estimate(shown: Shown, way: Way) -> Estimate | None:
+    return estimate(shown, [dict(job.outcome["metrics"]) for job in way.group.finished])
+
+
+def _overlap(one: Estimate, other: Estimate) -> bool:
+    low, high = ends(other) or [other.value, other.value]
+    assert one.low is not None and one.high is not None
+    return one.low <= high and low <= one.high
