@@ -22,6 +22,7 @@ from rlhf.store import PARTIAL, RESULT, is_whole, read_json
 if TYPE_CHECKING:
     from rlhf.config import TrackingSpec
 
+BESIDE = ("hydra", "tracking", "evaluation", "experiment", "reuse", "model=", "method=")
 LAST = "last"
 EVALUATIONS = Path("outputs/evaluations")  # where evaluations are left
 NOT_A_RUN = "Give the id of a run, its folder below outputs/runs or multirun, a folder of outputs/stages, or run=last"
@@ -65,7 +66,7 @@ def _told_apart(found: list[Recorded]) -> list[Recorded]:
 
 def _beside(word: str) -> bool:
     """Whether a word says nothing of how a run was trained."""
-    return word.lstrip("+~").startswith(("hydra", "tracking", "evaluation", "experiment", "reuse"))
+    return word.lstrip("+~").startswith(BESIDE)
 
 
 def _find(word: str, tracking: TrackingSpec) -> Iterator[Recorded]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rlhf.config import Run
 from rlhf.evaluating.find import Recorded
 from rlhf.evaluating.leave import new_folder, track, write_files
+from rlhf.evaluating.scorers import measure_scorers
 from rlhf.evaluating.together import measure_policies
 
 
@@ -18,7 +19,8 @@ def measure_runs(
     recorded: Sequence[Recorded], runs: Sequence[Run], words: Sequence[str], console: Console
 ) -> tuple[dict[str, Any], list[Path], dict[str, str]]:
     """Measure runs of one kind together; return values, the files that hold them, how to open the tracked run."""
-    measured = measure_policies(recorded, runs, console)
+    measure = measure_policies if runs[0].method.trains_policy else measure_scorers
+    measured = measure(recorded, runs, console)
     data = measured.found.dump(whole=True) | {
         "settings": runs[0].evaluation.model_dump(),
         "dataset": runs[0].dataset.name,

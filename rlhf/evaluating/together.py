@@ -30,15 +30,15 @@ NOT_TRAINING = {"seed", "store", "reuse", "inspection", "evaluation", "hardware"
 
 
 @dataclass(frozen=True)
-class Policies:
-    """What measuring several policies together left."""
+class Together:
+    """What measuring several runs together left."""
 
     found: Evaluation
-    speakers: tuple[str, ...]  # the policies' names, in the order of the runs
+    speakers: tuple[str, ...]  # names of the runs' own models, in their order
     samples: tuple[dict[str, Any], ...]  # {prompt, reference, answers: {speaker: text}}
 
 
-def measure_policies(recorded: Sequence[Recorded], runs: Sequence[Run], console: Console) -> Policies:
+def measure_policies(recorded: Sequence[Recorded], runs: Sequence[Run], console: Console) -> Together:
     """Sample every policy and its controls once and run the suites; `runs` are their settings, in the same order.
 
     All are asked the questions of the first run's data set and judged by its judge. Raises `UserError` where the data
@@ -55,17 +55,23 @@ def measure_policies(recorded: Sequence[Recorded], runs: Sequence[Run], console:
         if first is None:
             _refuse_no_references(questions, run)
         finished, gone = finished_stage(job, one)
-        notes += [*gone, *_start_gone(one), *_seen(one, run, job.corpus("demonstration"), questions)]
+        notes += [*gone, *start_gone(one), *trained_on_them(one, run, job.corpus("demonstration"), questions)]
         evaluator = Evaluator(job, judge_of(job, one, finished) if first is None else None, first)
         first = first or evaluator
-        group = digest([run.model_dump(exclude=NOT_TRAINING), one.stage.name.partition("-")[0]])
-        models += [Model(row, evaluator, group, run.seed, one.label) for row in evaluator.answers(finished)]
+        models += [
+            Model(row, evaluator, group_of(one, run), run.seed, one.label) for row in evaluator.answers(finished)
+        ]
     assert first is not None, "there is at least one run"
     found = measure(models, first.spec.suites)
     found = Evaluation(found.questions, found.speakers, found.suites, (*found.notes, *notes), found.failures)
     names = {(voice.fingerprint): voice.name for voice in found.speakers if voice.role == "policy"}
     policies = [model.row for model in models if model.row.role == "policy"]
-    return Policies(found, tuple(names[row.fingerprint] for row in policies), tuple(_samples(first, models, found)))
+    return Together(found, tuple(names[row.fingerprint] for row in policies), tuple(_samples(first, models, found)))
+
+
+def group_of(one: Recorded, run: Run) -> str:
+    """Return what runs share that were trained alike but for their seed."""
+    return digest([run.model_dump(exclude=NOT_TRAINING), one.stage.name.partition("-")[0], one.settings["dataset"]])
 
 
 def _refuse_no_references(questions: Sequence[Row], run: Run) -> None:
@@ -74,15 +80,16 @@ def _refuse_no_references(questions: Sequence[Row], run: Run) -> None:
         raise UserError("dataset", problem, "Choose data with answers: dataset=NAME dataset.path=FILE")
 
 
-def _start_gone(one: Recorded) -> list[str]:
+def start_gone(one: Recorded) -> list[str]:
+    """Say that a run's starting weights are gone, so that it stands beside the base model."""
     start = str(one.settings["method"]["starts_from"])
     if start in STARTS or Path(start).is_dir():
         return []
     return [f"{one.label}: the weights that it started from are gone from {start}; it is compared with the base model."]
 
 
-def _seen(one: Recorded, run: Run, asked: Corpus, questions: Sequence[Row]) -> list[str]:
-    """Say how many questions a run was trained on, where it was trained on other data than it is measured on."""
+def trained_on_them(one: Recorded, run: Run, asked: Corpus, questions: Sequence[Row]) -> list[str]:
+    """Say how many `questions` of the corpus `asked` a run was trained on, where its own data is another."""
     from pydantic import TypeAdapter
 
     from rlhf.dataset_spec import DatasetSpec
@@ -91,7 +98,7 @@ def _seen(one: Recorded, run: Run, asked: Corpus, questions: Sequence[Row]) -> l
         own = TypeAdapter(DatasetSpec).validate_python(one.settings["dataset"])
         if own == run.dataset:
             return []
-        trained = load_corpus(own, "demonstration", Path(run.store))
+        trained = load_corpus(own, run.method.data_shape, Path(run.store))
     except ValueError as error:
         return [f"{one.label}: whether it was trained on these questions could not be checked ({error})"]
     if trained.fingerprint == asked.fingerprint:

@@ -195,7 +195,7 @@ class _Bench:
     def _key(self, name: str, module: Any, entry: _Entry) -> str:
         """Hash all that findings depend on but the training rows, which are known once a suite has asked for them."""
         job, spec, model = self.job, getattr(self.spec, name), entry.model
-        settings = spec.model_dump()
+        settings, live = spec.model_dump(), is_live(module)
         evaluator = self.evaluator if model is None else model.evaluator
         return digest(
             [
@@ -207,7 +207,7 @@ class _Bench:
                 list(entry.texts),
                 [self.corpus_fingerprint, self.spec.prompts, self.spec.seed, self.spec.bootstrap],
                 [job.lineage.base, self.spec.judge, self.evaluator.scorer and self.evaluator.scorer.fingerprint],
-                [entry.voice.fingerprint, job.run.hardware.name] if is_live(module) else None,
+                [entry.voice.fingerprint, job.run.hardware.name, str(model and model.row.reference)] if live else None,
                 [evaluator.codec.max_prompt_tokens, evaluator.codec.max_response_tokens],
                 [environment(), job.device.kind, job.device.precision, job.run.quantization.model_dump(), job.run.seed],
             ]
