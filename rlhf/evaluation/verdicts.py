@@ -31,8 +31,9 @@ TUNED = ("policy", "sft", "start")  # whose answers nonsense must not reach wher
 class Flag:
     """A metric on which nonsense is not clearly worse than `against`: the references, or the best trained model.
 
-    `roles` are those of the nonsense, the worst first; `sure` where one of them scores as well or better, not only
-    too near to be told apart. `told` is the whole sentence.
+    `roles` are those of the nonsense, what is least like an answer first; `sure` where one of them scores as well or
+    better, not only too near to be told apart. `told` is the whole sentence, `together` what is said of several
+    metrics at once that have it in common.
     """
 
     metric: str
@@ -40,6 +41,7 @@ class Flag:
     against: str
     sure: bool
     told: str
+    together: str
 
 
 def flags(speakers: Sequence[Line], found: Measurements, resamples: int, seed: int) -> list[Flag]:
@@ -83,9 +85,16 @@ def _flag(
         conclusion = "by it, that model is not clearly better than nonsense"
     subject = f"{SUBJECTS[first]} {'score' if first in PLURAL else 'scores'} {short(told[first].value)}"
     likewise = ", ".join(f"{SUBJECTS[role]} {short(told[role].value)}" for role in others)
-    sentence = f"{name}: {subject}, {label} {short(good.value)}: {conclusion}" + (f" (also {likewise})" if likewise else "")
+    sentence = f"{name}: {subject}, {label} {short(good.value)}: {conclusion}" + (
+        f" (also {likewise})" if likewise else ""
+    )
+    together = f"{SUBJECTS[first]} {'do' if first in PLURAL else 'does'} as well as references or better: {conclusion}"
+    if label != "references":
+        together = f"by none of them, {label} is clearly better than nonsense"
+    elif not as_good:
+        together = "nonsense is worse than references, but not clearly so on this number of values"
     against = "references" if label == "references" else "policy"
-    return Flag(name, tuple(fooled), against, bool(as_good), sentence)
+    return Flag(name, tuple(fooled), against, bool(as_good), sentence, together)
 
 
 def _clearly_worse(bad: Measured, good: Measured, sign: float, resamples: int, seed: int) -> bool:

@@ -17,6 +17,7 @@ from rlhf.evaluation.pooled import CONTROLS, Line, Measured, measurements, poole
 from rlhf.evaluation.verdicts import Flag, flags
 
 ORDER = ("reference", "base", "start", "sft", "policy", *CONTROLS[1:])
+LABEL = 40  # characters of a speaker's label
 ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 
 
@@ -87,7 +88,7 @@ class SuiteTable:
 
 def suite_tables(data: Mapping[str, Any]) -> list[SuiteTable]:
     """Return a table per suite that found a number, in the data's order."""
-    lines = sorted(pooled(data["speakers"]), key=lambda line: ORDER.index(line.role))
+    lines = sorted(_briefly(pooled(data["speakers"])), key=lambda line: ORDER.index(line.role))
     baseline = baseline_of(lines, data.get("baseline"))
     settings = data["settings"]
     resamples, seed = int(settings["bootstrap"]), int(settings["seed"])
@@ -109,6 +110,14 @@ def suite_tables(data: Mapping[str, Any]) -> list[SuiteTable]:
         tested = sum(one.p is not None for one in differences)
         made.append(SuiteTable(name, columns, cells, baseline, tuple(raised), tuple(suite["notes"]), tested))
     return made
+
+
+def _briefly(lines: Sequence[Line]) -> list[Line]:
+    """Return lines with labels that fit a table, as long as these still tell them apart."""
+    labels = [line.label if len(line.label) <= LABEL else f"{line.label[: LABEL - 1].rstrip()}…" for line in lines]
+    if len(set(labels)) < len({line.label for line in lines}):
+        return list(lines)
+    return [replace(line, label=label) for line, label in zip(lines, labels, strict=True)]
 
 
 def _columns(suite: str, names: Sequence[str], raised: Sequence[Flag]) -> tuple[Column, ...]:

@@ -6,34 +6,49 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rlhf.report.data_table import spark
 from rlhf.report.shown import plain
 
 ROWS = 20  # of one table; the page shows all
 
 
-def extra_tables(data: Mapping[str, Any], suite: str, width: int) -> list[Table]:
+def extra_tables(data: Mapping[str, Any], suite: str, width: int) -> list[RenderableType]:
     """Return a suite's further tables, of the last policy among the speakers (where there is none, of the last one)."""
     told = data["suites"][suite]["tables"]
-    return [made for title, by_speaker in told.items() if (made := _of(data, title, by_speaker, width)) is not None]
+    return [part for title, by_speaker in told.items() for part in _of(data, title, by_speaker, width)]
 
 
-def _of(data: Mapping[str, Any], title: str, by_speaker: Mapping[str, Any], width: int) -> Table | None:
+def _of(data: Mapping[str, Any], title: str, by_speaker: Mapping[str, Any], width: int) -> list[RenderableType]:
     having = [speaker for speaker in data["speakers"] if speaker["name"] in by_speaker]
     if not having:
-        return None
+        return []
     shown = next((one for one in reversed(having) if one["role"] == "policy"), having[-1])
     table = by_speaker[shown["name"]]
-    others = f"; {len(having) - 1} more in the page" if len(having) > 1 else ""
-    return _table(f"{title}: {shown.get('label') or shown['name']}{others}", table["columns"], table["rows"], width)
+    others = f" ({len(having) - 1} more in the page)" if len(having) > 1 else ""
+    head = Text.assemble((title, "bold"), (f" of {shown.get('label') or shown['name']}{others}", "dim"))
+    if is_histogram(table["columns"]) and table["rows"]:
+        return [head, _in_one_line(table["columns"], table["rows"]), Text()]
+    return [head, _table(table["columns"], table["rows"], width)]
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> Table:
+def is_histogram(columns: Sequence[str]) -> bool:
+    """Whether a table's rows are bars: from, to, count."""
+    return len(columns) == 3 and columns[0].startswith("from") and columns[1].startswith("to")
+
+
+def _in_one_line(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Text:
+    unit, counts = columns[0].removeprefix("from").strip(), [int(row[2]) for row in rows]
+    return Text(f" {_text(rows[0][0])} {spark(counts)} {_text(rows[-1][1])} {unit}, n {sum(counts):,}")
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> Table:
     texts = [[_text(cell) for cell in row] for row in rows[:ROWS]]
     heads, keys = _heads(columns, texts, width)
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, head in enumerate(heads):
         number = all(_is_number(row[place]) for row in rows)
         table.add_column(head, justify="right" if number else "left", overflow="fold")

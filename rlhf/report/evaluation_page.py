@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +28,28 @@ def render_evaluation(data: Mapping[str, Any], title: str) -> str:
 
 def told(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page holds: finite numbers, and texts as a reader sees them."""
-    lines = pooled(data["speakers"])
+    lines = pooled(data["speakers"])  # with their whole labels
     values = {
         "questions": data["questions"],
         "suites": [_suite(table, data["suites"][table.name]["tables"], lines) for table in suite_tables(data)],
         "notes": list(data.get("notes", ())),
         "failures": dict(data.get("failures", {})),
-        "settings": {name: str(value) for name, value in data["settings"].items()},
+        "settings": dict(_settings(data)),
         "samples": [_sample(sample, data["speakers"]) for sample in data.get("samples", ())],
     }
     held: dict[str, Any] = _finite(values)
     return held
+
+
+def _settings(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Settings of the evaluation and of its suites, in one line each."""
+    for name, value in data["settings"].items():
+        if not isinstance(value, Mapping):
+            yield name, str(value)
+        elif name in data["suites"]:
+            for key, own in value.items():
+                if not isinstance(own, Mapping):
+                    yield f"{name}.{key}", str(own)
 
 
 def _suite(table: SuiteTable, extras: Mapping[str, Mapping[str, Any]], lines: list[Line]) -> dict[str, Any]:

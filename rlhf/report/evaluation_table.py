@@ -31,10 +31,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from rlhf.evaluation.pooled import Line
+    from rlhf.evaluation.verdicts import Flag
 
 MARK = "~"  # of a difference that is not clear, for eyes and files without colour
 UNCLEAR = "bright_black"
 NARROWEST = 9  # of a column of numbers
+NARROWEST_LABEL = 28  # most characters of a label before it goes on in the next line, on narrow screens
+SHARED = 3  # metrics from which on their flags are told in one sentence
 RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
@@ -53,7 +56,7 @@ def evaluation_table(data: Mapping[str, Any], width: int) -> Group:
         blocks = list(_blocks(suite, width))
         for number, places in enumerate(blocks, start=1):
             title = suite.name if len(blocks) == 1 else f"{suite.name} ({number} of {len(blocks)})"
-            parts.append(_table(suite, places, title))
+            parts += [Text(title, style="bold"), _table(suite, places, _label_width(suite, width))]
         parts += [Text(flag, style="yellow") for flag in footnotes(suite)]
         parts += [Text(note, style="dim") for note in (*suite.notes, *facts(suite, "Below a value:"))]
         parts += [Text(), *extra_tables(data, suite.name, width)]
@@ -80,7 +83,7 @@ def _blocks(suite: SuiteTable, width: int) -> Iterator[list[int]]:
 
 def _label_width(suite: SuiteTable, width: int) -> int:
     longest = max(len(label(line)) for line, _ in suite.lines)
-    return min(longest, max(16, width // 4))
+    return min(longest, max(NARROWEST_LABEL, width // 4))
 
 
 def _column_width(suite: SuiteTable, place: int) -> int:
@@ -89,14 +92,14 @@ def _column_width(suite: SuiteTable, place: int) -> int:
     return max(NARROWEST, len(suite.n(place)), *map(len, texts), *map(len, _title(column).split("\n")))
 
 
-def _table(suite: SuiteTable, places: Sequence[int], title: str) -> Table:
+def _table(suite: SuiteTable, places: Sequence[int], wide_label: int) -> Table:
     from rich import box
     from rich.align import Align
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
-    table.add_column("", overflow="fold", vertical="bottom")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", overflow="fold", vertical="bottom", min_width=wide_label, max_width=wide_label)
     for place in places:
         column, wide = suite.columns[place], _column_width(suite, place)
         head = Text(_title(column), justify="right")
@@ -144,7 +147,7 @@ def interval(cell: Cell) -> str:
 
 def _title(column: Column) -> str:
     """A metric's name over several lines, with which way is better and the number of its footnote."""
-    number = "".join(RAISED[int(digit)] for digit in str(column.footnote)) if column.footnote else ""
+    number = raised(column.footnote) if column.footnote else ""
     lines = [""]
     for piece in re.findall(r"[^_/]+[_/]?", column.title):
         if lines[-1] and len(lines[-1]) + len(piece) > NARROWEST:
@@ -160,11 +163,24 @@ def label(line: Line) -> str:
 
 
 def footnotes(suite: SuiteTable) -> list[str]:
-    """The sentences of the flagged metrics, numbered as in the heads."""
-    return [
-        f"{''.join(RAISED[int(digit)] for digit in str(number))} {flag.told}"
-        for number, flag in zip(count(1), suite.flags, strict=False)
-    ]
+    """What is said of the flagged metrics, numbered as in the heads; of three or more at once what they share."""
+    numbered = list(zip(count(1), suite.flags, strict=False))
+    alike: dict[str, list[tuple[int, Flag]]] = {}
+    for number, flag in numbered:
+        alike.setdefault(flag.together, []).append((number, flag))
+    told = []
+    for together, some in alike.items():
+        if len(some) < SHARED:
+            told += [f"{raised(number)} {flag.told}" for number, flag in some]
+        else:
+            names = ", ".join(f"{flag.metric.removeprefix(f'{suite.name}/')}{raised(number)}" for number, flag in some)
+            told.append(f"{names}: {together}")
+    return told
+
+
+def raised(number: int) -> str:
+    """A number as a footnote's mark."""
+    return "".join(RAISED[int(digit)] for digit in str(number))
 
 
 def facts(suite: SuiteTable, where: str) -> list[str]:
@@ -215,8 +231,8 @@ def _marked(cell: Cell | None) -> str:
 
 
 CSV = (
-    "suite", "metric", "unit", "better", "speaker", "role", "seeds", "value", "low", "high", "interval_over", "n",
-    "baseline", "difference", "difference_low", "difference_high", "n_compared", "test", "p", "p_holm", "verdict",
+    "suite", "metric", "unit", "better", "speaker", "label", "role", "seeds", "value", "low", "high", "interval_over",
+    "n", "baseline", "difference", "difference_low", "difference_high", "n_compared", "test", "p", "p_holm", "verdict",
     "nonsense_that_is_not_clearly_worse",
 )  # fmt: skip
 
@@ -237,10 +253,10 @@ def to_csv(data: Mapping[str, Any]) -> str:
 
 def _record(suite: SuiteTable, column: Column, line: Line, cell: Cell) -> list[Any]:
     metric, own, gap = column.metric, cell.measured, cell.difference
-    record: list[Any] = [suite.name, metric.name, metric.unit, metric.better, line.label, line.role, len(line.runs)]
-    record += [own.value, own.low, own.high, own.kind, own.n]
+    record: list[Any] = [suite.name, metric.name, metric.unit, metric.better, line.name, line.label, line.role]
+    record += [len(line.runs), own.value, own.low, own.high, own.kind, own.n]
     if gap is None or suite.baseline is None:
         record += [None] * 9
     else:
-        record += [suite.baseline.label, gap.value, gap.low, gap.high, gap.n, gap.test, gap.p, gap.p_holm, gap.told]
+        record += [suite.baseline.name, gap.value, gap.low, gap.high, gap.n, gap.test, gap.p, gap.p_holm, gap.told]
     return ["" if value is None else value for value in record]

@@ -54,9 +54,6 @@ def test_lines_stand_in_the_order_of_reading() -> None:
     assert all(name in after for name in ("echo of the question", "one polite answer", "random tokens"))
     numbers = [line.split() for line in after.splitlines() if line.startswith(" n ")]
     assert numbers == [["n", "40", "40"], ["n", "900", "3"]]
-        ["n", "40", "40"],
-        ["n", "900", "3"],
-    ]
 
 
 def test_what_is_clear_is_bold_and_what_is_not_is_grey_and_marked() -> None:
@@ -85,9 +82,35 @@ def test_what_was_not_tested_or_failed_is_said() -> None:
 
 def test_a_suites_own_tables_are_those_of_the_policy() -> None:
     text = printed(evaluation(), 80)
-    own = text[text.index("confusion: dpo beta=0.1") :].splitlines()
+    own = text[text.index("confusion of dpo beta=0.1") :].splitlines()
     assert own[2].split() == ["asked", "for", "pay", "cancel"]
     assert [line.split() for line in own[4:6]] == [["pay", "5", "1"], ["cancel", "1", "5"]]
+
+
+def test_a_histogram_is_one_line() -> None:
+    """Bars of 0, 4 and 8: nothing, half and the whole height."""
+    data = evaluation()
+    rows = [[0.0, 0.5, 0], [0.5, 1.0, 4], [1.0, 1.5, 8]]
+    columns = ["from seconds", "to seconds", "answers"]
+    data["suites"]["answers"]["tables"] = {"latency": {"ppo": {"columns": columns, "rows": rows}}}
+    assert " 0.000  ▅█ 1.500 seconds, n 12\n" in printed(data, 80)
+
+
+def test_flags_that_say_the_same_are_told_together() -> None:
+    data = evaluation()
+    again = {f"final/{name}": data["metrics"]["final/distinct_2"] for name in ("eos_share", "win_rate")}
+    data["metrics"] |= again
+    data["suites"]["whole"]["metrics"] += list(again)
+    told = " ".join(printed(data, 140).split())
+    assert "final/distinct_2¹, final/eos_share², final/win_rate³: random tokens do as well as references" in told
+
+
+def test_a_long_label_is_cut_where_the_rest_still_tells_speakers_apart() -> None:
+    data = evaluation()
+    data["speakers"][3]["label"] = "dpo " + "x" * 60
+    assert "| dpo " + "x" * 35 + "… |" in to_markdown(data)
+    data["speakers"][4]["label"] = "dpo " + "x" * 61
+    assert "| dpo " + "x" * 60 + " |" in to_markdown(data)
 
 
 def test_a_wide_matrix_has_numbers_for_its_names() -> None:
@@ -126,9 +149,9 @@ def test_csv_has_full_precision_and_every_comparison() -> None:
     """dpo wins 20 of 40 questions against base and loses none: p = 2^-19, of 6 comparisons the smallest."""
     records = list(csv.DictReader(io.StringIO(to_csv(evaluation()))))
     assert len(records) == 9 + 9 + 9 + 1
-    found = {(one["metric"], one["speaker"]): one for one in records}
+    found = {(one["metric"], one["label"]): one for one in records}
     dpo = found["final/accuracy", "dpo beta=0.1"]
-    assert (dpo["value"], dpo["n"], dpo["baseline"], dpo["difference"]) == ("0.75", "40", "base model", "0.5")
+    assert (dpo["value"], dpo["n"], dpo["baseline"], dpo["difference"]) == ("0.75", "40", "base", "0.5")
     assert float(dpo["p"]) == pytest.approx(2**-19)
     assert float(dpo["p_holm"]) == pytest.approx(6 * 2**-19)
     assert (dpo["test"], dpo["verdict"], dpo["n_compared"]) == ("sign test", "clear difference", "40")
@@ -143,9 +166,9 @@ def test_csv_has_full_precision_and_every_comparison() -> None:
 
 def test_the_baseline_may_be_chosen() -> None:
     data = evaluation() | {"baseline": "dpo"}
-    found = {(one["metric"], one["speaker"]): one for one in csv.DictReader(io.StringIO(to_csv(data)))}
+    found = {(one["metric"], one["label"]): one for one in csv.DictReader(io.StringIO(to_csv(data)))}
     base = found["final/accuracy", "base model"]
-    assert (base["baseline"], base["difference"], base["verdict"]) == ("dpo beta=0.1", "-0.5", "clear difference")
+    assert (base["baseline"], base["difference"], base["verdict"]) == ("dpo", "-0.5", "clear difference")
 
 
 def test_a_speaker_without_a_number_has_a_dash() -> None:
