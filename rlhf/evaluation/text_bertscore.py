@@ -83,8 +83,13 @@ def _load(name: str, revision: str | None, layer: int | None, device: str) -> tu
         with quiet():
             config = AutoConfig.from_pretrained(source, **options)
             config.num_hidden_layers = _layers(name, layer, config)
-            model = AutoModel.from_pretrained(
-                source, config=config, dtype=torch.float32, use_safetensors=True, **options
+            model, found = AutoModel.from_pretrained(
+                source,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                output_loading_info=True,
+                **options,
             )
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
     except UserError:
@@ -92,6 +97,9 @@ def _load(name: str, revision: str | None, layer: int | None, device: str) -> tu
     except UNLOADABLE as error:
         remedy = NO_SAFETENSORS if "safetensors" in str(error) else NOT_FOUND
         raise UserError(PLACE, f"{name} could not be loaded ({one_line(error)})", remedy) from error
+    if untrained := sorted(key for key in found["missing_keys"] if "pooler" not in key):  # which nothing here reads
+        problem = f"{name} has no trained {', '.join(untrained[:3])}"
+        raise UserError(PLACE, problem, "Name the folder or id of a whole model")
     if tokenizer.pad_token_id is None:
         raise UserError(PLACE, f"{name} has no padding token: it is no encoder", "Name one such as BERT or RoBERTa")
     model = model.get_encoder() if config.is_encoder_decoder else model

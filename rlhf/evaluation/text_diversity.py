@@ -71,15 +71,44 @@ def moving_ratio(answers: Sequence[Sequence[str]], window: int) -> float | None:
     MATTR (Covington and McFall 2010). Of a fixed window, so that long answers are not punished for their length.
     None where there are fewer words than one window takes.
     """
-    joined = [word for answer in answers for word in answer]
-    if len(joined) < window:
+    types = _types_in_windows([word for answer in answers for word in answer], window)
+    return sum(types) / len(types) / window if types else None
+
+
+def moving_ratio_scores(answers: Sequence[Sequence[str]], window: int, tools: Tools) -> Scores | None:
+    """Return `moving_ratio` with its interval; `n` counts the words.
+
+    Without an answer, the windows that reach into it are gone, and those over the seam are new.
+    """
+    import numpy as np
+
+    value = moving_ratio(answers, window)
+    if value is None:
         return None
-    held = Counter(joined[:window])
-    types = len(held)
-    for leaving, coming in zip(joined, joined[window:], strict=False):
+    joined = [word for answer in answers for word in answer]
+    before = np.concatenate([[0], np.cumsum(_types_in_windows(joined, window))])  # types in windows before each place
+    ends = np.cumsum([len(answer) for answer in answers])
+    without = []
+    for start, end in zip(ends - [len(answer) for answer in answers], ends, strict=True):
+        if (left := len(joined) - (end - start) - window + 1) < 1:
+            return Scores(value, len(joined))
+        first = max(0, start - window + 1)
+        seam = _types_in_windows([*joined[first:start], *joined[end : end + window - 1]], window)
+        gone = before[min(end, len(before) - 1)] - before[min(first, len(before) - 1)]
+        without.append((before[-1] - gone + sum(seam)) / left / window)
+    return left_out_scores(value, np.array(without), len(joined), 1.0, tools)
+
+
+def _types_in_windows(words: Sequence[str], window: int) -> list[int]:
+    """Return how many different words each window of `window` words has."""
+    if len(words) < window:
+        return []
+    held = Counter(words[:window])
+    types = [len(held)]
+    for leaving, coming in zip(words, words[window:], strict=False):
         held[leaving] -= 1
         if not held[leaving]:
             del held[leaving]
         held[coming] += 1
-        types += len(held)
-    return types / (len(joined) - window + 1) / window
+        types.append(len(held))
+    return types

@@ -139,7 +139,7 @@ MATTR = Metric(
     "variety of words at a fixed length of text: moving-average type-token ratio",
     "share",
     "mean over all windows of evaluation.text.window words, of the answers joined in the order of the questions, of "
-    "different words / words; no interval, since windows reach over answers",
+    "different words / words; interval by the delete-one jackknife",
     "higher",
     "1 / window to 1",
     "Covington and McFall 2010",

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from rlhf.errors import UserError
 from rlhf.evaluation.modules import load
@@ -70,6 +71,18 @@ def test_an_encoder_decoder_gives_its_encoder(tmp_path: Path) -> None:
     target = tmp_path / "mt"
     shutil.copytree(str(source_of(run_of("method=sft", "model=tiny_mt5")).base), target)
     assert encoder(target).f1(["Your order"], ["Your order"]) == pytest.approx([1.0], abs=1e-5)
+    assert encoder(target, 1).f1(ANSWERS, REFERENCES) != encoder(target).f1(ANSWERS, REFERENCES)
+
+
+def test_weights_that_are_not_there_are_not_drawn_at_random(folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    weights = load_file(broken / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if "layer.1." not in name}
+    save_file(kept, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="has no trained .*layer.1"):
+        encoder(broken)
+    assert encoder(broken, 1).f1(["order"], ["order"]) == pytest.approx([1.0], abs=1e-5)  # the first layer is whole
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from rlhf.evaluation.text_diversity import (
     distinct,
     distinct_share,
     moving_ratio,
+    moving_ratio_scores,
     repeated,
     repeated_share,
     type_token_ratio,
@@ -99,6 +100,19 @@ def test_self_bleu_is_sacrebleus_with_all_others_as_references(answers, tokenize
 
 def test_self_bleu_of_two() -> None:
     assert self_bleu(["a b c d", "a b c d"], "13a") == (pytest.approx([100, 100]), None)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.lists(st.sampled_from("abcd"), max_size=5), min_size=2, max_size=6), st.integers(1, 6))
+def test_the_interval_of_the_moving_ratio_comes_from_leaving_answers_out(answers, window: int) -> None:
+    scores = moving_ratio_scores(answers, window, tools())
+    literal = [moving_ratio(answers[:at] + answers[at + 1 :], window) for at in range(len(answers))]
+    if scores is None or None in literal:
+        assert scores is None or scores.low is None
+        return
+    assert (scores.value, scores.n) == (moving_ratio(answers, window), sum(map(len, answers)))
+    expected = left_out_scores(scores.value, np.array(literal), scores.n, 1.0, tools())
+    assert scores.draws == pytest.approx(expected.draws, abs=1e-5)
 
 
 @settings(max_examples=60)

@@ -1,6 +1,6 @@
 """What texts tell by themselves and beside their references: overlap, variety, likelihood, length, language.
 
-Other code has the same numbers from `rlhf.evaluation.modules`, as modules of Hugging Face `evaluate`.
+`rlhf.evaluation.modules` offers the same numbers to other code, as modules of Hugging Face `evaluate`.
 """
 
 from __future__ import annotations
@@ -123,14 +123,13 @@ def _languages(tools: Tools, texts: Sequence[str], languages: Sequence[str]) -> 
 
 def _variety(spec: TextSpec, tools: Tools, texts: Sequence[str], tokenize: Tokenizer) -> Part:
     answers = [words(text) for text in texts]
-    ratio = diversity.moving_ratio(answers, spec.window)
     found = {
         metrics.DISTINCT_1.name: diversity.distinct(answers, 1, tools),
         metrics.DISTINCT_2.name: diversity.distinct(answers, 2, tools),
         metrics.REPEATED.name: diversity.repeated(texts, tools),
         metrics.LEXICAL_DIVERSITY.name: mean_scores([diversity.type_token_ratio(own) for own in answers], tools),
         metrics.UNIQUE_WORDS.name: mean_scores([float(len(set(own))) for own in answers], tools),
-        metrics.MATTR.name: None if ratio is None else Scores(ratio, sum(map(len, answers))),
+        metrics.MATTR.name: diversity.moving_ratio_scores(answers, spec.window, tools),
         metrics.SELF_BLEU.name: _self_bleu(spec, tools, texts, tokenize),
     }
     why = {
