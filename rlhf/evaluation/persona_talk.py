@@ -64,8 +64,11 @@ def script_of(row: Row, place: int) -> Script | None:
     return Script(place, tuple(persona_sentences(row)), tuple(row.prompt[:first]), tuple(asked), tuple(answered))
 
 
-def scripts_of(questions: Sequence[Row], count: int, seed: int) -> list[Script]:
-    """Draw up to `count` dialogues, of each group the one with most user turns; the same whatever the rows' order."""
+def scripts_of(questions: Sequence[Row], count: int, turns: int, seed: int) -> list[Script]:
+    """Choose up to `count` dialogues: of each group the longest, and of these the ones that have most of the `turns`.
+
+    Among equally long ones the seed draws. The rows' order makes no difference.
+    """
     longest: dict[str, Script] = {}
     found = [script for at, row in enumerate(questions) if (script := script_of(row, at)) is not None]
     for script in sorted(found, key=lambda script: str(questions[script.place].prompt)):
@@ -73,7 +76,9 @@ def scripts_of(questions: Sequence[Row], count: int, seed: int) -> list[Script]:
         if group not in longest or len(script.asked) > len(longest[group].asked):
             longest[group] = script
     groups = sorted(longest)
-    return [longest[group] for group in random.Random(f"simulation {seed}").sample(groups, min(count, len(groups)))]
+    random.Random(f"simulation {seed}").shuffle(groups)
+    groups.sort(key=lambda group: -min(turns, len(longest[group].asked)))
+    return [longest[group] for group in groups[:count]]
 
 
 def converse(scripts: Sequence[Script], turns: int, answer: Speak, ask: Speak | None) -> list[Talk]:

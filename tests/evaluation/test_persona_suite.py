@@ -118,7 +118,7 @@ ANY_ROW = st.builds(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(ANY_ROW, st.text(max_size=40)), max_size=5))
 def test_any_rows_and_answers_are_measured(pairs) -> None:
     rows, texts = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
@@ -154,7 +154,8 @@ def test_control_lines_expose_the_formulas_of_study_s1(shared_data: Path) -> Non
     assert back.scores[consistency].value == 1.0
     assert real.scores["persona/copied"].value < 0.1 and back.scores["persona/copied"].value > 0.95
     assert real.scores[engaging].value < 0.5 < 0.9 < nonsense.scores[engaging].value
-    assert any("the persona said back 1.00" in note for note in real.notes)
+    told = f"the persona said back 1.00, the reference answers {real.scores[consistency].value:.2f}"
+    assert any(told in note for note in real.notes)
 
 
 def test_the_toy_world_carries_personas_in_its_system_messages() -> None:

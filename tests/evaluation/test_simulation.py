@@ -44,11 +44,12 @@ def test_a_row_is_taken_apart_into_both_sides_turns() -> None:
 
 
 def test_of_each_group_the_longest_dialogue_is_taken_whatever_the_order() -> None:
-    found = scripts_of(ROWS, 10, 0)
+    found = scripts_of(ROWS, 10, 3, 0)
     assert sorted(script.place for script in found) == [0, 2]
-    back = scripts_of(ROWS[::-1], 10, 0)
+    back = scripts_of(ROWS[::-1], 10, 3, 0)
     assert [script.asked for script in back] == [script.asked for script in found]
-    assert len(scripts_of(ROWS, 1, 0)) == 1
+    assert [[script.place for script in scripts_of(ROWS, 1, 3, seed)] for seed in range(9)] == [[0]] * 9  # the longest
+    assert {scripts_of(ROWS, 1, 1, seed)[0].place for seed in range(9)} == {0, 2}  # one turn is in both
 
 
 def test_a_scripted_user_says_its_turns_and_the_policy_reads_its_own_answers() -> None:
@@ -205,7 +206,7 @@ def test_metrics_are_told_in_full() -> None:
 @given(st.lists(st.lists(st.text(max_size=8), min_size=1, max_size=5), max_size=4), st.integers(1, 4))
 def test_any_dialogues_give_answers_to_all_that_was_asked(dialogues, count: int) -> None:
     rows = [row(*said, group=str(at)) for at, said in enumerate(dialogues)]
-    scripts = scripts_of(rows, 10, 0)
+    scripts = scripts_of(rows, 10, 3, 0)
     assert len(scripts) == len(rows)
     for talk in converse(scripts, count, counting, None):
         assert len(talk.answered) == len(talk.asked) == min(count, len(talk.script.asked))

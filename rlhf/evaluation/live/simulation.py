@@ -89,7 +89,7 @@ SHARES = {turns.CONTRADICTION: CONTRADICTION, turns.SELF: SELF_CONTRADICTION}
 
 def measure(policy: Any, codec: Any, questions: Sequence[Row], spec: SimulationSpec, tools: Tools) -> Findings:
     """Let the policy talk, and measure it beside the controls; the same arguments give the same conversations."""
-    scripts = scripts_of(questions, spec.dialogues, tools.seed)
+    scripts = scripts_of(questions, spec.dialogues, spec.turns, tools.seed)
     if not scripts:
         return Findings({}, notes=("simulation: no question has a user turn, so there is nobody to talk with",))
     reader = open_reader(spec.persona, PLACE)

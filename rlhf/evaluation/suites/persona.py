@@ -250,10 +250,10 @@ def _notes(
     spec: PersonaSpec,
 ) -> tuple[str, ...]:
     """Tell what was measured on, and what S1's formulas give to what should fool nobody."""
+    truth = {at: text for at, row in enumerate(questions) if (text := row.completion or row.chosen)}
     nonsense = engagement(spec.nonsense, spec.engagement).score
-    real = [engagement(text, spec.engagement).score for row in questions if (text := row.completion or row.chosen)]
-    beside = f", the reference answers {sum(real) / len(real):.2f}" if real else ""
-    fooled = [f"persona: persona/s1_engagement gives a line of nonsense {nonsense:.2f}{beside}"]
+    real = _mean([engagement(text, spec.engagement).score for text in truth.values()])
+    fooled = [f"persona: {S1_ENGAGEMENT.name} gives a line of nonsense {nonsense:.2f}{_beside(real)}"]
     if not shown:
         return (NO_PERSONA, *fooled)
     carry = sum(map(bool, personas))
@@ -262,10 +262,18 @@ def _notes(
         f"{len(engaging)} of {len(questions)} (evaluation.persona.consistency_rows, .engagement_rows and "
         "evaluation.prompts set how many)"
     )
-    back = [keyword_consistency(personas[at], " ".join(personas[at]), spec.keyword_letters) for at in shown]
-    echoes = [score for score in back if score is not None]
-    if echoes:
-        fooled.append(
-            f"persona: persona/s1_keyword_consistency gives the persona said back {sum(echoes) / len(echoes):.2f}"
-        )
+    letters = spec.keyword_letters
+    back = _mean([keyword_consistency(personas[at], " ".join(personas[at]), letters) for at in shown])
+    real = _mean([keyword_consistency(personas[at], truth[at], letters) for at in shown if at in truth])
+    if back is not None:
+        fooled.append(f"persona: {S1_CONSISTENCY.name} gives the persona said back {back:.2f}{_beside(real)}")
     return (sizes, *fooled, *(() if spec.nli.model else (NO_NLI,)))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _beside(real: float | None) -> str:
+    return "" if real is None else f", the reference answers {real:.2f}"
