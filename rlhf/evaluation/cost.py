@@ -38,7 +38,7 @@ class CostMeter:
         self._cuda = device.startswith("cuda")
         self._devices = int(os.environ.get("WORLD_SIZE", "1")) if self._cuda else 1
         self._precision = precision
-        self._tokens = self._samples = 0
+        self._tokens = self._samples = self._steps = 0
         self._flops = 0
         self._before = 0.0  # seconds of interrupted attempts
         self._joules: float | None = None  # once the span has ended
@@ -81,6 +81,10 @@ class CostMeter:
         """Count rows trained on, one of an earlier epoch again; of PPO the responses sampled."""
         self._samples += count
 
+    def add_steps(self, count: int) -> None:
+        """Count updates of the weights, of PPO rollouts."""
+        self._steps += count
+
     def add_flops(self, count: int) -> None:
         """Count floating-point operations (see `rlhf.evaluation.flops`)."""
         self._flops += count
@@ -106,6 +110,9 @@ class CostMeter:
         }
         if self._samples and seconds > 0:
             report[names.COST_SAMPLES_PER_SECOND.name] = self._samples / seconds
+        if self._steps and seconds > 0:
+            report[names.COST_STEPS.name] = float(self._steps)
+            report[names.COST_STEPS_PER_SECOND.name] = self._steps / seconds
         if self._flops:
             report[names.COST_FLOPS.name] = float(self._flops)
         report = priced(report, self._hardware, self._precision)

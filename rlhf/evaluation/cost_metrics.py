@@ -70,6 +70,36 @@ COST_SAMPLES_PER_SECOND = Metric(
     _CLOCK,
     "short texts are more rows per second; loading and evaluations are in the time",
 )
+COST_STEPS = Metric(
+    "cost/steps",
+    "updates of the weights; of PPO rollouts, each of which is learned from several times",
+    "steps",
+    "count",
+    None,
+    _POSITIVE,
+    "the trainer's global step",
+    "a step of a larger batch is more work: read cost/tokens",
+)
+COST_STEPS_PER_SECOND = Metric(
+    "cost/steps_per_second",
+    "those per second of the stage",
+    "steps per second",
+    "cost/steps / cost/seconds",
+    "higher",
+    _POSITIVE,
+    _CLOCK,
+    "smaller batches are more steps per second; loading and evaluations are in the time",
+)
+COST_EPOCHS = Metric(
+    "cost/epochs",
+    "passes over the training rows; of PPO absent",
+    "epochs",
+    "steps x rows per step / rows",
+    None,
+    _POSITIVE,
+    "the trainer's epoch",
+    "the same rows again are no new data",
+)
 COST_FLOPS = Metric(
     "cost/flops",
     "arithmetic that the model's shape asks for (recomputation is not counted)",
@@ -172,13 +202,14 @@ COST_ARTIFACT_BYTES = Metric(
 )
 
 COSTS = (
-    COST_USD, COST_SECONDS, COST_GPU_SECONDS, COST_KWH, COST_TOKENS, COST_SAMPLES_PER_SECOND, COST_FLOPS, COST_MFU,
+    COST_USD, COST_SECONDS, COST_GPU_SECONDS, COST_KWH, COST_TOKENS, COST_SAMPLES_PER_SECOND,
+    COST_STEPS, COST_STEPS_PER_SECOND, COST_EPOCHS, COST_FLOPS, COST_MFU,
     COST_PEAK_MEMORY_BYTES, COST_PEAK_HOST_BYTES, COST_TRAINABLE_PARAMETERS, COST_PARAMETERS, COST_TRAINABLE_SHARE,
     COST_MODEL_BYTES, COST_ADAPTER_BYTES, COST_ARTIFACT_BYTES,
 )  # fmt: skip
 NO_SUMS = (  # of one model, or a rate: no sum over stages makes sense
     COST_TRAINABLE_PARAMETERS, COST_PARAMETERS, COST_TRAINABLE_SHARE, COST_MODEL_BYTES, COST_ADAPTER_BYTES,
-    COST_SAMPLES_PER_SECOND,
+    COST_SAMPLES_PER_SECOND, COST_STEPS, COST_STEPS_PER_SECOND, COST_EPOCHS,
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from rlhf.evaluation.cost_metrics import (  # noqa: F401  # all metrics are asked for here
     COST_ADAPTER_BYTES,
     COST_ARTIFACT_BYTES,
+    COST_EPOCHS,
     COST_FLOPS,
     COST_GPU_SECONDS,
     COST_KWH,
@@ -21,6 +22,8 @@ from rlhf.evaluation.cost_metrics import (  # noqa: F401  # all metrics are aske
     COST_PEAK_MEMORY_BYTES,
     COST_SAMPLES_PER_SECOND,
     COST_SECONDS,
+    COST_STEPS,
+    COST_STEPS_PER_SECOND,
     COST_TOKENS,
     COST_TRAINABLE_PARAMETERS,
     COST_TRAINABLE_SHARE,
@@ -77,6 +80,16 @@ FINAL_NLL = Metric(
     "0 or more",
     "cross-entropy (Shannon 1948)",
     "a model of the references' style alone scores well; says nothing of what the policy samples; tokenizers differ",
+)
+FINAL_PERPLEXITY = Metric(
+    "final/perplexity",
+    "among how many equally likely tokens the policy would be as unsure as it is of the reference answers' tokens",
+    "tokens",
+    "exp(final/nll); absent where that is above the largest float, nll 709",
+    "lower",
+    "1 or more; the size of the vocabulary for a policy that finds all tokens equally likely",
+    "Jelinek et al. 1977, doi 10.1121/1.2016299",
+    "as final/nll: no comparison between tokenizers, and nothing of what the policy samples",
 )
 FINAL_REWARD = Metric(
     "final/reward",
@@ -260,7 +273,7 @@ FINAL_ROLLBACKS = Metric(
 )
 
 ALL_METRICS: tuple[Metric, ...] = (
-    FINAL_LOSS, FINAL_NLL,
+    FINAL_LOSS, FINAL_NLL, FINAL_PERPLEXITY,
     FINAL_REWARD, FINAL_REWARD_DIFFERENCE, FINAL_REWARD_DIFFERENCE_LOW, FINAL_REWARD_DIFFERENCE_HIGH,
     FINAL_REWARD_GOLD, FINAL_REWARD_GOLD_DIFFERENCE, FINAL_REWARD_GOLD_DIFFERENCE_LOW,
     FINAL_REWARD_GOLD_DIFFERENCE_HIGH, FINAL_KL, FINAL_KL_PER_TOKEN,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -79,8 +80,10 @@ def answer(
     )
     rewards = judge([(row.prompt, text) for row, text in zip(rows, samples.texts, strict=True)]) if judge else None
     gold = [corpus.gold(row, text) for row, text in zip(rows, samples.texts, strict=True)] if corpus.gold else None
+    nll = held_out_nll(policy, codec, corpus.test, spec.batch_size)
     metrics = {
-        "final/nll": held_out_nll(policy, codec, corpus.test, spec.batch_size),
+        "final/nll": nll,
+        **perplexity(nll),
         "final/response_tokens": _mean([len(ids) for ids in samples.ids]),
         "final/eos_share": _mean([float(done) for done in samples.finished]),
         "final/distinct_2": distinct_2(samples.ids),
@@ -105,6 +108,14 @@ def held_out_nll(policy: Any, codec: Codec, rows: Sequence[Row], batch_size: int
         temperature=1.0,
     )
     return -float(torch.cat(list(logprobs)).double().mean())
+
+
+def perplexity(nll: float) -> dict[str, float]:
+    """Return `final/perplexity` of nats per token; nothing where it is too large for a float."""
+    try:
+        return {"final/perplexity": math.exp(nll)}
+    except OverflowError:
+        return {}
 
 
 @torch.no_grad()

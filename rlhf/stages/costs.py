@@ -25,7 +25,7 @@ Shape = tuple[int, int]  # tokens of the prompt (or of the whole scored text) an
 def account(
     context: StageContext, model: Any, train: Dataset, history: History, *, reference_passes: float = 0.0
 ) -> dict[str, float]:
-    """Add tokens, FLOPs and interrupted attempts' seconds to the stage's meter; returns the counts of parameters.
+    """Add tokens, FLOPs and interrupted attempts' seconds to the stage's meter; returns sizes and epochs.
 
     DPO also runs its reference forward over the training rows, `reference_passes` times. Padding and gradient
     checkpointing's second forward are not counted: FLOPs are those that the mathematics needs.
@@ -41,6 +41,7 @@ def account(
             f"[yellow]note[/] no FLOP formula for {config.model_type}: cost/flops and cost/mfu are absent"
         )
     context.meter.add_samples(round(len(train) * history.epochs))
+    context.meter.add_steps(history.steps)
     for (prompt, response), count in passes(train).items():
         context.meter.add_tokens(round(count * (prompt + response) * history.epochs))
         if config.model_type not in MODEL_TYPES:
@@ -58,7 +59,7 @@ def account(
         forward = forward_flops(config, batch=1, length=source, target_length=target, head=head)
         context.meter.add_flops(round(count * (flops * history.epochs + forward * reference_passes)))
     context.meter.add_seconds(history.seconds_before)
-    return sizes_of(model)
+    return {**sizes_of(model), names.COST_EPOCHS.name: history.epochs}
 
 
 def sizes_of(model: Any) -> dict[str, float]:

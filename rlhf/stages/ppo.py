@@ -90,6 +90,7 @@ def complete(context: StageContext, trainer: PPOTrainer) -> StageResult:
     charged = final["final_reward/non_score"] if method.kl.estimator == "k2" else 0.0
     context.meter.add_tokens(round(float(learner.progress.tokens)))
     context.meter.add_flops(round(float(learner.progress.flops)))
+    context.meter.add_steps(trainer.state.global_step)
     context.meter.add_samples(trainer.state.global_step * method.prompts_per_step)
     context.meter.add_seconds(history.seconds_before)
     save_model(learner.roles.policy, context.codec.tokenizer, context.folder / "model")

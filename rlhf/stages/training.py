@@ -72,6 +72,7 @@ class History:
     curves: dict[str, list[tuple[int, float]]]
     seconds_before: float  # of interrupted attempts, up to their last whole checkpoint
     epochs: float
+    steps: int  # all of them, those of interrupted attempts included
 
 
 class Guard(TrainerCallback):
@@ -253,7 +254,7 @@ def fit(trainer: Trainer, context: StageContext, cause: Cause = lambda logs: Non
         raise
     finally:
         bar.stop()
-    return History(recorder.curves, mark["seconds"], float(trainer.state.epoch or 0.0))
+    return History(recorder.curves, mark["seconds"], float(trainer.state.epoch or 0.0), trainer.state.global_step)
 
 
 def _sums(model: Any) -> list[tuple[float, float]]:

@@ -38,6 +38,7 @@ def test_ten_seconds_on_a_priced_machine(monkeypatch: pytest.MonkeyPatch) -> Non
         meter.add_tokens(100)
         meter.add_tokens(20)
         meter.add_samples(30)
+        meter.add_steps(5)
         meter.add_flops(5 * 10**9)
     report = meter.report()
     assert report.pop("cost/peak_memory_bytes") == report.pop("cost/peak_host_bytes") > 10 * MIB
@@ -49,6 +50,8 @@ def test_ten_seconds_on_a_priced_machine(monkeypatch: pytest.MonkeyPatch) -> Non
         "cost/kwh": 100 * 10 / 3.6e6,
         "cost/tokens": 120.0,
         "cost/samples_per_second": 3.0,
+        "cost/steps": 5.0,
+        "cost/steps_per_second": 0.5,
         "cost/flops": 5e9,
         "cost/mfu": 0.5,  # 5e9 of the 1e9 x 10 that were possible
     })  # fmt: skip
@@ -191,6 +194,9 @@ def test_a_sum_says_of_what_kinds_of_energy_it_is_made() -> None:
 def test_sizes_and_rates_of_stages_are_not_added() -> None:
     stage = {
         "cost/samples_per_second": 2.0,
+        "cost/steps": 5.0,
+        "cost/steps_per_second": 1.0,
+        "cost/epochs": 1.0,
         "cost/parameters": 7.0,
         "cost/model_bytes": 9.0,
         "cost/peak_host_bytes": 4.0,

@@ -16,6 +16,7 @@ from rlhf.evaluation.policy import (
     evaluation_prompts,
     held_out_nll,
     pair_margin,
+    perplexity,
 )
 from rlhf.models.load import load_policy
 from rlhf.models.sample import response_logits
@@ -54,6 +55,17 @@ def literal_logprobs(model, codec, row: Row, text: str) -> list[float]:
     with torch.no_grad():
         probabilities = response_logits(model, codec, [prompt], [response])[0].double().softmax(-1)
     return [math.log(probabilities[step, token]) for step, token in enumerate(response)]
+
+
+def test_perplexity_is_exp_of_nll_within_its_bounds(bench) -> None:
+    """A uniform guess among 8 is 8; certainty is 1; what no float holds is absent."""
+    assert perplexity(math.log(8)) == {"final/perplexity": pytest.approx(8.0)}
+    assert perplexity(0.0) == {"final/perplexity": 1.0}
+    assert perplexity(1000.0) == {}
+    run, codec, policy, _ = bench
+    found = answer(policy, None, codec, corpus_of(ROWS), run.evaluation, None, None).metrics
+    assert found["final/perplexity"] == pytest.approx(math.exp(held_out_nll(policy, codec, ROWS, batch_size=2)))
+    assert found["final/perplexity"] >= 1
 
 
 def test_held_out_nll_is_the_mean_over_all_tokens(bench) -> None:

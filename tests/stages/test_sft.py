@@ -10,6 +10,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from rlhf.models.load import load_policy
 from rlhf.models.sample import response_logprobs
+from rlhf.pipeline import STAGES
 from rlhf.stages.tokens import IGNORED, demonstration_tokens, pair_tokens, scored_pair_tokens
 from tests.bench import POLICIES, codec_of, context_of, corpus_of, curve, pair, source_of, stage_run, train
 
@@ -36,6 +37,18 @@ def test_labels_are_the_response_and_prompts_carry_none(model: str) -> None:
     )
     counted = (batch["labels"] != IGNORED).sum(dim=1).tolist()
     assert counted == [len(codec.response_ids(row.completion)) for row in ROWS]  # padding carries no loss either
+
+
+def test_steps_epochs_and_speed_are_told(tmp_path: Path) -> None:
+    """Two steps of two of four rows are one epoch."""
+    run = stage_run("sft", "tiny_gpt2", steps=2, batch=2)
+    context = context_of(run, tmp_path, corpus_of([*ROWS, pair("Bye", "See you soon.", "So?")]))
+    with context.meter:
+        result = STAGES["sft"](context)
+    report = {**context.meter.report(), **result.metrics}
+    assert (report["cost/steps"], report["cost/epochs"]) == (2.0, 1.0)
+    assert report["cost/steps_per_second"] * report["cost/seconds"] == pytest.approx(2)
+    assert report["cost/samples_per_second"] * report["cost/seconds"] == pytest.approx(4)
 
 
 @pytest.mark.parametrize("model", POLICIES)
