@@ -14,12 +14,15 @@ ABOUT = "Wall clock of whole jobs: stages that were reused took no time in them,
 
 
 def runtimes_sheets(jobs: Sequence[JobRecord]) -> list[Sheet]:
-    """A line per model and method: jobs by how they ended, and the time of those that finished, as bars."""
+    """A line per model and method: jobs by how they ended, and the time of those that finished, as bars.
+
+    None of one job alone, which the headline tells all of.
+    """
     groups: dict[tuple[str, str], list[JobRecord]] = {}
     for job in jobs:
         groups.setdefault((model_of(job), str(job.outcome["name"]).partition("-")[0]), []).append(job)
     means = {key: fmean(found) for key, own in groups.items() if (found := _seconds(own))}
-    if not means:
+    if not means or len(jobs) < 2:
         return []
     longest = max(means.values())
     columns = [SheetColumn("model", number=False), SheetColumn("method", number=False), SheetColumn("finished")]

@@ -50,7 +50,7 @@ def _sheet(found: Savings, place: int) -> Sheet:
     columns.append(SheetColumn(f"time to full's best, {best}", "until the full fine-tune's own best held-out loss"))
     columns += [SheetColumn(shown.title, shown.metric.meaning) for shown in quality]
     rows = [_row(way, found.ways[0], costs, quality) for way in found.ways]
-    title = "Savings" + (f": {found.name.replace('-', ' ', 1)}" if place or found.name else "")
+    title = f"Savings: {found.name.replace('-', ' ', 1)}"
     return sheet("savings" if not place else f"savings-{place + 1}", title, ABOUT, columns, rows, found.notes)
 
 

@@ -27,6 +27,7 @@ EXAMPLES = """examples
   rlhf report FIRST SECOND --output both.html    two sweeps or runs in one comparison
   rlhf report --goals s1                         and whether its goals are met: a name in conf/goals, or a file
 """
+ON_THE_PAGE = ("runtimes",)  # and in no terminal, whose comparison shows times as well
 
 
 class OneLine(ArgumentParser):
@@ -122,5 +123,6 @@ def _print(record: Record, goals: Sequence[Verdict], console: Console) -> None:
     for note in [*without_effect(outcomes), *notes_of(outcomes)]:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
     for sheet in tables_beside(record.jobs, goals):
-        console.print()
-        console.print(sheet_table(sheet, console.width))
+        if sheet.key not in ON_THE_PAGE:
+            console.print()
+            console.print(sheet_table(sheet, console.width))
