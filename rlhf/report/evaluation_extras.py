@@ -13,6 +13,7 @@ from rich.text import Text
 from rlhf.report.data_table import spark
 from rlhf.report.shown import plain
 
+LONGEST = 60  # characters of a cell
 ROWS = 20  # of one table; the page shows all
 
 
@@ -32,6 +33,11 @@ def _of(data: Mapping[str, Any], title: str, by_speaker: Mapping[str, Any], widt
     head = Text.assemble((title, "bold"), (f" of {shown.get('label') or shown['name']}{others}", "dim"))
     if is_histogram(table["columns"]) and table["rows"]:
         return [head, _in_one_line(table["columns"], table["rows"]), Text()]
+    if any(len(str(cell)) > LONGEST for row in table["rows"] for cell in row):
+        return [
+            Text.assemble((title, "bold"), (": texts too long for a table here; the page shows them", "dim")),
+            Text(),
+        ]
     return [head, _table(table["columns"], table["rows"], width)]
 
 
@@ -48,10 +54,11 @@ def _in_one_line(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Text:
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> Table:
     texts = [[_text(cell) for cell in row] for row in rows[:ROWS]]
     heads, keys = _heads(columns, texts, width)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for place, head in enumerate(heads):
         number = all(_is_number(row[place]) for row in rows)
-        table.add_column(head, justify="right" if number else "left", overflow="fold")
+        words = head.replace(" ", "\n") if number else head  # a narrow column of numbers under a long name
+        table.add_column(words, justify="right" if number else "left", overflow="fold", no_wrap=number)
     for key, row in zip(keys, texts, strict=True):
         table.add_row(*(Text(cell) for cell in (f"{key}{row[0]}", *row[1:])))
     if len(rows) > ROWS:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 MARK = "~"  # of a difference that is not clear, for eyes and files without colour
 UNCLEAR = "bright_black"
 NARROWEST = 9  # of a column of numbers
+GAP = 2  # between columns
 NARROWEST_LABEL = 28  # most characters of a label before it goes on in the next line, on narrow screens
 SHARED = 3  # metrics from which on their flags are told in one sentence
 RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹"
@@ -67,11 +68,11 @@ def evaluation_table(data: Mapping[str, Any], width: int) -> Group:
 
 def _blocks(suite: SuiteTable, width: int) -> Iterator[list[int]]:
     """Places of the columns that fit beside one another, block by block; a block has at least one."""
-    left = width - 2 - _label_width(suite, width)
+    left = width - _label_width(suite, width) - GAP - 1
     block: list[int] = []
     used = 0
     for place in range(len(suite.columns)):
-        need = _column_width(suite, place) + 2
+        need = _column_width(suite, place) + GAP
         if block and used + need > left:
             yield block
             block, used = [], 0
@@ -98,12 +99,12 @@ def _table(suite: SuiteTable, places: Sequence[int], wide_label: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", overflow="fold", vertical="bottom", min_width=wide_label, max_width=wide_label)
     for place in places:
         column, wide = suite.columns[place], _column_width(suite, place)
         head = Text(_title(column), justify="right")
-        head.append("\n" + "\n".join(wrap(column.metric.unit, wide) or [""]), style="dim not bold")
+        head.append("\n" + "\n".join(wrap(_unit(column), wide) or [""]), style="dim not bold")
         table.add_column(head, justify="right", no_wrap=True, vertical="bottom", min_width=wide)
     told = False
     for line, cells in suite.lines:
@@ -116,6 +117,11 @@ def _table(suite: SuiteTable, places: Sequence[int], wide_label: int) -> Table:
     table.add_section()
     table.add_row(Text("n", style="dim"), *(Text(suite.n(place), style="dim") for place in places))
     return table
+
+
+def _unit(column: Column) -> str:
+    """The unit without its conditions: `nats` of `nats (SFT: per token; DPO: per pair)`."""
+    return re.split(r"[(;,]", column.metric.unit)[0].strip()
 
 
 def _shown(cell: Cell | None, line: Line) -> Any:

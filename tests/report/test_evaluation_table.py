@@ -96,6 +96,14 @@ def test_a_histogram_is_one_line() -> None:
     assert " 0.000  ▅█ 1.500 seconds, n 12\n" in printed(data, 80)
 
 
+def test_long_texts_are_left_to_the_page() -> None:
+    data = evaluation()
+    rows = [["a question", "an answer " * 20]]
+    data["suites"]["answers"]["tables"] = {"pairs": {"ppo": {"columns": ["question", "answer"], "rows": rows}}}
+    text = printed(data, 80)
+    assert "pairs: texts too long for a table here; the page shows them" in text and "an answer" not in text
+
+
 def test_flags_that_say_the_same_are_told_together() -> None:
     data = evaluation()
     again = {f"final/{name}": data["metrics"]["final/distinct_2"] for name in ("eos_share", "win_rate")}
