@@ -9,7 +9,7 @@ from typing import Any
 
 from rlhf.evaluation.pooled import Line, pooled
 from rlhf.report.evaluation_cells import Cell, Column, SuiteTable, suite_tables
-from rlhf.report.evaluation_table import facts, interval, label
+from rlhf.report.evaluation_table import facts, interval, label, unit
 from rlhf.report.html import PAGE, assemble
 from rlhf.report.shown import gain, plain
 
@@ -29,9 +29,11 @@ def render_evaluation(data: Mapping[str, Any], title: str) -> str:
 def told(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page holds: finite numbers, and texts as a reader sees them."""
     lines = pooled(data["speakers"])  # with their whole labels
+    tables = suite_tables(data)
     values = {
+        "checked": any(line.nonsense for table in tables for line, _ in table.lines),
         "questions": data["questions"],
-        "suites": [_suite(table, data["suites"][table.name]["tables"], lines) for table in suite_tables(data)],
+        "suites": [_suite(table, data["suites"][table.name]["tables"], lines) for table in tables],
         "notes": list(data.get("notes", ())),
         "failures": dict(data.get("failures", {})),
         "settings": dict(_settings(data)),
@@ -81,6 +83,7 @@ def _column(table: SuiteTable, place: int) -> dict[str, Any]:
         "key": metric.name,
         "title": column.title,
         "arrow": column.arrow,
+        "briefly": unit(column),
         "better": metric.better or "neither",
         "footnote": column.footnote,
         "n": table.n(place),

@@ -104,7 +104,7 @@ def _table(suite: SuiteTable, places: Sequence[int], wide_label: int) -> Table:
     for place in places:
         column, wide = suite.columns[place], _column_width(suite, place)
         head = Text(_title(column), justify="right")
-        head.append("\n" + "\n".join(wrap(_unit(column), wide) or [""]), style="dim not bold")
+        head.append("\n" + "\n".join(wrap(unit(column), wide) or [""]), style="dim not bold")
         table.add_column(head, justify="right", no_wrap=True, vertical="bottom", min_width=wide)
     told = False
     for line, cells in suite.lines:
@@ -119,7 +119,7 @@ def _table(suite: SuiteTable, places: Sequence[int], wide_label: int) -> Table:
     return table
 
 
-def _unit(column: Column) -> str:
+def unit(column: Column) -> str:
     """The unit without its conditions: `nats` of `nats (SFT: per token; DPO: per pair)`."""
     return re.split(r"[(;,]", column.metric.unit)[0].strip()
 

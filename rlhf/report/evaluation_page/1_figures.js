@@ -26,7 +26,7 @@ function tipped(node, text) {
 function spokenCell(line, column, cell) {
   const kinds = { questions: "95% interval", seeds: `95% interval over ${cell.seeds.length} seeds`, range: `lowest and highest of ${cell.seeds.length} seeds` };
   const range = cell.range ? `\n${kinds[cell.kind] || "95% interval"}: ${cell.range}` : "";
-  return `${line.label}\n${column.title}: ${cell.text}${column.unit ? ` ${column.unit}` : ""}${range}\nn ${whole(cell.n)}${cell.compared ? `\n${cell.compared}` : ""}`;
+  return `${line.label}\n${column.title}: ${cell.text}${column.briefly ? ` ${column.briefly}` : ""}${range}\nn ${whole(cell.n)}${cell.compared ? `\n${cell.compared}` : ""}`;
 }
 
 // One metric: a row per speaker; what references and nonsense score runs through all rows as a dashed line.
@@ -56,7 +56,7 @@ function dots(suite, place, tones) {
     return root;
   });
   const flagged = column.footnote ? el("span", { class: "flagged" }, " nonsense scores well") : null;
-  return el("figure", {}, el("figcaption", {}, el("h3", {}, `${column.title} ${column.arrow}`, flagged), el("span", { class: "soft" }, [column.unit, `n ${column.n}`].filter(Boolean).join(" · "))), host);
+  return el("figure", {}, el("figcaption", {}, el("h3", {}, `${column.title} ${column.arrow}`, flagged), el("span", { class: "soft" }, [column.briefly, `n ${column.n}`].filter(Boolean).join(" · "))), host);
 }
 
 // Stated confidence against what came true, with a bar of how many under it; on the diagonal it is honest.

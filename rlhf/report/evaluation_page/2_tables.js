@@ -8,7 +8,7 @@ function suiteTable(suite) {
   const columns = suite.columns;
   const head = el("tr", {}, el("th", { scope: "col" }, "speaker"), columns.map((column) => el("th", { scope: "col", class: "num", title: `${column.meaning}\n${column.estimator}` },
     breakable(column.title), column.arrow ? ` ${column.arrow}` : "", column.footnote ? el("sup", {}, el("a", { href: `#${suite.name}-flag-${column.footnote}`, "aria-label": `flag ${column.footnote}` }, String(column.footnote))) : null,
-    el("span", { class: "unit" }, column.unit))));
+    el("span", { class: "unit" }, column.briefly))));
   const row = (line) => el("tr", { class: line.nonsense ? "control" : "" }, el("td", {}, line.label), line.cells.map((cell, at) => numberCell(line, columns[at], cell)));
   const bodies = [el("tbody", {}, suite.lines.filter((line) => !line.nonsense).map(row))], controls = suite.lines.filter((line) => line.nonsense);
   if (controls.length) bodies.push(el("tbody", {}, el("tr", { class: "head" }, el("td", { colspan: columns.length + 1 }, "controls: what nonsense scores")), controls.map(row)));
@@ -55,5 +55,6 @@ function extra(suite, one) {
   const choice = one.speakers.length < 2 ? el("span", { class: "soft" }, first.label) : el("select", { "aria-label": `${one.title}: of whom`, onchange: (event) => draw(one.speakers[event.target.value]) },
     one.speakers.map((speaker, at) => el("option", { value: at, selected: speaker === first }, speaker.label)));
   draw(first);
-  return el("figure", { class: "extra-figure" }, el("figcaption", { class: "chosen" }, el("h3", {}, one.title), choice), host);
+  const long = one.speakers.some((speaker) => speaker.rows.some((row) => row.some((cell) => typeof cell === "string" && cell.length > 60)));
+  return el("figure", { class: long ? "texts" : null }, el("figcaption", { class: "chosen" }, el("h3", {}, one.title), choice), host);
 }
