@@ -52,8 +52,8 @@ def build(spec: PreferenceSpec, tools: Tools) -> Suite:
         answered = [place for place, row in enumerate(questions[:asked]) if (row.completion or "").strip()]
         if not answered:
             return Findings(scores, {}, (*notes, "No win rate: the questions have no answers of the data."))
-        if (missing := len(questions[:asked]) - len(answered)) > 0:
-            notes.append(f"{missing} questions without an answer of the data are left out of the win rate.")
+        if missing := min(asked, len(questions)) - len(answered):
+            notes.append(f"The win rate leaves out {missing} of {asked} questions, to which the data has no answer.")
         rows, ours = [questions[at] for at in answered], [texts[at] for at in answered]
         verdicts = judge(rows, ours, [row.completion or "" for row in rows])
         scores |= win_scores(verdicts, answered, len(questions), tools.resamples, tools.seed)
