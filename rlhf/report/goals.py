@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from rlhf.errors import UserError
 from rlhf.report.measured import Taken, taken
 from rlhf.report.record import JobRecord
-from rlhf.report.savings import Missing, Ratio, find_savings, ratio_of
+from rlhf.report.savings import Missing, Ratio, find_savings, is_full, ratio_of
 from rlhf.report.savings_sheet import less
 from rlhf.report.seeds import Group, group_jobs
 from rlhf.report.sheets import Sheet, SheetCell, SheetColumn, sheet
@@ -100,8 +100,9 @@ def verdicts(goals: Sequence[Goal], jobs: Sequence[JobRecord]) -> list[Verdict]:
             numbers = tuple(job.number for job in group.jobs)
             if goal.saving_at_least is None:
                 found.append(_of_value(goal, run, taken(group, goal.metric)))
-            elif (own := ratios.get(numbers)) is not None:
-                found.append(_of_saving(goal, run, own[goal.metric]))
+            elif not is_full(group.jobs[0]):
+                own = ratios.get(numbers, {}).get(goal.metric, Missing("no full fine-tune beside it"))
+                found.append(_of_saving(goal, run, own))
     return found
 
 

@@ -89,7 +89,7 @@ def find_savings(jobs: Sequence[JobRecord]) -> list[Savings]:
     return [
         _compare(full, [group for group in groups if group is not full])
         for groups in alike.values()
-        if (full := next((group for group in groups if _is_full(group.jobs[0])), None)) and len(groups) > 1
+        if (full := next((group for group in groups if is_full(group.jobs[0])), None)) and len(groups) > 1
     ]
 
 
@@ -101,7 +101,8 @@ def way_of(job: JobRecord) -> str:
     return " ".join([shown, *own, *([f"on {quantization}"] if quantization != "none" else [])])
 
 
-def _is_full(job: JobRecord) -> bool:
+def is_full(job: JobRecord) -> bool:
+    """Whether every weight was trained, as it was loaded."""
     return (job.value("adapter") or "none") == (job.value("quantization") or "none") == "none"
 
 

@@ -1,0 +1,134 @@
+"""Goals: met, missed, not measured, not told, from intervals and from savings that were measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from left_by_jobs import finished, leave
+from test_savings import job, left
+
+from rlhf.errors import UserError
+from rlhf.evaluation.metrics import ALL_METRICS
+from rlhf.folders import conf_dir
+from rlhf.report.goals import Goal, goals_sheet, read_goals, verdicts
+from rlhf.report.record import read_record
+
+WIN = {"final/win_rate": 0.6, "final/win_rate_low": 0.52, "final/win_rate_high": 0.68}
+
+
+def judged(folder: Path, goal: dict[str, Any], *measured: dict[str, float], **more: Any) -> tuple[str, str]:
+    leave(folder, [finished([f"seed={seed}"], metrics, **more) for seed, metrics in enumerate(measured)])
+    (found,) = verdicts([Goal(name="g", **goal)], read_record([folder]).jobs)
+    return found.word, found.told
+
+
+@pytest.mark.parametrize(
+    ("goal", "word"),
+    [
+        ({"at_least": 0.5}, "met"),
+        ({"at_least": 0.52}, "met"),
+        ({"at_least": 0.55}, "not told"),  # inside of 0.52 to 0.68
+        ({"at_least": 0.7}, "missed"),
+        ({"at_most": 0.7}, "met"),
+        ({"at_most": 0.6}, "not told"),
+        ({"at_most": 0.5}, "missed"),
+    ],
+)
+def test_an_interval_meets_misses_or_does_not_tell(goal: dict[str, float], word: str, tmp_path: Path) -> None:
+    assert judged(tmp_path, {"metric": "final/win_rate", **goal}, WIN) == (word, "0.6 [0.52, 0.68]")
+
+
+def test_a_number_without_an_interval_decides_alone_and_says_so(tmp_path: Path) -> None:
+    goal = {"metric": "final/nll", "at_most": 2.0}
+    assert judged(tmp_path, goal, {"final/nll": 1.5}) == ("met", "1.5, no interval")
+
+
+def test_what_nobody_measured_is_not_measured(tmp_path: Path) -> None:
+    assert judged(tmp_path, {"metric": "persona/s1_engagement", "at_least": 0.5}, WIN) == ("not measured", "")
+
+
+def test_over_seeds_the_interval_is_over_seeds(tmp_path: Path) -> None:
+    # mean 2, standard error 1 / sqrt(3), t of 2 degrees of freedom 4.3027: 2 +- 2.484
+    values = [{"final/nll": value} for value in (1.0, 2.0, 3.0)]
+    goal = {"metric": "final/nll", "at_most": 4.0}
+    assert judged(tmp_path, goal, *values) == ("not told", "2 [-0.4841, 4.484]")
+
+
+def test_intervals_of_suites_count_as_well(tmp_path: Path) -> None:
+    found = {"metrics": {"text/bleu": {"dpo-tiny": {"value": 30.0, "n": 9, "low": 28.0, "high": 32.0}}}}
+    goal = {"metric": "text/bleu", "at_least": 29.0}
+    told = judged(tmp_path, goal, {"text/bleu": 30.0}, evaluation=found)
+    assert told == ("not told", "30 [28, 32]")
+
+
+@pytest.mark.parametrize(
+    ("times", "word"),
+    [
+        ([0.2, 0.24], "met"),  # 80% and 76% less
+        ([0.2, 0.3], "not told"),  # one seed meets it, the other does not
+        ([0.5, 0.6], "missed"),
+        ([1.5, 2.0], "missed"),
+    ],
+)
+def test_a_saving_is_asked_of_two_runs_of_each_seed(times: list[float], word: str, tmp_path: Path) -> None:
+    jobs = [job("full", seed) for seed in (1, 2)] + [
+        job("lora", seed, times=each) for seed, each in enumerate(times, 1)
+    ]
+    goal = Goal(name="cost", metric="cost/usd", saving_at_least=0.75, against="full")
+    (found,) = verdicts([goal], left(tmp_path, jobs))  # the full one itself is not asked
+    assert (found.run, found.word) == ("sft tiny tuning=lora", word)
+
+
+def test_without_a_full_fine_tune_no_run_is_asked_for_a_saving(tmp_path: Path) -> None:
+    goal = Goal(name="cost", metric="cost/usd", saving_at_least=0.75, against="full")
+    found = verdicts([goal], left(tmp_path, [job("lora", 1)]))
+    assert [(one.word, one.told) for one in found] == [("not measured", "no full fine-tune beside it")]
+
+
+@pytest.mark.parametrize("file", sorted((conf_dir() / "goals").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_file_of_goals_can_be_read_and_names_metrics_that_there_are(file: Path) -> None:
+    from rlhf.evaluation.suites import module_of
+
+    known = {metric.name for metric in ALL_METRICS}
+    known |= {metric.name for metric in module_of("persona").METRICS}
+    assert {goal.metric for goal in read_goals(file)} <= known
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"metric": "cost/usd"}, "give one of at_least"),
+        ({"metric": "cost/usd", "at_least": 1, "at_most": 2}, "give one of at_least"),
+        ({"metric": "cost/usd", "saving_at_least": 0.5}, "go together"),
+        ({"metric": "cost/usd", "at_lest": 1}, "at_lest"),
+        ({"metric": "cost/usd", "saving_at_least": 75, "against": "full"}, "less than 1"),
+    ],
+)
+def test_a_wrong_goal_is_refused_with_its_place(wrong: dict[str, Any], told: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"goals": [{"name": "g", **wrong}]}))
+    with pytest.raises(UserError, match=told) as caught:
+        read_goals(file)
+    assert "mine.yaml, goals.0" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_torn_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("goals: [{\n")
+    with pytest.raises(UserError) as caught:
+        read_goals(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_table_has_a_line_per_run_and_a_column_per_goal(tmp_path: Path) -> None:
+    leave(tmp_path, [finished([f"method.beta={beta}"], WIN) for beta in (0.1, 0.2)])
+    goals = [Goal(name="wins", metric="final/win_rate", at_least=0.5), Goal(name="near", metric="final/kl", at_most=10)]
+    sheet = goals_sheet(verdicts(goals, read_record([tmp_path]).jobs))
+    assert [column.title for column in sheet.columns] == ["", "wins", "near"]
+    assert [[cell.text for cell in row] for row in sheet.rows] == [
+        ["dpo tiny beta=0.1", "met", "not measured"], ["dpo tiny beta=0.2", "met", "not measured"],
+    ]  # fmt: skip
+    assert [cell.tone for cell in sheet.rows[0]] == ["", "good", "soft"]
