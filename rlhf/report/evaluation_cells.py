@@ -26,7 +26,7 @@ class Column:
     """A metric as a column. `footnote` counts the flagged ones of its suite from 1; None where it has no flag."""
 
     metric: Metric
-    title: str  # its name without the suite's
+    title: str  # its name without the suite's, or the family that all columns are of
     footnote: int | None
 
     @property
@@ -122,11 +122,13 @@ def _briefly(lines: Sequence[Line]) -> list[Line]:
 
 def _columns(suite: str, names: Sequence[str], raised: Sequence[Flag]) -> tuple[Column, ...]:
     flagged = [flag.metric for flag in raised]
+    families = {name.partition("/")[0] for name in names}
+    shared = families.pop() if len(families) == 1 else suite
     made = []
     for name in names:
         metric = describe(name) or Metric(name, "", "", "", None)
         footnote = flagged.index(name) + 1 if name in flagged else None
-        title = name.removeprefix(f"{suite}/")
+        title = name.removeprefix(f"{shared}/")
         made.append(Column(metric if metric.name == name else _named(metric, name), title, footnote))
     return tuple(made)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rlhf.evaluation.pooled import Line, pooled
 from rlhf.report.evaluation_cells import Cell, Column, SuiteTable, suite_tables
-from rlhf.report.evaluation_table import facts, interval, label, unit
+from rlhf.report.evaluation_table import facts, interval, label, reading, unit
 from rlhf.report.html import PAGE, assemble
 from rlhf.report.shown import gain, plain
 
@@ -35,6 +35,7 @@ def told(data: Mapping[str, Any]) -> dict[str, Any]:
         "questions": data["questions"],
         "suites": [_suite(table, data["suites"][table.name]["tables"], lines) for table in tables],
         "notes": list(data.get("notes", ())),
+        "reading": reading(tables, "Below a value:"),
         "failures": dict(data.get("failures", {})),
         "settings": dict(_settings(data)),
         "samples": [_sample(sample, data["speakers"]) for sample in data.get("samples", ())],
@@ -70,7 +71,7 @@ def _suite(table: SuiteTable, extras: Mapping[str, Mapping[str, Any]], lines: li
         ],
         "flags": [{"metric": flag.metric, "told": flag.told, "sure": flag.sure} for flag in table.flags],
         "notes": list(table.notes),
-        "facts": facts(table, "Below a value:"),
+        "facts": facts(table),
         "tables": [_extra(title, by_speaker, lines) for title, by_speaker in extras.items()],
     }
 

@@ -53,15 +53,16 @@ def evaluation_table(data: Mapping[str, Any], width: int) -> Group:
     from rlhf.report.evaluation_extras import extra_tables
 
     parts: list[Any] = []
-    for suite in suite_tables(data):
+    suites = suite_tables(data)
+    for suite in suites:
         blocks = list(_blocks(suite, width))
         for number, places in enumerate(blocks, start=1):
             title = suite.name if len(blocks) == 1 else f"{suite.name} ({number} of {len(blocks)})"
             parts += [Text(title, style="bold"), _table(suite, places, _label_width(suite, width))]
         parts += [Text(flag, style="yellow") for flag in footnotes(suite)]
-        parts += [Text(note, style="dim") for note in (*suite.notes, *facts(suite, "Below a value:"))]
+        parts += [Text(note, style="dim") for note in (*suite.notes, *facts(suite))]
         parts += [Text(), *extra_tables(data, suite.name, width)]
-    parts += [Text(note, style="dim") for note in data.get("notes", ())]
+    parts += [Text(note, style="dim") for note in (*data.get("notes", ()), *reading(suites, "Below a value:"))]
     parts += [Text(f"{name} failed: {told}", style="red") for name, told in data.get("failures", {}).items()]
     return Group(*parts)
 
@@ -170,6 +171,7 @@ def label(line: Line) -> str:
 
 def footnotes(suite: SuiteTable) -> list[str]:
     """What is said of the flagged metrics, numbered as in the heads; of three or more at once what they share."""
+    titles = {column.metric.name: column.title for column in suite.columns}
     numbered = list(zip(count(1), suite.flags, strict=False))
     alike: dict[str, list[tuple[int, Flag]]] = {}
     for number, flag in numbered:
@@ -179,7 +181,7 @@ def footnotes(suite: SuiteTable) -> list[str]:
         if len(some) < SHARED:
             told += [f"{raised(number)} {flag.told}" for number, flag in some]
         else:
-            names = ", ".join(f"{flag.metric.removeprefix(f'{suite.name}/')}{raised(number)}" for number, flag in some)
+            names = ", ".join(f"{titles[flag.metric]}{raised(number)}" for number, flag in some)
             told.append(f"{names}: {together}")
     return told
 
@@ -189,40 +191,51 @@ def raised(number: int) -> str:
     return "".join(RAISED[int(digit)] for digit in str(number))
 
 
-def facts(suite: SuiteTable, where: str) -> list[str]:
-    """How to read a suite's table, where intervals stand `where`."""
-    told = [f"{where} its 95% interval. ↑ higher is better, ↓ lower. n: what values are taken over."]
-    if suite.pooled:
-        told.append("Seeds: their mean, with Student's 95% interval of three or more, else from the lowest .. highest.")
-    if suite.compared:
-        assert suite.baseline is not None
-        told.append(
-            f"{MARK} and grey: no clear difference from {suite.baseline.label} on the same questions (95% interval of "
-            f"the paired difference includes 0, or p is not below 0.05 after Holm's correction for {suite.compared} "
-            "comparisons). Bold: clearly better than every other model."
-        )
+def facts(suite: SuiteTable) -> list[str]:
+    """What was compared in a suite's table, and what could not be."""
+    told = []
+    if suite.compared and suite.baseline is not None:
+        told.append(f"{suite.compared} comparisons with {suite.baseline.label}, corrected together.")
     if suite.untested:
         told.append(f"Not tested, no values to compare in pairs: {', '.join(suite.untested)}.")
+    return told
+
+
+def reading(suites: Sequence[SuiteTable], where: str) -> list[str]:
+    """How to read the tables, where intervals stand `where`."""
+    told = [f"{where} its 95% interval. ↑ higher is better, ↓ lower. n: what values are taken over."]
+    if any(suite.pooled for suite in suites):
+        told.append("Seeds: their mean, with Student's 95% interval of three or more, else from the lowest .. highest.")
+    if any(suite.compared for suite in suites):
+        (baseline,) = {suite.baseline.label for suite in suites if suite.baseline}
+        told.append(
+            f"{MARK} and grey: no clear difference from {baseline} on the same questions (95% interval of the paired "
+            "difference includes 0, or p is not below 0.05 after Holm's correction over the table). Bold: clearly "
+            "better than every other model."
+        )
     return told
 
 
 def to_markdown(data: Mapping[str, Any]) -> str:
     """Return the same tables for a report: unclear differences are marked and in italics, the clearly best is bold."""
     parts = []
-    for suite in suite_tables(data):
-        heads = ["", *(" ".join((_flat(column), f"({column.metric.unit})")) for column in suite.columns)]
+    suites = suite_tables(data)
+    for suite in suites:
+        heads = ["", *(_flat(column) for column in suite.columns)]
         lines = [_row(heads), "|---|" + "---:|" * len(suite.columns)]
         for line, cells in suite.lines:
             lines.append(_row([label(line), *(_marked(cell) for cell in cells)]))
         lines.append(_row(["n", *(suite.n(place) for place in range(len(suite.columns)))]))
-        notes = [f"- {note}" for note in (*footnotes(suite), *suite.notes, *facts(suite, "Behind a value:"))]
+        notes = [f"- {note}" for note in (*footnotes(suite), *suite.notes, *facts(suite))]
         parts.append("\n".join([f"## {suite.name}", "", *lines, "", *notes]))
-    told = [*data.get("notes", ()), *(f"{name} failed: {why}" for name, why in data.get("failures", {}).items())]
-    return "\n\n".join([*parts, *(["\n".join(f"- {note}" for note in told)] if told else [])]) + "\n"
+    told = [*reading(suites, "Behind a value:"), *data.get("notes", ())]
+    told += [f"{name} failed: {why}" for name, why in data.get("failures", {}).items()]
+    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in told)]) + "\n"
 
 
 def _flat(column: Column) -> str:
-    return _title(column).replace("\n", "")
+    name = _title(column).replace("\n", "")
+    return f"{name} ({unit(column)})" if unit(column) else name
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -64,7 +64,8 @@ def test_what_is_clear_is_bold_and_what_is_not_is_grey_and_marked() -> None:
     assert any("bold" in style for style in spans(data, "0.750"))
     assert all("bright_black" in style for style in spans(data, "~0.300"))
     assert "no clear difference from base model" in " ".join(text.split())
-    assert "Holm's correction for 6 comparisons" in " ".join(text.split())
+    assert "6 comparisons with base model, corrected together." in text
+    assert " ".join(text.split()).count("Holm's correction over the table") == 1
 
 
 def test_flags_are_footnotes() -> None:

@@ -19,7 +19,7 @@ function flags() {
 function suiteSection(suite) {
   const small = suite.tables.filter((one) => one.speakers.length);
   return section(`suite-${suite.name}`, suite.name, "", suiteTable(suite),
-    el("ul", { class: "facts small soft" }, [...suite.notes, ...suite.facts].map((fact) => el("li", {}, fact))), glossary(suite),
+    el("ul", { class: "facts small soft" }, [...suite.notes, ...told.reading, ...suite.facts].map((fact) => el("li", {}, fact))), glossary(suite),
     el("div", { class: "grid" }, suite.columns.map((_, place) => (suite.lines.filter((line) => line.cells[place]).length > 1 ? dots(suite, place, tones) : null))),
     small.length ? el("div", { class: "grid extras" }, small.map((one) => extra(suite, one))) : null);
 }
