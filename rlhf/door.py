@@ -13,6 +13,7 @@ from rlhf.build import needed_stages
 from rlhf.config import PPO, MethodSpec, Run
 from rlhf.data import check_first_row
 from rlhf.errors import UserError, refuse_unwritable
+from rlhf.evaluation_spec import EvaluationSpec
 from rlhf.hub import go_offline_if_unreachable, refuse_absent_weights
 from rlhf.models.folder import refuse_no_model
 from rlhf.ppo.sources import check_sources
@@ -52,6 +53,9 @@ def check_readable(runs: Sequence[Run], processes: int) -> None:
         if run.method.reward_sources not in asked:
             asked.append(run.method.reward_sources)
             check_sources(run.method.reward_sources)
+        if run.evaluation not in asked:
+            asked.append(run.evaluation)
+            _refuse_measuring(run.evaluation)
 
 
 def check_start(place: str, method: MethodSpec, run: Run) -> None:
@@ -71,6 +75,24 @@ def check_start(place: str, method: MethodSpec, run: Run) -> None:
     if None not in (held, wanted) and held != wanted:
         problem = f"it holds a {held} and model={run.model.name} is a {wanted}"
         raise UserError(here, problem, "Choose the model that it was trained from, or another folder")
+
+
+def _refuse_measuring(spec: EvaluationSpec) -> None:
+    """Raise `UserError` where a suite that will run reads answers with a model that cannot be what it needs."""
+    from rlhf.evaluation.nli_labels import PLACE, check_nli
+    from rlhf.evaluation.safety_labels import check_toxicity
+
+    if "safety" in spec.suites:
+        check_toxicity(spec.safety.classifier)
+    if {"persona", "simulation"} & set(spec.suites) and spec.persona.nli.model is not None:
+        check_nli(spec.persona.nli, PLACE)
+    user = Path(spec.simulation.user or "")
+    if "simulation" in spec.suites and spec.simulation.user is not None and user.is_dir():  # else an id of the hub
+        here = f"evaluation.simulation.user={user}"
+        weights = user / "model" if (user / "run.json").exists() else user
+        refuse_no_model(weights, here)
+        if is_scorer(weights, here):
+            raise UserError(here, "it holds a reward model, not a policy", "Give an sft-, dpo- or ppo- folder")
 
 
 def _architecture(folder: Path) -> str | None:

@@ -46,12 +46,21 @@ def refuse_absent_weights(run: Run) -> None:
 
 
 def _of_the_hub(run: Run) -> bool:
-    """Whether weights, tokenizer or data are to be had there."""
+    """Whether weights, tokenizer, data or a model that measures are to be had there."""
     model = run.model
     weights = model.path is None and model.init == "pretrained" and model.hub_id is not None
     tokenizer = model.tokenizer is not None and not Path(model.tokenizer).expanduser().exists()
     data = getattr(run.dataset, "path", None) is None and getattr(run.dataset, "hub_id", None) is not None
-    return weights or tokenizer or data
+    measuring = any(not Path(name).expanduser().exists() for name in _measuring_models(run))
+    return weights or tokenizer or data or measuring
+
+
+def _measuring_models(run: Run) -> list[str]:
+    """Return the models that the suites of this run read answers with, by path or id."""
+    spec = run.evaluation
+    inference = spec.persona.nli.model if {"persona", "simulation"} & set(spec.suites) else None
+    encoder = spec.text.encoder if "text" in spec.suites else None
+    return [name for name in (inference, encoder) if name is not None]
 
 
 def _offline() -> bool:

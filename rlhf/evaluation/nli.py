@@ -5,19 +5,15 @@ Persona consistency as inference is from Welleck et al. 2019, "Dialogue Natural 
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from transformers import AutoConfig
 
-from rlhf.errors import UserError, one_line
+from rlhf.errors import UserError
+from rlhf.evaluation.nli_labels import label_places
 from rlhf.evaluation_spec import NLISpec
 from rlhf.models.classifiers import (
-    UNLOADABLE,
     Plain,
     load_classifier,
     longest_input,
@@ -25,13 +21,7 @@ from rlhf.models.classifiers import (
     reads_pairs,
     reads_segments,
 )
-from rlhf.models.folder import NOT_FOUND
-from rlhf.models.quiet import quiet
 from rlhf.models.score import right_padded
-
-MEANINGS = ("entailment", "neutral", "contradiction")
-SPELLINGS = {"entail": "entailment", "entails": "entailment", "contradict": "contradiction"}
-SPELLINGS |= {"contradicts": "contradiction", "contradictory": "contradiction"} | {name: name for name in MEANINGS}
 
 
 @dataclass(frozen=True)
@@ -43,38 +33,6 @@ class Inference:
 
 
 NOTHING = Inference(0.0, 0.0)  # what an empty text says of any other
-
-
-def label_places(id2label: Mapping[Any, str], given: Sequence[str] | None, model: str, place: str) -> dict[str, int]:
-    """Return where each of `MEANINGS` stands among the classes of `model`: as `given`, else as its labels say.
-
-    Raises `UserError` at `place` where the three cannot be told apart.
-    """
-    count = len(id2label)
-    remedy = "Name a model trained on MNLI or the like, or give what its classes mean as `labels`, beside `model`"
-    if given is not None:
-        if sorted(given) != sorted(MEANINGS) or count != len(MEANINGS):
-            problem = f"labels are {', '.join(given)}, and {model} tells {count} classes apart"
-            raise UserError(place, problem, f"Give {', '.join(MEANINGS)} once each, for a model of three classes")
-        return {meaning: given.index(meaning) for meaning in MEANINGS}
-    named = {int(number): re.sub(r"[\W_]+", " ", str(label)).strip().casefold() for number, label in id2label.items()}
-    places = {SPELLINGS[label]: number for number, label in named.items() if label in SPELLINGS}
-    if count != len(MEANINGS) or len(places) != len(MEANINGS):
-        problem = f"{model} has the labels {', '.join(map(str, id2label.values()))}, not {', '.join(MEANINGS)}"
-        raise UserError(place, problem, remedy)
-    return places
-
-
-def check_nli(spec: NLISpec, place: str) -> None:
-    """Raise `UserError` at `place` where the model named is not there or has other labels; reads its config alone."""
-    assert spec.model is not None
-    try:
-        with quiet():
-            source = os.path.expanduser(spec.model)
-            config = AutoConfig.from_pretrained(source, revision=spec.revision, trust_remote_code=False)
-    except UNLOADABLE as error:
-        raise UserError(place, f"{spec.model} could not be loaded ({one_line(error)})", NOT_FOUND) from error
-    label_places(config.id2label, spec.labels, spec.model, place)
 
 
 class NLI:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2ForSequenceClassification
 
 from rlhf.errors import UserError
-from rlhf.evaluation.nli import NLI, NOTHING, check_nli, label_places
+from rlhf.evaluation.nli import NLI, NOTHING
+from rlhf.evaluation.nli_labels import check_nli, label_places
 from rlhf.evaluation_spec import NLISpec
 from tests.evaluation.persona_world import NLI_LABELS, bert, bert_tokenizer, evaluation, obey, rule_bound, save
 
@@ -139,9 +140,13 @@ def test_labels_that_cannot_be_told_apart_are_refused(labels, given, says) -> No
     assert str(refused.value).startswith(PLACE) and "\n" not in str(refused.value)
 
 
-def test_a_model_that_is_not_there_is_refused_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("config", [None, "", "[]", "{", '{"id2label": 3}', '{"id2label": {"a": "b"}}'])
+def test_a_model_that_is_not_there_is_refused_in_one_line(tmp_path: Path, config: str | None) -> None:
+    if config is not None:
+        (tmp_path / "there").mkdir()
+        (tmp_path / "there" / "config.json").write_text(config)
     with pytest.raises(UserError, match="could not be loaded") as refused:
-        check_nli(spec_of(str(tmp_path / "nowhere")), PLACE)
+        check_nli(spec_of(str(tmp_path / "there")), PLACE)
     assert str(refused.value).startswith(PLACE) and "\n" not in str(refused.value)
 
 
@@ -160,5 +165,6 @@ def test_a_model_without_safetensors_is_refused(tmp_path: Path) -> None:
     tokenizer = bert_tokenizer()
     name = save(tmp_path, bert(NLI_LABELS, tokenizer), tokenizer)
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(UserError, match="safetensors"):
-        NLI(spec_of(name), PLACE)
+    for read in (check_nli, NLI):
+        with pytest.raises(UserError, match="safetensors"):
+            read(spec_of(name), PLACE)

@@ -15,9 +15,10 @@ from rlhf.data.rows import Message, Row
 from rlhf.evaluation import persona_turns as turns
 from rlhf.evaluation.measure import Findings, Scores, Table, Tools, mean_scores
 from rlhf.evaluation.metrics import Metric
+from rlhf.evaluation.nli_labels import PLACE
 from rlhf.evaluation.persona_inference import Reader
 from rlhf.evaluation.persona_talk import Script, Speak, Talk, converse, scripts_of
-from rlhf.evaluation.suites.persona import NO_NLI, PLACE, open_reader, share_scores
+from rlhf.evaluation.suites.persona import NO_NLI, open_reader, share_scores
 from rlhf.evaluation_spec import SimulationSpec
 
 SOURCE = "multi-turn consistency and engagement of study S1 (STUDIES.md, Q01, Q02, Q12); this project's simulation"
