@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from browser import needs_browser, show
-from evaluated import evaluation
+from evaluation_by_hand import evaluation
 
 from rlhf.report.evaluation_page import OWN, render_evaluation, told
 

@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 import pytest
-from evaluated import QUESTIONS, evaluation, score, speaker, yes
+from evaluation_by_hand import QUESTIONS, evaluation, score, speaker, yes
 from rich.console import Console
 
 from rlhf.report.evaluation_table import evaluation_table, to_csv, to_markdown
