@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlhf.report.best_of import best_of_curves
 from rlhf.report.cells import duration
 from rlhf.report.extras import tables_beside
 from rlhf.report.goals import Verdict
@@ -56,6 +57,7 @@ def summarise(record: Record, goals: Sequence[Verdict] = ()) -> dict[str, Any]:
             "judges": list(dict.fromkeys(job.outcome["judge"] for job in record.jobs if job.outcome["judge"])),
             "proxies": [job.number for job in record.jobs if judge_taught(job.outcome)],
             "front": [shown.metric.name for shown in lines.front_axes],
+            "best_of_n": best_of_curves(record.jobs),
             **curves_of(record.jobs, lines),
             "samples": samples_of(record.jobs, lines),
             "sheets": [sheet_data(sheet) for sheet in tables_beside(record.jobs, goals)],

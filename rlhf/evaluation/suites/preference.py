@@ -46,13 +46,13 @@ def build(spec: PreferenceSpec, tools: Tools) -> Suite:
         scores, notes = {}, []
         if isinstance(judge, ScoreJudge):
             scores[names.SCORE.name] = mean_scores(judge.scores(questions, texts), tools)
-        asked = spec.endpoint.questions if isinstance(judge, EndpointJudge) else len(questions)
+        asked = min(spec.endpoint.questions, len(questions)) if isinstance(judge, EndpointJudge) else len(questions)
         if asked < len(questions):
             notes.append(f"The chat model was asked about the first {asked} of {len(questions)} questions.")
         answered = [place for place, row in enumerate(questions[:asked]) if (row.completion or "").strip()]
         if not answered:
             return Findings(scores, {}, (*notes, "No win rate: the questions have no answers of the data."))
-        if missing := min(asked, len(questions)) - len(answered):
+        if missing := asked - len(answered):
             notes.append(f"The win rate leaves out {missing} of {asked} questions, to which the data has no answer.")
         rows, ours = [questions[at] for at in answered], [texts[at] for at in answered]
         verdicts = judge(rows, ours, [row.completion or "" for row in rows])
@@ -72,7 +72,7 @@ def compare(
     judge = judge_of(spec, tools)
     if judge is None or len(texts) < 2:
         return {}
-    asked = spec.endpoint.questions if isinstance(judge, EndpointJudge) else len(questions)
+    asked = min(spec.endpoint.questions, len(questions)) if isinstance(judge, EndpointJudge) else len(questions)
     outcomes: dict[str, dict[str, Sequence[float]]] = {name: {} for name in texts}
     for one, other in combinations(texts, 2):
         found = judge(questions[:asked], texts[one][:asked], texts[other][:asked]).outcomes

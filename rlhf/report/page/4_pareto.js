@@ -8,6 +8,24 @@ function controlCell(row, key) {
   if (key === "final/kl") return policies.some((other) => other.controls[other.controls.length - 1] === row.at) ? { value: 0, low: null, high: null, text: "0 (the reference itself)" } : null;
   return found.null === null ? row.cells[key] || null : null;
 }
+// Best-of-n of what the runs started from: what sampling alone gives at the same KL, where reward is drawn over KL.
+const BEST_OF = { "final/reward": (one) => ({ value: one.reward, low: one.low, high: one.high }), "final/reward_gold": (one) => ({ value: one.gold, low: null, high: null }) };
+const digits = (value) => String(Number(value.toPrecision(4)));
+function bestOf(x, y) {
+  if (x.key !== "final/kl" || !BEST_OF[y.key]) return [];
+  return (data.best_of_n || []).map((curve) => ({ label: curve.label, points: curve.points.map((one) => ({ n: one.n, x: one.kl, y: BEST_OF[y.key](one) })).filter((one) => one.y.value !== null) })).filter((curve) => curve.points.length);
+}
+function drawBestOf(area, curve, x, y) {
+  const places = curve.points.map((one) => [area.X(one.x), area.Y(one.y.value)]);
+  area.root.append(sv("path", { class: "best-of", d: path(places) }));
+  curve.points.forEach((one, at) => {
+    const [px, py] = places[at];
+    const range = one.y.low !== null ? ` [${digits(one.y.low)}, ${digits(one.y.high)}]` : "";
+    const text = `${curve.label}\nn = ${one.n}\n${x.title} ${digits(one.x)}, at most\n${y.title} ${digits(one.y.value)}${range}`;
+    area.root.append(sv("g", { class: "best-of-point", tabindex: "0", "aria-label": text.replaceAll("\n", ", "), onpointermove: (event) => showTip(event.clientX, event.clientY, text), onpointerleave: hideTip },
+      sv("circle", { cx: px, cy: py, r: 12, fill: "transparent" }), sv("circle", { class: "dot best-of-dot", cx: px, cy: py, r: 3 })));
+  });
+}
 const shortName = (row) => data.params.map((param) => row.params[param.key]).filter(Boolean).join(" ") || row.label;
 function pareto() {
   const numeric = data.columns.filter((found) => policies.some((row) => row.cells[found.key] && row.cells[found.key].value !== null));
@@ -29,7 +47,8 @@ function pareto() {
     const known = x.prefer && y.prefer && x !== y;
     const best = known ? frontOf(own.map((found) => [turn(x, found.x), turn(y, found.y)])) : own.map(() => false);
     const named = (found) => `${found.title}${found.prefer ? `, ${found.prefer} is better` : ""}${found.what === "number" && found.unit.length < 25 ? ` (${found.unit})` : ""}`;
-    const ends = (name) => points.flatMap((found) => [found[name].value, found[name].low, found[name].high]);
+    const curves = bestOf(x, y);
+    const ends = (name) => [...points.flatMap((found) => [found[name].value, found[name].low, found[name].high]), ...curves.flatMap((curve) => curve.points.flatMap((one) => (name === "x" ? [one.x] : [one.y.value, one.y.low, one.y.high])))];
     const options = {
       label: `${x.title} against ${y.title}`, height: 400, x: { values: ends("x"), name: named(x), what: x.what, pad: 0.06 }, y: { values: ends("y"), what: y.what },
       draw(area) {
@@ -38,6 +57,7 @@ function pareto() {
           const corner = line.flatMap((found, at) => (at === 0 ? [] : [[area.X(x.prefer === "lower" ? found.x.value : line[at - 1].x.value), area.Y(x.prefer === "lower" ? line[at - 1].y.value : found.y.value)]]).concat([[area.X(found.x.value), area.Y(found.y.value)]]));
           area.root.append(sv("path", { class: "front", d: path(corner) }));
         }
+        curves.forEach((curve) => drawBestOf(area, curve, x, y));
         const taken = points.map((found) => { const px = area.X(found.x.value), py = area.Y(found.y.value); return [px - 8, py - 8, px + 8, py + 8]; });
         for (const found of points) {
           const place = placeOf(found.row.at), tone = colour(place), px = area.X(found.x.value), py = area.Y(found.y.value);
@@ -60,6 +80,7 @@ function pareto() {
     const inner = el("div", {});
     host.append(inner);
     chart = plot(inner, options);
+    if (curves.length) host.append(el("p", { class: "small soft best-of-told" }, `Dots on the dashed grey line: ${curves.map((curve) => curve.label).join("; ")}, n = ${curves[0].points.map((one) => one.n).join(", ")}, chosen by the same judge, nothing trained. Its KL is an upper bound, log n - (n - 1) / n.`));
     const bars = points.some((found) => [found.x, found.y].some((cell) => cell.low !== null && cell.low !== undefined));
     host.append(el("p", { class: "small soft" }, bars ? "Bars are 95% intervals; ranking inside them is noise." : `No interval was measured of ${y.title} or ${x.title}; gains and win rates have one.`));
   }
