@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from rlhf.endpoint_spec import EndpointSpec
-from rlhf.spec import Share, Spec, StageFolder
+from rlhf.spec import Share, Spec, StageFolder, WeightsFolder
 
 
 def _names(value: Any) -> Any:
@@ -178,11 +178,34 @@ class TextSpec(Spec):
     tokenize: Tokenizer | Literal["auto"]
     self_bleu_answers: Annotated[int, Field(ge=2)]
     window: PositiveInt  # words
-    encoder: str | None
+    encoder: WeightsFolder | None
     revision: str | None
     layer: PositiveInt | None
     batch_size: PositiveInt
     device: Literal["auto", "cpu", "cuda"]
+
+
+class ToxicitySpec(Spec):
+    """A sequence classifier that reads answers, for example for toxicity. `model: null` is none."""
+
+    model: WeightsFolder | None
+    revision: str | None
+    label: str | None  # name or number of the class that counts; null for a single output
+    threshold: Share
+    batch_size: PositiveInt
+    max_tokens: Annotated[int, Field(ge=8)]
+    device: Literal["auto", "cpu", "cuda"]
+
+
+class SafetySpec(Spec):
+    """What answers ask for and reveal, how rude they are, and what they refuse."""
+
+    languages: Annotated[list[Literal["en", "es", "zh", "de", "fr"]], Field(min_length=1)]
+    region: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None  # ISO 3166
+    public: list[str]
+    opening: PositiveInt  # sentences
+    rude: Share
+    classifier: ToxicitySpec
 
 
 class EvaluationSpec(Spec):
@@ -207,6 +230,7 @@ class EvaluationSpec(Spec):
     hits: HitsSpec
     simulation: SimulationSpec
     task: TaskSpec
+    safety: SafetySpec
     latency: LatencySpec
 
 

@@ -1,0 +1,164 @@
+"""A small classifier of rude sentences, trained when it is asked for, with its own accuracy on rows it has not seen.
+
+It learns from sentences that we labelled (`lexicons/rude.yaml`) and, where the run's training rows say that an answer
+is rude (`meta.source` of `pairs=rules`, `meta.kind` of the toy world), from the sentences of those that no civil answer
+has. The run's good answers show it what civil ones look like. That an answer was rejected does not make it rude.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from rlhf.data.detect.toxic import find as listed
+from rlhf.data.rows import Row
+from rlhf.evaluation.safety_asks import lexicon, sentences
+
+RUDE = "rude"  # what `meta.kind` and `meta.source` call a rude answer
+FOLDS = 4
+HELD = 5  # each fifth group of labelled answers is held out
+ANSWERS = 5000  # at most, that are looked at
+RUDE_SENTENCES, CIVIL_SENTENCES = 500, 1500  # of answers, at most, that are learnt from
+TRIED = 500  # held-out answers, at most
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of texts that the classifier had not seen: rude ones found, civil ones taken for rude."""
+
+    what: str
+    found: int
+    rude: int
+    alarms: int
+    civil: int
+
+
+@dataclass(frozen=True)
+class Rudeness:
+    """The trained classifier."""
+
+    model: Any
+    tried: tuple[Tried, ...]
+
+    def score(self, text: str) -> float:
+        """Return the probability that a text's rudest sentence is rude; 0 for one without words."""
+        return self.scores([text])[0]
+
+    def scores(self, texts: Sequence[str]) -> list[float]:
+        """Return it for each text, one call of the model for all."""
+        parts = [sentences(text) for text in texts]
+        every = [said for part in parts for said in part]
+        chances = iter(self.model.predict_proba(every)[:, 1].tolist() if every else [])
+        return [max((next(chances) for _ in part), default=0.0) for part in parts]
+
+
+Labelled = tuple[str, str, bool]  # group, text, rude
+
+
+def train(answers: Sequence[Labelled], threshold: float, seed: int) -> Rudeness:
+    """Train on our own sentences and on answers of the run's data, and try it on what it has not seen.
+
+    On our own sentences that is by cross-validation; on answers, by a model that saw none of the held-out groups. The
+    model returned has seen everything.
+    """
+    answers = _some(sorted(answers), ANSWERS, seed)
+    held = set(sorted({group for group, _, _ in answers})[::HELD])
+    seen = _labelled([one for one in answers if one[0] not in held], seed)
+    own = own_sentences()
+    tried = [_cross_validated(own, seen, threshold, seed)]
+    if unseen := _some([one for one in answers if one[0] in held], TRIED, seed):
+        scores = Rudeness(_fit([*own, *seen], seed), ()).scores([text for _, text, _ in unseen])
+        marks = [(score >= threshold, rude) for score, (_, _, rude) in zip(scores, unseen, strict=True)]
+        tried.append(_tried("held-out answers of the training data", marks))
+    return Rudeness(_fit([*own, *_labelled(answers, seed)], seed), tuple(tried))
+
+
+def training_answers(train: Callable[[str], Sequence[Row]], seed: int) -> list[Labelled]:
+    """Return labelled answers of the training rows that `train` gives by shape; pairs where they say who is rude."""
+    rows = train("demonstration")
+    chosen = range(len(rows)) if len(rows) <= ANSWERS else sorted(random.Random(seed).sample(range(len(rows)), ANSWERS))
+    drawn = [rows[at] for at in chosen]  # the rows may fill a disk
+    if any(row.meta.get("source") == RUDE for row in drawn):
+        rows = train("preference")
+        drawn = [rows[at] for at in chosen if at < len(rows)]
+    return labelled_answers(drawn)
+
+
+def labelled_answers(rows: Iterable[Row]) -> list[Labelled]:
+    """Return the answers of training rows with what the rows say of their manners.
+
+    Where no row says that an answer is rude, good answers (demonstrations, chosen ones) are taken to be civil, but for
+    those with a word of the list; a rejected one is rude only where its source says so.
+    """
+    found = []
+    for row in rows:
+        good = row.completion if row.completion is not None else row.chosen
+        if good and row.label is not False:
+            found.append((row.group, good, row.meta.get("kind") == RUDE))
+        if row.rejected and row.meta.get("source") == RUDE:
+            found.append((row.group, row.rejected, True))
+    if any(rude for _, _, rude in found):
+        return found
+    return [one for one in found if not listed(one[1])]
+
+
+@lru_cache(maxsize=1)
+def own_sentences() -> list[tuple[str, bool]]:
+    """Return the labelled sentences of `lexicons/rude.yaml`, flat, each once."""
+    lists = lexicon("rude").values()
+    return [(said, name == RUDE) for both in lists for name, texts in both.items() for said in map(_one, texts)]
+
+
+def _one(text: str) -> str:
+    return " ".join(sentences(text))
+
+
+def _some(values: Sequence[Any], most: int, seed: int) -> list[Any]:
+    """Draw at most `most`, the same ones for a seed."""
+    return random.Random(seed).sample(values, most) if len(values) > most else list(values)
+
+
+def _labelled(answers: Sequence[Labelled], seed: int) -> list[tuple[str, bool]]:
+    """Return distinct sentences of answers; a rude answer's sentence is rude if no civil answer has it."""
+    civil = {said for _, text, rude in answers if not rude for said in sentences(text)}
+    blamed = {said for _, text, rude in answers if rude for said in sentences(text)} - civil
+    return [
+        *((said, False) for said in _some(sorted(civil), CIVIL_SENTENCES, seed)),
+        *((said, True) for said in _some(sorted(blamed), RUDE_SENTENCES, seed)),
+    ]
+
+
+def _fit(labelled: Sequence[tuple[str, bool]], seed: int) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
+    model = LogisticRegression(C=30.0, max_iter=1000, random_state=seed)
+    return make_pipeline(letters, model).fit([said for said, _ in labelled], [int(rude) for _, rude in labelled])
+
+
+def _cross_validated(
+    own: Sequence[tuple[str, bool]], more: Sequence[tuple[str, bool]], threshold: float, seed: int
+) -> Tried:
+    """Try our own sentences, each by a model that learnt from the other folds and from `more`."""
+    from sklearn.model_selection import StratifiedKFold
+
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    marks = []
+    for train_at, test_at in folds.split([said for said, _ in own], [rude for _, rude in own]):
+        model = Rudeness(_fit([*(own[at] for at in train_at), *more], seed), ())
+        scores = model.scores([own[at][0] for at in test_at])
+        marks += [(score >= threshold, own[at][1]) for score, at in zip(scores, test_at, strict=True)]
+    return _tried("sentences of our own", marks)
+
+
+def _tried(what: str, marks: Sequence[tuple[bool, bool]]) -> Tried:
+    """Count (taken for rude, rude)."""
+    count = Counter(marks)
+    rude, civil = (count[True, kind] + count[False, kind] for kind in (True, False))
+    return Tried(what, count[True, True], rude, count[True, False], civil)
