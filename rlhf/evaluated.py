@@ -9,26 +9,76 @@ from typing import Any
 
 from rlhf.disk import write_whole
 from rlhf.evaluation.measured import Evaluation
+from rlhf.evaluation.policy import evaluation_prompts
 from rlhf.stages.evaluate import Evaluator, Row
 from rlhf.stages.measuring import Model, measure
+from rlhf.store import read_json
 
 FILE = "evaluation.json"
 COLUMNS = ["metric", "speaker", "value", "low", "high", "n"]
 
 
 def evaluate_job(evaluator: Evaluator, rows: Sequence[Row], folder: Path, tracked: Any) -> Evaluation | None:
-    """Run the suites that the job names on its models, record what they find, leave evaluation.json in `folder`.
+    """Run the suites that the job names on its models, record what they find, leave files of it in `folder`.
 
     None where it names none.
     """
     suites = evaluator.spec.suites
     if not suites:
         return None
-    found = measure([Model(row, evaluator) for row in rows], suites)
-    write_values(folder / FILE, found.dump(whole=True))
+    models = [Model(row, evaluator) for row in rows]
+    found = measure(models, suites)
+    data = found.dump(whole=True) | {
+        "settings": evaluator.spec.model_dump(),
+        "samples": sample_answers(evaluator, models, found),
+    }
+    for file in write_files(folder, data, f"Evaluation of {rows[-1].name}"):
+        tracked.file(file)
     tracked.metrics(policy_metrics(found, rows[-1].name) | control_metrics(found), None)
     tracked.table("evaluation", COLUMNS, list(table_rows(found)))
     return found
+
+
+def suite_warnings(folder: Path) -> list[str]:
+    """What the warnings of a run say of its evaluation in `folder`: failed suites, metrics that nonsense does well on.
+
+    Nothing where there is none.
+    """
+    from rlhf.report.evaluation_table import flag_lines
+
+    data = read_json(folder / FILE)
+    return [*data["failures"].values(), *flag_lines(data)] if data else []
+
+
+def sample_answers(first: Evaluator, models: Sequence[Model], found: Evaluation) -> list[dict[str, Any]]:
+    """Return the first questions with the reference and every model's answers, for the page."""
+    questions = evaluation_prompts(first.job.corpus("demonstration"), first.spec)[: first.spec.table_rows]
+    answers = {
+        voice.name: model.row.texts
+        for voice in found.speakers
+        for model in models
+        if model.row.fingerprint == voice.fingerprint
+    }
+    return [
+        {
+            "prompt": "\n".join(f"{turn['role']}: {turn['content']}" for turn in row.prompt),
+            "reference": row.completion or "",
+            "answers": {name: texts[place] for name, texts in answers.items()},
+        }
+        for place, row in enumerate(questions)
+    ]
+
+
+def write_files(folder: Path, data: Mapping[str, Any], title: str) -> list[Path]:
+    """Write what was found as JSON, Markdown, CSV and a page; return the files."""
+    from rlhf.report.evaluation_page import render_evaluation
+    from rlhf.report.evaluation_table import to_csv, to_markdown
+
+    write_values(folder / FILE, data)
+    write_whole(folder / "evaluation.md", to_markdown(data))
+    write_whole(folder / "evaluation.csv", to_csv(data))
+    write_whole(folder / "evaluation.html", render_evaluation(data, title))
+    return [folder / name for name in (FILE, "evaluation.md", "evaluation.csv", "evaluation.html")]
 
 
 def policy_metrics(found: Evaluation, speaker: str) -> dict[str, float]:

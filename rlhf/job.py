@@ -21,7 +21,7 @@ from rlhf.config import Run
 from rlhf.data import load_corpus
 from rlhf.disk import locked
 from rlhf.errors import RunFailure, UserError, unwritable
-from rlhf.evaluated import evaluate_job
+from rlhf.evaluated import evaluate_job, suite_warnings
 from rlhf.evaluation.cost import ENERGY_SOURCE, energy_of
 from rlhf.evaluation.measured import Evaluation
 from rlhf.evaluation.suites import module_of
@@ -176,6 +176,8 @@ def _show(outcome: dict[str, Any], folder: Path, tracked: Any, tracker: Any, con
         console.print(f"[yellow]note[/]     {warning}", highlight=False)
     console.print(f"model    {outcome['stage']}/model", highlight=False, soft_wrap=True)
     console.print(f"files    {folder}", highlight=False, soft_wrap=True)
+    if outcome["evaluation"]:
+        console.print(f"measured {folder}/evaluation.html", highlight=False, soft_wrap=True)
     if tracked.url:
         console.print(f"open UI  {tracker.ui_command}", highlight=False, soft_wrap=True)
         console.print(f"run      {tracked.url}", highlight=False, soft_wrap=True)
@@ -194,7 +196,7 @@ def _record(
     tracked.metrics(metrics, None)
     if found is not None:  # whose numbers are tracked already
         metrics |= found.values_of(rows[-1].name)
-        warnings += found.failures.values()
+        warnings += suite_warnings(folder)
     of_pairs = examine_job(job, finished, folder / "plots")
     metrics |= of_pairs["metrics"]
     tracked.tags({"stage_folder": str(finished.folder.resolve()), "fingerprint": finished.fingerprint})

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from rlhf.config import Run
-from rlhf.disk import write_whole
-from rlhf.evaluated import COLUMNS, FILE, control_metrics, policy_metrics, table_rows, write_values
+from rlhf.evaluated import COLUMNS, control_metrics, policy_metrics, table_rows
 from rlhf.evaluating.find import EVALUATIONS, Recorded
 from rlhf.evaluation.measured import Evaluation
 from rlhf.tracking import open_tracker
@@ -21,18 +19,6 @@ def new_folder() -> Path:
     folder = EVALUATIONS / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
     folder.mkdir(parents=True)
     return folder
-
-
-def write_files(folder: Path, data: Mapping[str, Any], title: str) -> list[Path]:
-    """Write what was found as JSON, Markdown, CSV and a page; return the files."""
-    from rlhf.report.evaluation_page import render_evaluation
-    from rlhf.report.evaluation_table import to_csv, to_markdown
-
-    write_values(folder / FILE, data)
-    write_whole(folder / "evaluation.md", to_markdown(data))
-    write_whole(folder / "evaluation.csv", to_csv(data))
-    write_whole(folder / "evaluation.html", render_evaluation(data, title))
-    return [folder / name for name in (FILE, "evaluation.md", "evaluation.csv", "evaluation.html")]
 
 
 def track(

@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from rlhf.config import Run
+from rlhf.evaluated import write_files
 from rlhf.evaluating.find import Recorded
-from rlhf.evaluating.leave import new_folder, track, write_files
+from rlhf.evaluating.leave import new_folder, track
 from rlhf.evaluating.scorers import measure_scorers
 from rlhf.evaluating.together import measure_policies
 

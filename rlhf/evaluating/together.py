@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from rlhf.config import Run
 from rlhf.data import load_corpus
 from rlhf.data.rows import Corpus, Row
 from rlhf.errors import UserError
+from rlhf.evaluated import sample_answers
 from rlhf.evaluating.chain import finished_stage, judge_of
 from rlhf.evaluating.find import Recorded
 from rlhf.evaluation.controls import references
@@ -66,7 +67,9 @@ def measure_policies(recorded: Sequence[Recorded], runs: Sequence[Run], console:
     found = Evaluation(found.questions, found.speakers, found.suites, (*found.notes, *notes), found.failures)
     names = {(voice.fingerprint): voice.name for voice in found.speakers if voice.role == "policy"}
     policies = [model.row for model in models if model.row.role == "policy"]
-    return Together(found, tuple(names[row.fingerprint] for row in policies), tuple(_samples(first, models, found)))
+    return Together(
+        found, tuple(names[row.fingerprint] for row in policies), tuple(sample_answers(first, models, found))
+    )
 
 
 def group_of(one: Recorded, run: Run) -> str:
@@ -108,22 +111,3 @@ def trained_on_them(one: Recorded, run: Run, asked: Corpus, questions: Sequence[
     if not seen:
         return []
     return [f"{one.label} was trained on {seen} of these {len(questions)} questions: its numbers are too good."]
-
-
-def _samples(first: Evaluator, models: Sequence[Model], found: Evaluation) -> list[dict[str, Any]]:
-    """The first questions with everybody's answers, for the page."""
-    questions = evaluation_prompts(first.job.corpus("demonstration"), first.spec)[: first.spec.table_rows]
-    answers: Mapping[str, Sequence[str]] = {
-        voice.name: model.row.texts
-        for voice in found.speakers
-        for model in models
-        if model.row.fingerprint == voice.fingerprint
-    }
-    return [
-        {
-            "prompt": "\n".join(f"{turn['role']}: {turn['content']}" for turn in row.prompt),
-            "reference": row.completion or "",
-            "answers": {name: texts[place] for name, texts in answers.items()},
-        }
-        for place, row in enumerate(questions)
-    ]

@@ -172,18 +172,31 @@ def label(line: Line) -> str:
 def footnotes(suite: SuiteTable) -> list[str]:
     """What is said of the flagged metrics, numbered as in the heads; of three or more at once what they share."""
     titles = {column.metric.name: column.title for column in suite.columns}
-    numbered = list(zip(count(1), suite.flags, strict=False))
-    alike: dict[str, list[tuple[int, Flag]]] = {}
-    for number, flag in numbered:
-        alike.setdefault(flag.together, []).append((number, flag))
+    numbers = {flag.metric: raised(number) for number, flag in zip(count(1), suite.flags, strict=False)}
     told = []
-    for together, some in alike.items():
+    for together, some in _alike(suite.flags).items():
         if len(some) < SHARED:
-            told += [f"{raised(number)} {flag.told}" for number, flag in some]
+            told += [f"{numbers[flag.metric]} {flag.told}" for flag in some]
         else:
-            names = ", ".join(f"{titles[flag.metric]}{raised(number)}" for number, flag in some)
+            names = ", ".join(f"{titles[flag.metric]}{numbers[flag.metric]}" for flag in some)
             told.append(f"{names}: {together}")
     return told
+
+
+def flag_lines(data: Mapping[str, Any]) -> list[str]:
+    """The flags of all suites, for a run's warnings; of three metrics or more at once what they share."""
+    told = []
+    for together, some in _alike([flag for suite in suite_tables(data) for flag in suite.flags]).items():
+        names = ", ".join(flag.metric for flag in some)
+        told += [flag.told for flag in some] if len(some) < SHARED else [f"{names}: {together}"]
+    return told
+
+
+def _alike(flags: Sequence[Flag]) -> dict[str, list[Flag]]:
+    alike: dict[str, list[Flag]] = {}
+    for flag in flags:
+        alike.setdefault(flag.together, []).append(flag)
+    return alike
 
 
 def raised(number: int) -> str:

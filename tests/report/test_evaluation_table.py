@@ -10,7 +10,7 @@ import pytest
 from evaluation_by_hand import QUESTIONS, evaluation, score, speaker, yes
 from rich.console import Console
 
-from rlhf.report.evaluation_table import evaluation_table, to_csv, to_markdown
+from rlhf.report.evaluation_table import evaluation_table, flag_lines, to_csv, to_markdown
 
 
 def printed(data: dict[str, Any], width: int) -> str:
@@ -111,7 +111,11 @@ def test_flags_that_say_the_same_are_told_together() -> None:
     data["metrics"] |= again
     data["suites"]["whole"]["metrics"] += list(again)
     told = " ".join(printed(data, 140).split())
-    assert "final/distinct_2¹, final/eos_share², final/win_rate³: random tokens do as well as references" in told
+    shared = "random tokens do as well as references or better: it can't tell answers from nonsense"
+    assert f"final/distinct_2¹, final/eos_share², final/win_rate³: {shared}" in told
+    repetition, *others = flag_lines(data)
+    assert others == [] and repetition.startswith("response/repetition, final/distinct_2, final/eos_share, final/win")
+    assert [line.split(": ")[0] for line in flag_lines(evaluation())] == ["response/repetition", "final/distinct_2"]
 
 
 def test_a_long_label_is_cut_where_the_rest_still_tells_speakers_apart() -> None:
