@@ -85,6 +85,13 @@ def test_weights_that_are_not_there_are_not_drawn_at_random(folder: Path, tmp_pa
     assert encoder(broken, 1).f1(["order"], ["order"]) == pytest.approx([1.0], abs=1e-5)  # the first layer is whole
 
 
+def test_a_stage_stands_for_its_weights(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "reward-1" / "model")
+    (tmp_path / "reward-1" / "run.json").write_text("{}")
+    spec = run_of("method=sft", f"evaluation.text.encoder={tmp_path / 'reward-1'}").evaluation.text
+    assert spec.encoder == str(tmp_path / "reward-1" / "model")
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [

@@ -1,7 +1,4 @@
-"""What texts tell by themselves and beside their references: overlap, variety, likelihood, length, language.
-
-`rlhf.evaluation.modules` offers the same numbers to other code, as modules of Hugging Face `evaluate`.
-"""
+"""What texts tell alone and beside their references; also as modules of `evaluate`, in rlhf/evaluation/modules."""
 
 from __future__ import annotations
 
