@@ -145,8 +145,8 @@ def _best(
     resamples: int,
     seed: int,
 ) -> dict[str, str]:
-    """Name of the clearly best line by metric."""
-    directed = [column.metric for column in columns if column.metric.better is not None]
+    """Name of the clearly best line by metric; where nonsense does well, best means nothing."""
+    directed = [column.metric for column in columns if column.metric.better is not None and column.footnote is None]
     family = len(directed) * (sum(not line.control for line in lines) - 1)
     best = {}
     for metric in directed:

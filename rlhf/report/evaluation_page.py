@@ -69,7 +69,7 @@ def _suite(table: SuiteTable, extras: Mapping[str, Mapping[str, Any]], lines: li
             }
             for line, cells in table.lines
         ],
-        "flags": [{"metric": flag.metric, "told": flag.told, "sure": flag.sure} for flag in table.flags],
+        "flags": [{"metric": flag.metric, "told": flag.told, "together": flag.together} for flag in table.flags],
         "notes": list(table.notes),
         "facts": facts(table),
         "tables": [_extra(title, by_speaker, lines) for title, by_speaker in extras.items()],

@@ -224,7 +224,7 @@ def reading(suites: Sequence[SuiteTable], where: str) -> list[str]:
         told.append(
             f"{MARK} and grey: no clear difference from {baseline} on the same questions (95% interval of the paired "
             "difference includes 0, or p is not below 0.05 after Holm's correction over the table). Bold: clearly "
-            "better than every other model."
+            "better than every other model, on a metric without a flag."
         )
     return told
 

@@ -111,7 +111,7 @@ def test_the_page_works_in_a_browser(width: int, page: Path, tmp_path: Path) -> 
     assert (seen["dots"], seen["dashed"]) == (2, 10)  # five controls, in each of two figures
     assert seen["heat"] == ["571%", "114%", "114%", "571%"]  # 85% x 5 of 6, and x 1 of 6
     assert (seen["right"], seen["reliability"], seen["bars"]) == (2, 2, 2)
-    assert seen["best"] == ["0.750", "0.400"]
+    assert seen["best"] == ["0.750"]
     assert seen["unclear"] == ["~0.300", "~0.500"] * 2
     assert seen["answers"][0] == f"reference answers {EVIL}" and seen["answers"][4] == "(empty)"
     assert len(seen["answers"]) == 9
@@ -119,6 +119,21 @@ def test_the_page_works_in_a_browser(width: int, page: Path, tmp_path: Path) -> 
     assert seen["chosen"] == "dpo beta=0.1"  # the last model of those that have the table
     assert seen["dark"] == "rgb(20, 23, 28)"
     assert seen["wide"]
+
+
+@needs_browser
+def test_flags_that_say_the_same_are_one_item_with_all_their_sentences(tmp_path: Path) -> None:
+    data = values()
+    data["metrics"] |= {f"final/{name}": data["metrics"]["final/distinct_2"] for name in ("eos_share", "win_rate")}
+    data["suites"]["whole"]["metrics"] += ["final/eos_share", "final/win_rate"]
+    page = tmp_path / "flags.html"
+    page.write_text(render_evaluation(data, "Flags"), encoding="utf-8")
+    items = "[...document.querySelectorAll('#flags > ul > li')]"
+    probe = f"{items}.map((one) => [one.innerText, one.querySelectorAll('ul li').length])"
+    found = show(page, probe, tmp_path).found
+    texts = [text for text, _ in found]
+    assert [count for _, count in found] == [0, 0, 3, 0]
+    assert "final/distinct_2, final/eos_share, final/win_rate: random tokens do as well as references" in texts[2]
 
 
 @needs_browser

@@ -7,7 +7,7 @@ function numberCell(line, column, cell) {
 function suiteTable(suite) {
   const columns = suite.columns;
   const head = el("tr", {}, el("th", { scope: "col" }, "speaker"), columns.map((column) => el("th", { scope: "col", class: "num", title: `${column.meaning}\n${column.estimator}` },
-    breakable(column.title), column.arrow ? ` ${column.arrow}` : "", column.footnote ? el("sup", {}, el("a", { href: `#${suite.name}-flag-${column.footnote}`, "aria-label": `flag ${column.footnote}` }, String(column.footnote))) : null,
+    breakable(column.title), column.arrow ? `\u00a0${column.arrow}` : "", column.footnote ? el("sup", {}, el("a", { href: `#${suite.name}-flag-${column.footnote}`, "aria-label": `flag ${column.footnote}` }, String(column.footnote))) : null,
     el("span", { class: "unit" }, column.briefly))));
   const row = (line) => el("tr", { class: line.nonsense ? "control" : "" }, el("td", {}, line.label), line.cells.map((cell, at) => numberCell(line, columns[at], cell)));
   const bodies = [el("tbody", {}, suite.lines.filter((line) => !line.nonsense).map(row))], controls = suite.lines.filter((line) => line.nonsense);

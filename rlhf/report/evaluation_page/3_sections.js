@@ -10,7 +10,15 @@ function head() {
 }
 function flags() {
   const items = Object.entries(told.failures).map(([name, why]) => el("li", { class: "bad" }, el("span", { class: "chip" }, "failed"), el("div", {}, `${name}: ${why}`)));
-  for (const suite of told.suites) suite.flags.forEach((flag, at) => items.push(el("li", { id: `${suite.name}-flag-${at + 1}` }, el("span", { class: "chip" }, `${suite.name} ${at + 1}`), el("div", {}, flag.told))));
+  for (const suite of told.suites) {
+    const groups = new Map();
+    suite.flags.forEach((flag, at) => groups.set(flag.together, [...(groups.get(flag.together) || []), { ...flag, number: at + 1 }]));
+    for (const [together, some] of groups) {
+      const one = (flag) => ({ id: `${suite.name}-flag-${flag.number}` });
+      if (some.length < 3) items.push(...some.map((flag) => el("li", one(flag), el("span", { class: "chip" }, `${suite.name} ${flag.number}`), el("div", {}, flag.told))));
+      else items.push(el("li", {}, el("span", { class: "chip" }, suite.name), el("div", {}, `${some.map((flag) => flag.metric).join(", ")}: ${together}`, el("details", {}, el("summary", {}, `Each of the ${some.length}`), el("ul", {}, some.map((flag) => el("li", one(flag), `${flag.number}  ${flag.told}`)))))));
+    }
+  }
   for (const note of told.notes) items.push(el("li", { class: "note" }, el("span", { class: "chip" }, "note"), el("div", {}, note)));
   if (!told.checked) items.push(el("li", { class: "note" }, el("span", { class: "chip" }, "note"), el("div", {}, "There are no control lines here, so that no metric was checked.")));
   if (!items.length) items.push(el("li", { class: "calm" }, "Nonsense is clearly worse than the reference answers on every metric."));
