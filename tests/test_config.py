@@ -487,7 +487,7 @@ def test_the_quickstart_runs_ppo_for_25_steps_and_dpo_by_its_epochs() -> None:
     ],
 )
 def test_the_cost_experiments_train_each_way_on_the_same_data(experiment: str, expected: list[str]) -> None:
-    swept = jobs(with_experiment_sweep(parse_words(["-m", f"experiment={experiment}", "model=tiny_llama"])))
+    swept = jobs(with_experiment_sweep(parse_words(["-m", f"experiment={experiment}", "model=tiny_llama", "seed=1"])))
     assert [f"{run.adapter.name} {run.quantization.name}" for _, run in swept] == expected
     apart = dict.fromkeys(("adapter", "quantization", "method", "upstream"))  # which have their own learning rates
     alike = [run.model_copy(update=apart) for _, run in swept]

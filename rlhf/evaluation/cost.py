@@ -40,6 +40,7 @@ class CostMeter:
         self._precision = precision
         self._tokens = self._samples = self._steps = 0
         self._flops = 0
+        self._busy = 0.0  # processor time at the beginning, once the span has ended: of the span
         self._before = 0.0  # seconds of interrupted attempts
         self._joules: float | None = None  # once the span has ended
         self._memory = 0
@@ -52,6 +53,7 @@ class CostMeter:
 
     def __enter__(self) -> CostMeter:
         self._started = time.monotonic()
+        self._busy = time.process_time()
         self._memory = resident_bytes()
         self._high_water = high_water_bytes()
         if self._cuda:
@@ -66,6 +68,7 @@ class CostMeter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended = time.monotonic()
+        self._busy = time.process_time() - self._busy
         self._stop.set()
         self._sampler.join()
         self._memory = self._peak_host()
@@ -99,8 +102,11 @@ class CostMeter:
         measured = (time.monotonic() if self._ended is None else self._ended) - self._started
         seconds = self._before + measured
         host = self._memory if ended else self._peak_host()
+        busy = self._busy if ended else time.process_time() - self._busy
+        longer = seconds / measured if measured > 0 else 1.0  # interrupted attempts are taken at the same rate
         report = {
             names.COST_SECONDS.name: seconds,
+            names.COST_CPU_SECONDS.name: busy * longer,
             names.COST_GPU_SECONDS.name: seconds * self._devices if self._cuda else 0.0,
             names.COST_TOKENS.name: float(self._tokens),
             names.COST_PEAK_HOST_BYTES.name: float(host),
@@ -117,8 +123,8 @@ class CostMeter:
             report[names.COST_FLOPS.name] = float(self._flops)
         report = priced(report, self._hardware, self._precision)
         joules = self._joules if ended else self._asked(lambda meter: meter.joules())
-        if joules is not None and measured > 0:  # of interrupted attempts nothing was measured: the same mean power
-            report[names.COST_KWH.name] = joules * seconds / measured / 3.6e6
+        if joules is not None:
+            report[names.COST_KWH.name] = joules * longer / 3.6e6
         return report
 
     @property

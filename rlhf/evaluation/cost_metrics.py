@@ -30,6 +30,16 @@ COST_SECONDS = Metric(
     _CLOCK,
     _BUSY,
 )
+COST_CPU_SECONDS = Metric(
+    "cost/cpu_seconds",
+    "processor time of this process, all threads together: other work stretches it less than wall-clock time",
+    "seconds of one core",
+    "user and system time, end minus begin; interrupted attempts at the same rate",
+    "lower",
+    _POSITIVE,
+    "the operating system",
+    "on a GPU it is only what drives it; threads that wait by turning count as busy",
+)
 COST_GPU_SECONDS = Metric(
     "cost/gpu_seconds",
     "wall-clock time x GPUs held; 0 on a CPU",
@@ -202,7 +212,7 @@ COST_ARTIFACT_BYTES = Metric(
 )
 
 COSTS = (
-    COST_USD, COST_SECONDS, COST_GPU_SECONDS, COST_KWH, COST_TOKENS, COST_SAMPLES_PER_SECOND,
+    COST_USD, COST_SECONDS, COST_CPU_SECONDS, COST_GPU_SECONDS, COST_KWH, COST_TOKENS, COST_SAMPLES_PER_SECOND,
     COST_STEPS, COST_STEPS_PER_SECOND, COST_EPOCHS, COST_FLOPS, COST_MFU,
     COST_PEAK_MEMORY_BYTES, COST_PEAK_HOST_BYTES, COST_TRAINABLE_PARAMETERS, COST_PARAMETERS, COST_TRAINABLE_SHARE,
     COST_MODEL_BYTES, COST_ADAPTER_BYTES, COST_ARTIFACT_BYTES,

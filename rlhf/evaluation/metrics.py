@@ -11,6 +11,7 @@ from dataclasses import replace
 from rlhf.evaluation.cost_metrics import (  # noqa: F401  # all metrics are asked for here
     COST_ADAPTER_BYTES,
     COST_ARTIFACT_BYTES,
+    COST_CPU_SECONDS,
     COST_EPOCHS,
     COST_FLOPS,
     COST_GPU_SECONDS,

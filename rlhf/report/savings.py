@@ -20,10 +20,13 @@ WAYS = ("tuning", "adapter", "quantization")  # groups of settings in which a ch
 SAME_TOKENS = 0.01  # share by which two runs on the same tokens may differ
 LOSS = "eval/loss"
 COSTS = (
-    names.COST_SECONDS, names.COST_USD, names.COST_KWH, names.COST_FLOPS, names.COST_PEAK_MEMORY_BYTES,
-    names.COST_PEAK_HOST_BYTES, names.COST_ARTIFACT_BYTES, names.COST_TRAINABLE_PARAMETERS,
+    names.COST_SECONDS, names.COST_CPU_SECONDS, names.COST_USD, names.COST_KWH, names.COST_FLOPS,
+    names.COST_PEAK_MEMORY_BYTES, names.COST_PEAK_HOST_BYTES, names.COST_MODEL_BYTES, names.COST_ARTIFACT_BYTES,
+    names.COST_TRAINABLE_PARAMETERS,
 )  # fmt: skip
-SPENT = (names.COST_SECONDS, names.COST_USD, names.COST_KWH, names.COST_FLOPS)  # evenly over the steps of training
+SPENT = (  # evenly over the steps of training
+    names.COST_SECONDS, names.COST_CPU_SECONDS, names.COST_USD, names.COST_KWH, names.COST_FLOPS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ ABOUT = (
     "A saving that one seed has and another has not is grey: within noise."
 )
 TITLES = {
-    names.COST_SECONDS.name: "time", names.COST_USD.name: "USD", names.COST_KWH.name: "kWh",
-    names.COST_FLOPS.name: "FLOPs", names.COST_PEAK_MEMORY_BYTES.name: "memory",
-    names.COST_PEAK_HOST_BYTES.name: "host memory", names.COST_ARTIFACT_BYTES.name: "on disk",
+    names.COST_SECONDS.name: "time", names.COST_CPU_SECONDS.name: "CPU time", names.COST_USD.name: "USD",
+    names.COST_KWH.name: "kWh", names.COST_FLOPS.name: "FLOPs", names.COST_PEAK_MEMORY_BYTES.name: "memory",
+    names.COST_PEAK_HOST_BYTES.name: "host memory", names.COST_MODEL_BYTES.name: "weights",
+    names.COST_ARTIFACT_BYTES.name: "on disk",
     names.COST_TRAINABLE_PARAMETERS.name: "trained",
 }  # fmt: skip
 QUALITY = (  # of each the first kind that the runs have
@@ -88,10 +89,11 @@ def _factor(found: Ratio | Missing | None, told: str) -> SheetCell:
         return NOTHING
     if isinstance(found, Missing):
         return SheetCell(found.why, told, "bad" if found.why == "never" else "soft")
-    parts = ["within noise" if found.within_noise else less(found.value)]
-    parts += [f"{factor(found.low)} to {factor(found.high)}"] if found.seeds > 1 and found.high > found.low else []
-    parts += [told] if told else []
-    return SheetCell(factor(found.value), "; ".join(parts), "unclear" if found.within_noise else "")
+    words = "within noise" if found.within_noise else less(found.value) if found.value < 2 else ""
+    spread = f"{found.low:.3g} to {found.high:.3g}" if found.seeds > 1 and found.high > found.low else ""
+    range_told = f"{words} ({spread})" if words and spread else words or spread
+    below = ", ".join(part for part in (range_told, told) if part)
+    return SheetCell(factor(found.value), below, "unclear" if found.within_noise else "")
 
 
 def factor(value: float) -> str:
@@ -111,7 +113,7 @@ def less(ratio: float) -> str:
 def _amount(name: str, value: float) -> str:
     if name.endswith("_bytes"):
         return memory(value) if value >= 100 * 2**20 else f"{value / 2**20:.2f} MiB"
-    if name == names.COST_SECONDS.name:
+    if name in (names.COST_SECONDS.name, names.COST_CPU_SECONDS.name):
         return duration(value)
     if name == names.COST_USD.name:
         return usd(value)

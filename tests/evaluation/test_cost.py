@@ -28,8 +28,9 @@ def make_hardware(**changes: object) -> HardwareSpec:
 
 
 def fixed_span(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    clock = iter([100.0, 100.0 + seconds])
+    clock, busy = iter([100.0, 100.0 + seconds]), iter([7.0, 7.0 + 2 * seconds])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(time, "process_time", lambda: next(busy))
 
 
 def test_ten_seconds_on_a_priced_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +46,7 @@ def test_ten_seconds_on_a_priced_machine(monkeypatch: pytest.MonkeyPatch) -> Non
     assert meter.energy_source == "rated"
     assert report == pytest.approx({
         "cost/seconds": 10.0,
+        "cost/cpu_seconds": 20.0,  # two busy cores
         "cost/gpu_seconds": 0.0,
         "cost/usd": 0.01,  # 3.6 USD/h is 0.001 USD/s
         "cost/kwh": 100 * 10 / 3.6e6,
@@ -63,7 +65,7 @@ def test_what_is_unknown_is_absent_and_not_zero(monkeypatch: pytest.MonkeyPatch)
         meter.add_flops(7)
     assert set(meter.report()) == {
         "cost/seconds", "cost/gpu_seconds", "cost/tokens", "cost/flops", "cost/peak_memory_bytes",
-        "cost/peak_host_bytes",
+        "cost/peak_host_bytes", "cost/cpu_seconds",
     }  # fmt: skip
     assert meter.energy_source == ""
 
@@ -101,7 +103,7 @@ def test_time_of_interrupted_attempts_is_paid_too(monkeypatch: pytest.MonkeyPatc
     fixed_span(monkeypatch, 10.0)
     with CostMeter(make_hardware(), "cpu", "fp32", None) as meter:
         meter.add_seconds(5.0)
-    assert meter.report()["cost/seconds"] == 15.0
+    assert (meter.report()["cost/seconds"], meter.report()["cost/cpu_seconds"]) == (15.0, 30.0)
 
 
 def test_a_report_during_the_span_and_after_an_error() -> None:

@@ -67,7 +67,7 @@ def test_a_saving_that_one_seed_has_and_another_not_is_within_noise_and_grey(tmp
     titles = [column.title for column in sheet.columns]
     cell = sheet.rows[1][titles.index("time")]
     assert (cell.text, cell.tone) == ("0.95x", "unclear")
-    assert cell.below == "within noise; 0.80x to 1.10x; 95.0 s"
+    assert cell.below == "within noise (0.8 to 1.1), 95.0 s"
 
 
 @pytest.mark.parametrize(
