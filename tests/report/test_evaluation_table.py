@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from evaluation_by_hand import QUESTIONS, evaluation, score, speaker, yes
 from rich.console import Console
+from rich.style import Style
 
 from rlhf.report.evaluation_table import evaluation_table, flag_lines, to_csv, to_markdown
 
@@ -24,7 +25,7 @@ def spans(data: dict[str, Any], word: str) -> set[tuple[bool, bool]]:
     console = Console(width=140, file=io.StringIO(), color_system="truecolor", force_terminal=True)
     found = set()
     for segments in console.render_lines(evaluation_table(data, 140)):
-        styles = [segment.style for segment in segments if segment.text.strip() == word and segment.style]
+        styles = [segment.style or Style() for segment in segments if segment.text.strip() == word]
         found |= {(bool(style.bold), "bright_black" in str(style.color)) for style in styles}
     return found
 
