@@ -178,6 +178,10 @@ def test_numbers_by_hand() -> None:
         "seconds_per_token": (pytest.approx((total - 10.5) / 42), 42),
     }
     assert scores["latency/seconds_mean"].each[21:] == (None,) * 9
+    for name in ("seconds_median", "tokens_per_second", "seconds_per_token"):
+        score = scores[f"latency/{name}"]
+        assert len(score.draws) == 50 and score.low < score.value < score.high
+    assert scores["latency/seconds_p95"].low is None
     assert histogram([1.0, 1.5, 2.0, 3.0], 2).rows == ((1.0, 2.0, 2), (2.0, 3.0, 2))
 
 

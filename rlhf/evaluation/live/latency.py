@@ -10,12 +10,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlhf.data.rows import Row
-from rlhf.evaluation.measure import Findings, Scores, Table, Tools, mean_scores
+from rlhf.evaluation.measure import Findings, Scores, Table, Tools, corpus_scores, mean_scores
 from rlhf.evaluation.metrics import Metric
 from rlhf.evaluation_spec import LatencySpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 KEEP = False  # times of another day, beside which something else ran, are not compared with those of today
 _SHORT = "answer in fewer tokens, or with nothing at all: compare latency/seconds_per_token"
@@ -121,21 +124,28 @@ def summary(timings: Sequence[Timing], questions: int, tools: Tools) -> dict[str
 
     n = len(timings)
     unknown = [None] * (questions - n)
-    seconds = [timing.seconds for timing in timings]
-    tokens = sum(timing.tokens for timing in timings)
-    median, p95 = (float(value) for value in np.percentile(seconds, [50, 95]))
+    seconds = np.array([timing.seconds for timing in timings])
+    first = np.array([timing.first for timing in timings])
+    tokens = np.array([timing.tokens for timing in timings])
+    written = int(tokens.sum())
     scores = {
-        SECONDS_MEAN.name: mean_scores([*seconds, *unknown], tools),
-        SECONDS_MEDIAN.name: Scores(median, n),
-        SECONDS_P95.name: Scores(p95, n),
-        SECONDS_MAX.name: Scores(max(seconds), n),
-        FIRST_TOKEN.name: mean_scores([*(timing.first for timing in timings), *unknown], tools),
-        TOKENS.name: mean_scores([*(float(timing.tokens) for timing in timings), *unknown], tools),
-        TOKENS_PER_SECOND.name: Scores(tokens / sum(seconds), tokens),
+        SECONDS_MEAN.name: mean_scores([*seconds.tolist(), *unknown], tools),
+        SECONDS_MEDIAN.name: corpus_scores(lambda places: float(np.median(seconds[places])), n, n, tools),
+        SECONDS_P95.name: Scores(float(np.percentile(seconds, 95)), n),  # what few answers say of an end is no interval
+        SECONDS_MAX.name: Scores(float(seconds.max()), n),
+        FIRST_TOKEN.name: mean_scores([*first.tolist(), *unknown], tools),
+        TOKENS.name: mean_scores([*tokens.astype(float).tolist(), *unknown], tools),
+        TOKENS_PER_SECOND.name: corpus_scores(
+            lambda places: float(tokens[places].sum() / seconds[places].sum()), n, written, tools
+        ),
     }
-    if tokens > n:
-        after = sum(timing.seconds - timing.first for timing in timings)
-        scores[PER_TOKEN.name] = Scores(after / (tokens - n), tokens - n)
+    if written > n:
+
+        def per_token(places: NDArray) -> float:
+            after = (tokens[places] - 1).sum()
+            return float((seconds - first)[places].sum() / after) if after else float("nan")
+
+        scores[PER_TOKEN.name] = corpus_scores(per_token, n, written - n, tools)
     return scores
 
 
@@ -226,4 +236,5 @@ def _where(policy: Any) -> str:
     device = next(policy.parameters()).device
     if device.type == "cuda":
         return f"Times are of one {torch.cuda.get_device_name(device)}."
-    return f"Times are of this machine's CPU with {torch.get_num_threads()} threads, and of what else ran on it."
+    threads = torch.get_num_threads()
+    return f"Times are of this machine's CPU ({threads} thread{'s' * (threads > 1)}), and of what else ran on it."
