@@ -60,7 +60,7 @@ ACCURACY_SHORTER = Metric(
     "mean over those pairs, a tie counts one half; length in characters",
     "higher",
     "0 to 1",
-    "",
+    "length bias: Singhal et al. 2023, arXiv 2310.03716",
     "a reward model that prefers shorter answers: compare final/accuracy_length_rule",
 )
 OVER_LENGTH = Metric(
@@ -70,7 +70,7 @@ OVER_LENGTH = Metric(
     f"mean of paired differences over {_PAIRS}; {_GROUPS}",
     "higher",
     "-1 to 1",
-    "",
+    "length bias: Singhal et al. 2023, arXiv 2310.03716",
     _LABELS,
 )
 OVER_WORDS = Metric(
@@ -80,7 +80,7 @@ OVER_WORDS = Metric(
     f"mean of paired differences over {_PAIRS}; {_GROUPS}",
     "higher",
     "-1 to 1",
-    "",
+    "no paper: a difference of two accuracies",
     "a baseline that learned from few pairs: see evaluation.baseline_pairs",
 )
 OF_REWARD_MODEL = (ECE, ECE_BY_CHANCE, BRIER, TEMPERATURE, ACCURACY_SHORTER, OVER_LENGTH, OVER_WORDS)
@@ -161,7 +161,7 @@ SCORE = Metric(
     "mean over questions",
     "higher",
     "any",
-    "",
+    "the judge that evaluation.preference.judge names",
     _JUDGE,
 )
 WIN_RATE = Metric(
@@ -171,7 +171,7 @@ WIN_RATE = Metric(
     "mean over questions, a tie counts one half; an answer that is the data's own is a tie",
     "higher",
     "0 to 1",
-    "",
+    "Zheng et al. 2023, arXiv 2306.05685, for judging in pairs",
     f"{_JUDGE}; poor answers in the data",
 )
 TIE_RATE = Metric(
@@ -181,8 +181,8 @@ TIE_RATE = Metric(
     "mean over questions",
     None,
     "0 to 1",
-    "",
-    "",
+    "Zheng et al. 2023, arXiv 2306.05685, for judging in both orders",
+    "a judge that cannot decide, or that votes for a place, makes ties; so do answers that are alike",
 )
 SIGN_TEST = Metric(
     "preference/sign_test_over_answers",
@@ -221,7 +221,7 @@ UNCLEAR = Metric(
     "over all replies",
     None,
     "0 to 1",
-    "",
-    "",
+    "no paper: counted",
+    "0 for a judge that always names a side, whatever it read",
 )
 OF_ANSWERS = (SCORE, WIN_RATE, TIE_RATE, SIGN_TEST, FIRST_SHARE, CONSISTENCY, UNCLEAR)

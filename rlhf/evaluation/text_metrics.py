@@ -121,7 +121,7 @@ REPEATED = Metric(
     "answers equal to another one up to case and white space / answers; interval by the delete-one jackknife",
     "lower",
     "0 to 1",
-    "",
+    "no paper: counted",
     "One changed word hides a repetition: read it with self-BLEU. A right answer may serve two questions",
 )
 LEXICAL_DIVERSITY = Metric(
@@ -152,7 +152,7 @@ NLL = Metric(
     "-sum of log-probs of all answer tokens (end included) / their number, base model",
     "lower",
     "0 and more",
-    "",
+    "cross-entropy (Shannon 1948)",
     "Repetition and copies of the prompt are likely, and so are the base model's own dull samples: lower than the "
     "references' line is not better",
 )
@@ -167,20 +167,20 @@ PERPLEXITY = Metric(
     NLL.fooled,
 )
 WORDS = Metric(
-    "text/words", "length of answers", "words", f"mean over answers; {_WORDS}", None, "0 and more", "",
+    "text/words", "length of answers", "words", f"mean over answers; {_WORDS}", None, "0 and more", "no paper: counted",
     "Judges and votes like longer answers, whatever they say",
 )  # fmt: skip
 CHARACTERS = Metric(
     "text/characters", "length of answers", "characters", "mean over answers of Unicode code points", None,
-    "0 and more", "", "As text/words",
+    "0 and more", "no paper: counted", "As text/words",
 )  # fmt: skip
 UNIQUE_WORDS = Metric(
     "text/unique_words", "different words of an answer (STUDIES.md, Q14)", "words", f"mean over answers; {_WORDS}",
-    None, "0 and more", "", "Grows with length",
+    None, "0 and more", "no paper: counted", "Grows with length",
 )  # fmt: skip
 EMPTY = Metric(
     "text/empty", "share of answers without a word, sign or emoji", "share", "mean over answers of [only white space]",
-    "lower", "0 to 1", "", "Any single character is an answer",
+    "lower", "0 to 1", "no paper: counted", "Any single character is an answer",
 )  # fmt: skip
 SAME_LANGUAGE = Metric(
     "text/same_language",

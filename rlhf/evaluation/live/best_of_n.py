@@ -53,7 +53,7 @@ GOLD = Metric(
     "higher",
     "any",
     "Gao et al. 2022, arXiv 2210.10760",
-    "",
+    "phrases of the toy world's tables count, in whatever sense they stand",
 )
 KL = Metric(
     "preference/best_of_n_kl",
