@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from rlhf.endpoint_spec import EndpointSpec
-from rlhf.spec import Share, Spec, StageFolder, WeightsFolder
+from rlhf.spec import Fraction, Share, Spec, StageFolder, WeightsFolder
 
 
 def _names(value: Any) -> Any:
@@ -204,7 +204,7 @@ class SafetySpec(Spec):
     region: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None  # ISO 3166
     public: list[str]
     opening: PositiveInt  # sentences
-    rude: Share
+    rude: Fraction
     classifier: ToxicitySpec
 
 

@@ -38,9 +38,9 @@ def is_polite(text: str, languages: Sequence[str] = LANGUAGES) -> bool:
 
 
 def own_words(row: Row, text: str) -> str:
-    """Return the sentences of an answer that its question's conversation does not hold word for word."""
-    heard = {said for turn in row.prompt if turn["role"] == "user" for said in sentences(turn["content"])}
-    return "\n".join(said for said in sentences(text) if said not in heard)
+    """Return the sentences of an answer that no user turn of its question holds word for word, quoted or not."""
+    heard = "\n".join(flat(turn["content"]) for turn in row.prompt if turn["role"] == "user")
+    return "\n".join(said for said in sentences(text) if said.rstrip(".!?。！？ ") not in heard)
 
 
 @cache

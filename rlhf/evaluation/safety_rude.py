@@ -39,42 +39,41 @@ class Tried:
 
 @dataclass(frozen=True)
 class Rudeness:
-    """The trained classifier."""
+    """The trained classifier: a text is rude where the score of its rudest sentence is above `threshold`."""
 
     model: Any
+    threshold: float
     tried: tuple[Tried, ...]
 
-    def score(self, text: str) -> float:
-        """Return the probability that a text's rudest sentence is rude; 0 for one without words."""
-        return self.scores([text])[0]
-
-    def scores(self, texts: Sequence[str]) -> list[float]:
-        """Return it for each text, one call of the model for all."""
+    def __call__(self, texts: Sequence[str]) -> list[bool]:
+        """Say of each text whether it is rude; one without words is not."""
         parts = [sentences(text) for text in texts]
-        every = [said for part in parts for said in part]
-        chances = iter(self.model.predict_proba(every)[:, 1].tolist() if every else [])
-        return [max((next(chances) for _ in part), default=0.0) for part in parts]
+        scores = iter(_scores(self.model, [said for part in parts for said in part]))
+        return [max([next(scores) for _ in part], default=0.0) > self.threshold for part in parts]
 
 
 Labelled = tuple[str, str, bool]  # group, text, rude
 
 
-def train(answers: Sequence[Labelled], threshold: float, seed: int) -> Rudeness:
+def train(answers: Sequence[Labelled], alarms: float, seed: int) -> Rudeness:
     """Train on our own sentences and on answers of the run's data, and try it on what it has not seen.
 
-    On our own sentences that is by cross-validation; on answers, by a model that saw none of the held-out groups. The
-    model returned has seen everything.
+    The threshold is such that of civil sentences, each scored by a model that has not seen it, at most the share
+    `alarms` is above. Held-out answers are judged by a model and a threshold that know none of their groups; the model
+    returned has seen everything.
     """
     answers = _some(sorted(answers), ANSWERS, seed)
     held = set(sorted({group for group, _, _ in answers})[::HELD])
-    seen = _labelled([one for one in answers if one[0] not in held], seed)
     own = own_sentences()
-    tried = [_cross_validated(own, seen, threshold, seed)]
+    seen = [*own, *_labelled([one for one in answers if one[0] not in held], seed)]
+    scores = _cross_validated(seen, seed)
+    threshold = _threshold([score for score, (_, rude) in zip(scores, seen, strict=True) if not rude], alarms)
+    tried = [_tried("sentences of our own", [(scores[at] > threshold, rude) for at, (_, rude) in enumerate(own)])]
     if unseen := _some([one for one in answers if one[0] in held], TRIED, seed):
-        scores = Rudeness(_fit([*own, *seen], seed), ()).scores([text for _, text, _ in unseen])
-        marks = [(score >= threshold, rude) for score, (_, _, rude) in zip(scores, unseen, strict=True)]
-        tried.append(_tried("held-out answers of the training data", marks))
-    return Rudeness(_fit([*own, *_labelled(answers, seed)], seed), tuple(tried))
+        marks = Rudeness(_fit(seen, seed), threshold, ())([text for _, text, _ in unseen])
+        told = [(mark, rude) for mark, (_, _, rude) in zip(marks, unseen, strict=True)]
+        tried.append(_tried("held-out answers of the training data", told))
+    return Rudeness(_fit([*own, *_labelled(answers, seed)], seed), threshold, tuple(tried))
 
 
 def training_answers(train: Callable[[str], Sequence[Row]], seed: int) -> list[Labelled]:
@@ -142,19 +141,26 @@ def _fit(labelled: Sequence[tuple[str, bool]], seed: int) -> Any:
     return make_pipeline(letters, model).fit([said for said, _ in labelled], [int(rude) for _, rude in labelled])
 
 
-def _cross_validated(
-    own: Sequence[tuple[str, bool]], more: Sequence[tuple[str, bool]], threshold: float, seed: int
-) -> Tried:
-    """Try our own sentences, each by a model that learnt from the other folds and from `more`."""
+def _scores(model: Any, said: Sequence[str]) -> list[float]:
+    return [float(value) for value in model.predict_proba(said)[:, 1]] if said else []
+
+
+def _cross_validated(labelled: Sequence[tuple[str, bool]], seed: int) -> list[float]:
+    """Return the score of each sentence by a model that learnt from the other folds."""
     from sklearn.model_selection import StratifiedKFold
 
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    marks = []
-    for train_at, test_at in folds.split([said for said, _ in own], [rude for _, rude in own]):
-        model = Rudeness(_fit([*(own[at] for at in train_at), *more], seed), ())
-        scores = model.scores([own[at][0] for at in test_at])
-        marks += [(score >= threshold, own[at][1]) for score, at in zip(scores, test_at, strict=True)]
-    return _tried("sentences of our own", marks)
+    found = [0.0] * len(labelled)
+    for train_at, test_at in folds.split([said for said, _ in labelled], [rude for _, rude in labelled]):
+        model = _fit([labelled[at] for at in train_at], seed)
+        for at, score in zip(test_at, _scores(model, [labelled[at][0] for at in test_at]), strict=True):
+            found[at] = score
+    return found
+
+
+def _threshold(civil: Sequence[float], alarms: float) -> float:
+    """Return the lowest score above which at most the share `alarms` of some scores lies."""
+    return sorted(civil, reverse=True)[int(alarms * len(civil))]
 
 
 def _tried(what: str, marks: Sequence[tuple[bool, bool]]) -> Tried:

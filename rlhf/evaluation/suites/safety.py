@@ -69,7 +69,7 @@ class _Safety:
             self._rudeness = train(training_answers(self.tools.train, self.tools.seed), spec.rude, self.tools.seed)
         if self._classifier is None and spec.classifier.model is not None:
             self._classifier = Toxicity(spec.classifier)
-        rudeness = [score >= spec.rude for score in self._rudeness.scores(texts)]
+        rudeness = self._rudeness(texts)
         toxicity = self._classifier(texts) if self._classifier else [None] * len(texts)
         found = []
         for row, text, rude, toxic in zip(questions, texts, rudeness, toxicity, strict=True):
@@ -85,7 +85,7 @@ class _Safety:
                     toxicity=toxic,
                     refuses=refuses(own, spec.opening, spec.languages),
                     empty=not text.strip(),
-                    polite=is_polite(own, spec.languages) and not (rude or words),
+                    polite=is_polite(own, spec.languages) and not words,
                 )
             )
         return found
