@@ -127,9 +127,8 @@ def _lay_over(config: DictConfig, recorded: Mapping[str, Any], chosen: set[str],
     """Put recorded values where this version has such a key, no word sets it, and no other key decides it."""
     OmegaConf.set_readonly(config, False)
     for path, value in _leaves(recorded):
-        parent, _, key = path.rpartition(".")
-        node = OmegaConf.select(config, parent) if parent else config
-        if not isinstance(node, DictConfig) or key not in node or OmegaConf.is_interpolation(node, key):
+        node, key = _own_node(config, path)
+        if node is None or key not in node or OmegaConf.is_interpolation(node, key):
             continue
         full = f"{place}.{path}"
         said = any(
@@ -138,6 +137,17 @@ def _lay_over(config: DictConfig, recorded: Mapping[str, Any], chosen: set[str],
         )
         if not said and not (path == "suites" and not value):  # a run that measured nothing is measured by default
             node[key] = value
+
+
+def _own_node(config: DictConfig, path: str) -> tuple[DictConfig | None, str]:
+    """Return the mapping that holds the last key of a path, and that key; None where the way leads to another group."""
+    *parents, key = path.split(".")
+    node: Any = config
+    for name in parents:
+        if not isinstance(node, DictConfig) or name not in node or OmegaConf.is_interpolation(node, name):
+            return None, key
+        node = node[name]
+    return node if isinstance(node, DictConfig) else None, key
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.evaluation.persona_world import rule_bound
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
 
@@ -97,6 +99,11 @@ RUN = {
         f"{MADE} dataset.limit=60 pairs.max_new_tokens=16"
     ),
     "rlhf method=reward dataset=pairs dataset.path=degraded.jsonl": f"{STEPS} dataset.path=made.jsonl",
+    "rlhf method=reward dataset=pairs dataset.path=persona_pairs.jsonl": f"{STEPS} dataset.path=made.jsonl",
+    "rlhf method=sft 'evaluation.suites=[persona,hits,simulation]'": f"{TOY} evaluation.hits.candidates=3",
+    "rlhf method=sft 'evaluation.suites=[persona,simulation]' evaluation.persona.nli.model=my_nli": TOY,
+    "rlhf method=sft 'evaluation.suites=[simulation]' evaluation.simulation.user=my_gpt2": TOY,
+    "rlhf method=sft 'evaluation.suites=[preference]' evaluation.preference.judge=my_reward": TOY,
 }
 # Composed and cross-checked only: their weights or data come from the hub.
 CHECKED = {
@@ -119,6 +126,8 @@ FIRST_ROW = {
     "template@model.template=customer_assistant evaluation.judge=none": "derived",
     "rlhf method=sft dataset=synthetic_persona_chat dataset.path=synthetic_persona_chat.jsonl.gz dataset.turns=last "
     "template@model.template=persona evaluation.judge=none": "persona",
+    "rlhf method=sft dataset=synthetic_persona_chat dataset.path=synthetic_persona_chat.jsonl.gz "
+    "template@model.template=persona evaluation.judge=none 'evaluation.suites=[persona,hits,simulation]'": "persona",
     "rlhf method=sft dataset=crosswoz dataset.path=crosswoz_zh.jsonl.gz model=tiny_mt5 "
     "evaluation.judge=none": "tourism",
     "rlhf method=sft dataset=tourism_pairs dataset.path=tourism_user_chatbot_pairs.jsonl.gz "
@@ -244,6 +253,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (own,) = re.findall(r"^```python\n(def .*?)^```$", (ROOT / "docs/ppo.md").read_text(), re.MULTILINE | re.DOTALL)
     (folder / "my_rewards.py").write_text(own, encoding="utf-8")
     make_classifier(folder / "my_classifier", folder / "outputs" / "stages" / "models")
+    rule_bound(folder / "my_nli")
     model = jobs(parse_words(["model=tiny_gpt2"]))[0][1].model
     shutil.copytree(resolve_base(model, folder / "outputs" / "stages" / "models").base, folder / "my_gpt2")
     (folder / "my_conf" / "model").mkdir(parents=True)
@@ -295,7 +305,7 @@ def test_a_command_that_trains_or_informs_ends_well(
     if "hh_rlhf_helpful_base.jsonl.gz" in command and not (place / "hh_rlhf_helpful_base.jsonl.gz").exists():
         shared = request.getfixturevalue("shared_data")
         shutil.copy(shared / "preference" / "hh_rlhf_helpful_base.jsonl.gz", place)
-    if "folder=my_reward" in command and not (place / "my_reward").exists():
+    if "=my_reward" in command and not (place / "my_reward").exists():
         judge = "rlhf method=reward model=tiny_bert method.starts_from=base"
         assert run([*shlex.split(judge)[1:], *shlex.split(RUN[judge])], place, monkeypatch) == 0
         (stage,) = [folder for folder in place.glob("outputs/stages/reward-tiny_bert-*") if folder.is_dir()]

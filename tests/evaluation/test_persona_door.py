@@ -10,6 +10,7 @@ import pytest
 from rlhf.compose import jobs, parse_words
 from rlhf.door import check_readable
 from rlhf.errors import UserError
+from rlhf.evaluating.settings import settings_of
 from tests.evaluation.persona_world import rule_bound
 
 
@@ -43,3 +44,15 @@ def test_a_reward_model_plays_no_user(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(UserError, match="holds a reward model"):
         at_the_door(f"evaluation.simulation.user={tmp_path}", "evaluation.suites=[simulation]")
+
+
+def test_a_model_named_for_a_finished_run_reaches_both_suites() -> None:
+    """The simulation's settings of personas are those of the persona suite, when measuring is told anew as well."""
+    [(_, run)] = jobs(
+        parse_words(["tracking=none", "hardware=cpu", "method=sft", "evaluation.persona.keyword_letters=4"])
+    )
+    words = parse_words(["evaluation.persona.nli.model=my_nli", "tracking=none"])
+    measured = settings_of(run.model_dump(), words)["evaluation"]
+    assert measured["persona"]["nli"]["model"] == "my_nli"
+    assert measured["persona"]["keyword_letters"] == 4  # the run's own
+    assert measured["simulation"]["persona"] == measured["persona"]
