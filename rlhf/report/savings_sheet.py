@@ -15,7 +15,8 @@ from rlhf.report.shown import COLUMNS, Shown, plain, usd
 
 ABOUT = (
     "Each run against the full fine-tune made beside it on the same data: the factor of its cost, with what is saved. "
-    "A saving that one seed has and another has not is grey: within noise."
+    "A saving that one seed has and another has not is grey: within noise; so is a quality whose interval reaches that of "
+    "the full one. Costs to a loss take the stage's cost as spent evenly over its steps."
 )
 TITLES = {
     names.COST_SECONDS.name: "time", names.COST_CPU_SECONDS.name: "CPU time", names.COST_USD.name: "USD",
@@ -37,20 +38,24 @@ def savings_sheets(jobs: Sequence[JobRecord]) -> list[Sheet]:
 
 
 def _sheet(found: Savings, place: int) -> Sheet:
+    """A line per cost and measure of quality, a column per way of training."""
     measured = [job.outcome["metrics"] for way in found.ways for job in way.group.finished]
-    quality = _quality_columns(measured)
     gpu = any(metrics.get(names.COST_GPU_SECONDS.name) for metrics in measured)
     costs = [cost for cost in COSTS if gpu or cost is not names.COST_PEAK_HOST_BYTES]  # on a CPU it is the peak itself
-    columns = [SheetColumn("", number=False), SheetColumn("seeds")]
-    columns += [SheetColumn(TITLES[cost.name], cost.meaning) for cost in costs]
-    common = "" if found.common_loss is None else plain(found.common_loss)
-    best = "" if found.best_loss is None else plain(found.best_loss)
-    for name in LOSS_COSTS:
-        to = f"{TITLES[name]} to loss {common}"
-        columns.append(SheetColumn(to, "until the best held-out loss that all of these runs reach"))
-    columns.append(SheetColumn(f"time to full's best, {best}", "until the full fine-tune's own best held-out loss"))
-    columns += [SheetColumn(shown.title, shown.metric.meaning) for shown in quality]
-    rows = [_row(way, found.ways[0], costs, quality) for way in found.ways]
+    rows = [(SheetCell("seeds"), *(_seeds(way) for way in found.ways))]
+    rows += [(SheetCell(TITLES[cost.name]), *(_cost(cost.name, way) for way in found.ways)) for cost in costs]
+    for name in LOSS_COSTS if found.common_loss is not None else ():
+        title = SheetCell(
+            f"{TITLES[name]} to loss {plain(found.common_loss or 0.0)}", "the best that all of them reach"
+        )
+        rows.append((title, *(_to_loss(way, way.to_common.get(name)) for way in found.ways)))
+    if found.best_loss is not None:
+        title = SheetCell(f"time to loss {plain(found.best_loss)}", "the best of the full fine-tune")
+        rows.append((title, *(_to_loss(way, way.to_best.get(LOSS_COSTS[0])) for way in found.ways)))
+    for shown in _quality_columns(measured):
+        rows.append((SheetCell(shown.title), *(_quality(shown, way, found.ways[0]) for way in found.ways)))
+    rows = [row for row in rows if any(cell.text != NOTHING.text for cell in row[1:])]
+    columns = [SheetColumn("", number=False), *(SheetColumn(way.label) for way in found.ways)]
     title = f"Savings: {found.name.replace('-', ' ', 1)}"
     return sheet("savings" if not place else f"savings-{place + 1}", title, ABOUT, columns, rows, found.notes)
 
@@ -61,21 +66,18 @@ def _quality_columns(measured: Sequence[Mapping[str, float]]) -> list[Shown]:
     return [shown for shown in COLUMNS if shown.metric.name in chosen]
 
 
-def _row(way: Way, full: Way, costs: Sequence[names.Metric], quality: Sequence[Shown]) -> list[SheetCell]:
-    measured = [job.outcome["metrics"] for job in way.group.finished]
-    cells = [SheetCell(way.label, "what the others are compared with" if way.baseline else ""), _seeds(way)]
-    for cost in costs:
-        values = [float(metrics[cost.name]) for metrics in measured if metrics.get(cost.name) is not None]
-        told = _amount(cost.name, fmean(values)) if values else ""
-        cells.append((SheetCell(told) if told else NOTHING) if way.baseline else _factor(way.ratios[cost.name], told))
-    for name in LOSS_COSTS:
-        cells.append(_reference(way) or _factor(way.to_common.get(name), ""))
-    cells.append(_reference(way) or _factor(way.to_best.get(LOSS_COSTS[0]), ""))
-    return cells + [_quality(shown, way, full) for shown in quality]
+def _cost(name: str, way: Way) -> SheetCell:
+    values = [
+        job.outcome["metrics"][name] for job in way.group.finished if job.outcome["metrics"].get(name) is not None
+    ]
+    told = _amount(name, fmean(values)) if values else ""
+    if way.baseline or not told:
+        return SheetCell(told) if told else NOTHING
+    return _factor(way.ratios[name], told)
 
 
-def _reference(way: Way) -> SheetCell | None:
-    return SheetCell("1x", tone="soft") if way.baseline else None
+def _to_loss(way: Way, found: Ratio | Missing | None) -> SheetCell:
+    return SheetCell("1x", tone="soft") if way.baseline else _factor(found, "")
 
 
 def _seeds(way: Way) -> SheetCell:
@@ -90,7 +92,8 @@ def _factor(found: Ratio | Missing | None, told: str) -> SheetCell:
     if isinstance(found, Missing):
         return SheetCell(found.why, told, "bad" if found.why == "never" else "soft")
     words = "within noise" if found.within_noise else less(found.value) if found.value < 2 else ""
-    spread = f"{found.low:.3g} to {found.high:.3g}" if found.seeds > 1 and found.high > found.low else ""
+    low, high = factor(found.low), factor(found.high)
+    spread = f"{low} to {high}" if low != high else ""
     range_told = f"{words} ({spread})" if words and spread else words or spread
     below = ", ".join(part for part in (range_told, told) if part)
     return SheetCell(factor(found.value), below, "unclear" if found.within_noise else "")
@@ -105,9 +108,9 @@ def less(ratio: float) -> str:
     """`69% less`, `80% more`, `3.1 times as much`, `the same`."""
     if abs(ratio - 1) < 0.005:
         return "the same"
-    return (
-        f"{1 - ratio:.0%} less" if ratio < 1 else f"{ratio - 1:.0%} more" if ratio < 2 else f"{ratio:.1f} times as much"
-    )
+    if ratio < 1:
+        return f"{1 - ratio:.0%} less" if ratio > 0.015 else f"{1 - ratio:.1%} less"
+    return f"{ratio - 1:.0%} more" if ratio < 2 else f"{ratio:.1f} times as much"
 
 
 def _amount(name: str, value: float) -> str:

@@ -68,13 +68,13 @@ def sheet_data(sheet: Sheet) -> dict[str, Any]:
 
 
 def sheet_table(sheet: Sheet, width: int) -> Group:
-    """The table for a screen of `width`; one that is too narrow has the lines one below the other, turned round."""
+    """The table for a screen of `width`: where it does not fit and its lines fit as columns, it is turned round."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    turned = _needs(sheet) > width
+    turned = _needs(sheet.columns, sheet.rows) > width >= _turned_needs(sheet)
     head = ["", *(row[0].text for row in sheet.rows)] if turned else [column.title for column in sheet.columns]
     lines = _turned(sheet) if turned else [list(row) for row in sheet.rows]
     table = Table(title=sheet.title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left")
@@ -94,12 +94,17 @@ def _told(cell: SheetCell) -> Any:
     return told.append(f"\n{cell.below}", style="dim") if cell.below else told
 
 
-def _needs(sheet: Sheet) -> int:
-    """Characters that its widest lines take."""
+def _needs(columns: Sequence[SheetColumn], rows: Sequence[Sequence[SheetCell]]) -> int:
+    """Characters that the widest lines of a table take."""
     wide = 1
-    for place, column in enumerate(sheet.columns):
-        wide += 2 + max(len(column.title), *(max(len(row[place].text), len(row[place].below)) for row in sheet.rows))
+    for place, column in enumerate(columns):
+        wide += 2 + max(len(column.title), *(max(len(row[place].text), len(row[place].below)) for row in rows))
     return wide
+
+
+def _turned_needs(sheet: Sheet) -> int:
+    columns = [SheetColumn(""), *(SheetColumn(row[0].text) for row in sheet.rows)]
+    return _needs(columns, _turned(sheet))
 
 
 def _turned(sheet: Sheet) -> list[list[SheetCell]]:

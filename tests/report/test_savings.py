@@ -13,6 +13,7 @@ from left_by_jobs import finished, leave
 from rlhf.report.record import JobRecord, read_record
 from rlhf.report.savings import Missing, Ratio, Reach, find_savings, reach
 from rlhf.report.savings_sheet import factor, less, savings_sheets
+from rlhf.report.sheets import Sheet, SheetCell
 
 FULL = {"cost/seconds": 100.0, "cost/usd": 2.0, "cost/kwh": 0.4, "cost/flops": 1e12, "cost/tokens": 1000.0}
 FULL |= {"cost/peak_memory_bytes": 8e9, "cost/artifact_bytes": 1e9, "cost/trainable_parameters": 1e6, "final/nll": 1.0}
@@ -41,6 +42,12 @@ def left(folder: Path, outcomes: Sequence[Mapping[str, Any]]) -> list[JobRecord]
     return list(read_record([folder]).jobs)
 
 
+def cells(sheet: Sheet) -> dict[str, dict[str, SheetCell]]:
+    """The cells by what a line is of, then by the way of training."""
+    ways = [column.title for column in sheet.columns[1:]]
+    return {row[0].text: dict(zip(ways, row[1:], strict=True)) for row in sheet.rows}
+
+
 def test_a_ratio_of_two_runs_at_the_same_tokens(tmp_path: Path) -> None:
     (found,) = find_savings(left(tmp_path, [job("full", 1), job("lora", 1, times=0.25)]))
     full, lora = found.ways
@@ -64,10 +71,9 @@ def test_over_seeds_each_is_compared_with_the_same_seed(tmp_path: Path) -> None:
 def test_a_saving_that_one_seed_has_and_another_not_is_within_noise_and_grey(tmp_path: Path) -> None:
     jobs = [job("full", 1), job("full", 2), job("lora", 1, times=0.8), job("lora", 2, times=1.1)]
     (sheet,) = savings_sheets(left(tmp_path, jobs))
-    titles = [column.title for column in sheet.columns]
-    cell = sheet.rows[1][titles.index("time")]
+    cell = cells(sheet)["time"]["LoRA"]
     assert (cell.text, cell.tone) == ("0.95x", "unclear")
-    assert cell.below == "within noise (0.8 to 1.1), 95.0 s"
+    assert cell.below == "within noise (0.80x to 1.10x), 95.0 s"
 
 
 @pytest.mark.parametrize(
@@ -130,9 +136,8 @@ def test_the_cost_to_the_loss_that_all_reach_and_to_the_best_of_the_full_one(tmp
     assert found.ways[1].to_common["cost/seconds"] == Ratio(1.0, 1.0, 1.0, 1)
     assert found.ways[1].to_best["cost/seconds"] == Missing("never")
     (sheet,) = savings_sheets(left(tmp_path / "again", [job("full", 1), job("lora", 1, times=0.5, curve=slow)]))
-    titles = [column.title for column in sheet.columns]
-    assert sheet.rows[1][titles.index("time to loss 2.000")].text == "1.00x"
-    assert sheet.rows[1][titles.index("time to full's best, 1.000")].text == "never"
+    assert cells(sheet)["time to loss 2.000"]["LoRA"].text == "1.00x"
+    assert cells(sheet)["time to loss 1.000"]["LoRA"].text == "never"
 
 
 def test_quality_stands_beside_with_intervals_over_seeds(tmp_path: Path) -> None:
@@ -140,13 +145,13 @@ def test_quality_stands_beside_with_intervals_over_seeds(tmp_path: Path) -> None
     alike = [job("lora_nf4", seed, metrics={"final/nll": value}) for seed, value in ((1, 0.9), (2, 1.0), (3, 1.1))]
     full = [job("full", seed, metrics={"final/nll": value}) for seed, value in ((1, 0.9), (2, 1.0), (3, 1.1))]
     (sheet,) = savings_sheets(left(tmp_path, [*full, *worse, *alike]))
-    place = [column.title for column in sheet.columns].index("nll")
-    first, second, third = (row[place] for row in sheet.rows)
+    by_way = cells(sheet)["nll"]
+    assert list(by_way) == ["full", "LoRA", "LoRA on nf4"]
+    first, second, third = by_way.values()
     # t of 2 degrees of freedom is 4.3027: 0.1 / sqrt(3) x 4.3027 = 0.2484
     assert (first.text, first.below, first.tone) == ("1.000", "0.752 to 1.248", "")
     assert (second.text, second.tone) == ("3.100", "")
     assert (third.text, third.tone) == ("1.000", "unclear")
-    assert [row[0].text for row in sheet.rows] == ["full", "LoRA", "LoRA on nf4"]
 
 
 def test_machines_that_differ_are_told(tmp_path: Path) -> None:
@@ -159,7 +164,7 @@ def test_machines_that_differ_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ratio", "shown", "words"),
     [
-        (0.31, "0.31x", "69% less"), (1.8, "1.80x", "80% more"), (0.0042, "0.0042x", "100% less"),
+        (0.31, "0.31x", "69% less"), (1.8, "1.80x", "80% more"), (0.0042, "0.0042x", "99.6% less"),
         (12.3, "12x", "12.3 times as much"), (1.001, "1.00x", "the same"),
     ],
 )  # fmt: skip
