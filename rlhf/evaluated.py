@@ -71,13 +71,15 @@ def sample_answers(first: Evaluator, models: Sequence[Model], found: Evaluation)
 
 def write_files(folder: Path, data: Mapping[str, Any], title: str) -> list[Path]:
     """Write what was found as JSON, Markdown, CSV and a page; return the files."""
+    from rlhf.report.evaluation_cells import suite_tables
     from rlhf.report.evaluation_page import render_evaluation
     from rlhf.report.evaluation_table import to_csv, to_markdown
 
+    suites = suite_tables(data)
     write_values(folder / FILE, data)
-    write_whole(folder / "evaluation.md", to_markdown(data))
-    write_whole(folder / "evaluation.csv", to_csv(data))
-    write_whole(folder / "evaluation.html", render_evaluation(data, title))
+    write_whole(folder / "evaluation.md", to_markdown(data, suites))
+    write_whole(folder / "evaluation.csv", to_csv(suites))
+    write_whole(folder / "evaluation.html", render_evaluation(data, suites, title))
     return [folder / name for name in (FILE, "evaluation.md", "evaluation.csv", "evaluation.html")]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rlhf.evaluation.pooled import Line, pooled
-from rlhf.report.evaluation_cells import Cell, Column, SuiteTable, suite_tables
+from rlhf.report.evaluation_cells import Cell, Column, SuiteTable
 from rlhf.report.evaluation_table import facts, interval, label, reading, unit
 from rlhf.report.html import PAGE, assemble
 from rlhf.report.shown import gain, plain
@@ -18,18 +18,20 @@ SHARED = ("1_dom.js", "2_chart.js", "2_frame.js")
 NO_SCRIPT = "This page draws its tables and figures with JavaScript. evaluation.md beside it has the same numbers."
 
 
-def render_evaluation(data: Mapping[str, Any], title: str) -> str:
-    """Return the page of an evaluation; `rlhf.report.evaluation_table` tells what the data is."""
+def render_evaluation(data: Mapping[str, Any], suites: Sequence[SuiteTable], title: str) -> str:
+    """Return the page of an evaluation and its tables (`suite_tables` of the data).
+
+    `rlhf.report.evaluation_table` tells what the data is.
+    """
     scripts = [PAGE / name for name in SHARED] + sorted(OWN.glob("*.js"))
     styles = [PAGE / "style.css", OWN / "style.css"]
-    held = {"title": title, "rows": [], "columns": [], "params": [], "told": told(data)}
+    held = {"title": title, "rows": [], "columns": [], "params": [], "told": told(data, suites)}
     return assemble(held, scripts, styles, NO_SCRIPT)
 
 
-def told(data: Mapping[str, Any]) -> dict[str, Any]:
+def told(data: Mapping[str, Any], tables: Sequence[SuiteTable]) -> dict[str, Any]:
     """Return what the page holds: finite numbers, and texts as a reader sees them."""
     lines = pooled(data["speakers"])  # with their whole labels
-    tables = suite_tables(data)
     values = {
         "checked": any(line.nonsense for table in tables for line, _ in table.lines),
         "questions": data["questions"],

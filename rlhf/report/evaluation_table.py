@@ -229,10 +229,9 @@ def reading(suites: Sequence[SuiteTable], where: str) -> list[str]:
     return told
 
 
-def to_markdown(data: Mapping[str, Any]) -> str:
-    """Return the same tables for a report: unclear differences are marked and in italics, the clearly best is bold."""
+def to_markdown(data: Mapping[str, Any], suites: Sequence[SuiteTable]) -> str:
+    """Return the tables (`suite_tables` of the data) for a report: unclear differences in italics, the best bold."""
     parts = []
-    suites = suite_tables(data)
     for suite in suites:
         heads = ["", *(_flat(column) for column in suite.columns)]
         lines = [_row(heads), "|---|" + "---:|" * len(suite.columns)]
@@ -269,12 +268,12 @@ CSV = (
 )  # fmt: skip
 
 
-def to_csv(data: Mapping[str, Any]) -> str:
+def to_csv(suites: Sequence[SuiteTable]) -> str:
     """Return one line per number in full precision, with its comparison; what isn't known is empty."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(CSV)
-    for suite in suite_tables(data):
+    for suite in suites:
         fooled = {flag.metric: " ".join(flag.roles) for flag in suite.flags}
         for place, column in enumerate(suite.columns):
             for line, cells in suite.lines:

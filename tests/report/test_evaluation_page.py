@@ -14,6 +14,7 @@ import pytest
 from browser import needs_browser, show
 from evaluation_by_hand import evaluation
 
+from rlhf.report.evaluation_cells import suite_tables
 from rlhf.report.evaluation_page import OWN, render_evaluation, told
 
 EVIL = "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\"><!-- \u2028"
@@ -38,7 +39,7 @@ def values() -> dict[str, Any]:
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
     file = tmp_path / "evaluation.html"
-    file.write_text(render_evaluation(values(), "Evaluation"), encoding="utf-8")
+    file.write_text(render_evaluation(values(), suite_tables(values()), "Evaluation"), encoding="utf-8")
     return file
 
 
@@ -56,7 +57,7 @@ def test_the_page_asks_nothing_of_any_network_and_holds_no_markup_of_a_model(pag
 
 
 def test_it_holds_the_numbers_of_the_tables() -> None:
-    held = told(values())
+    held = told(values(), suite_tables(values()))
     json.dumps(held, allow_nan=False)
     answers = held["suites"][0]
     accuracy = {line["label"]: line["cells"][0] for line in answers["lines"]}
@@ -127,7 +128,7 @@ def test_flags_that_say_the_same_are_one_item_with_all_their_sentences(tmp_path:
     data["metrics"] |= {f"final/{name}": data["metrics"]["final/distinct_2"] for name in ("eos_share", "win_rate")}
     data["suites"]["whole"]["metrics"] += ["final/eos_share", "final/win_rate"]
     page = tmp_path / "flags.html"
-    page.write_text(render_evaluation(data, "Flags"), encoding="utf-8")
+    page.write_text(render_evaluation(data, suite_tables(data), "Flags"), encoding="utf-8")
     items = "[...document.querySelectorAll('#flags > ul > li')]"
     probe = f"{items}.map((one) => [one.innerText, one.querySelectorAll('ul li').length])"
     found = show(page, probe, tmp_path).found
@@ -141,7 +142,7 @@ def test_sections_without_content_are_left_out(tmp_path: Path) -> None:
     few = values() | {"samples": [], "notes": [], "failures": {}, "settings": {"bootstrap": 100, "seed": 0}}
     few["suites"] = {"answers": {"metrics": ["final/accuracy"], "tables": {}, "notes": []}}
     page = tmp_path / "few.html"
-    page.write_text(render_evaluation(few, "Few"), encoding="utf-8")
+    page.write_text(render_evaluation(few, suite_tables(few), "Few"), encoding="utf-8")
     probe = "[[...document.querySelectorAll('section')].map((one) => one.id), document.body.textContent]"
     shown = show(page, probe, tmp_path)
     assert shown.complaints == []

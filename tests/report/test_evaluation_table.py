@@ -11,6 +11,7 @@ from evaluation_by_hand import QUESTIONS, evaluation, score, speaker, yes
 from rich.console import Console
 from rich.style import Style
 
+from rlhf.report.evaluation_cells import suite_tables
 from rlhf.report.evaluation_table import evaluation_table, flag_lines, to_csv, to_markdown
 
 
@@ -124,9 +125,9 @@ def test_flags_that_say_the_same_are_told_together() -> None:
 def test_a_long_label_is_cut_where_the_rest_still_tells_speakers_apart() -> None:
     data = evaluation()
     data["speakers"][3]["label"] = "dpo " + "x" * 60
-    assert "| dpo " + "x" * 35 + "… |" in to_markdown(data)
+    assert "| dpo " + "x" * 35 + "… |" in to_markdown(data, suite_tables(data))
     data["speakers"][4]["label"] = "dpo " + "x" * 61
-    assert "| dpo " + "x" * 60 + " |" in to_markdown(data)
+    assert "| dpo " + "x" * 60 + " |" in to_markdown(data, suite_tables(data))
 
 
 def test_a_wide_matrix_has_numbers_for_its_names() -> None:
@@ -152,7 +153,7 @@ def test_seeds_are_one_line_with_their_number() -> None:
 
 
 def test_markdown_holds_the_same() -> None:
-    text = to_markdown(evaluation())
+    text = to_markdown(evaluation(), suite_tables(evaluation()))
     assert "| dpo beta=0.1 | **0.750 [0.650–0.850]** | 0.400 [0.380–0.420] |" in text
     assert "| ppo | *~0.300 [0.200–0.400]* | *~0.500 [0.480–0.520]* |" in text
     assert "|  | final/accuracy ↑ (share) | response/repetition ↓¹ (share) |" in text
@@ -163,7 +164,7 @@ def test_markdown_holds_the_same() -> None:
 
 def test_csv_has_full_precision_and_every_comparison() -> None:
     """dpo wins 20 of 40 questions against base and loses none: p = 2^-19, of 6 comparisons the smallest."""
-    records = list(csv.DictReader(io.StringIO(to_csv(evaluation()))))
+    records = list(csv.DictReader(io.StringIO(to_csv(suite_tables(evaluation())))))
     assert len(records) == 9 + 9 + 9 + 1
     found = {(one["metric"], one["label"]): one for one in records}
     dpo = found["final/accuracy", "dpo beta=0.1"]
@@ -182,7 +183,7 @@ def test_csv_has_full_precision_and_every_comparison() -> None:
 
 def test_the_baseline_may_be_chosen() -> None:
     data = evaluation() | {"baseline": "dpo"}
-    found = {(one["metric"], one["label"]): one for one in csv.DictReader(io.StringIO(to_csv(data)))}
+    found = {(one["metric"], one["label"]): one for one in csv.DictReader(io.StringIO(to_csv(suite_tables(data))))}
     base = found["final/accuracy", "base model"]
     assert (base["baseline"], base["difference"], base["verdict"]) == ("dpo", "-0.5", "clear difference")
 
@@ -191,5 +192,5 @@ def test_a_speaker_without_a_number_has_a_dash() -> None:
     data = evaluation()
     data["metrics"]["final/accuracy"].pop("sft")
     data["metrics"]["final/accuracy"]["ppo"] = score([None, *yes(12)[1:]])
-    assert "| sft | - | *~0.500" in to_markdown(data)
-    assert f"| n | {QUESTIONS - 1} to {QUESTIONS} | 40 |" in to_markdown(data)
+    assert "| sft | - | *~0.500" in to_markdown(data, suite_tables(data))
+    assert f"| n | {QUESTIONS - 1} to {QUESTIONS} | 40 |" in to_markdown(data, suite_tables(data))
