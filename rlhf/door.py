@@ -6,19 +6,23 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from rlhf.build import needed_stages
 from rlhf.config import PPO, MethodSpec, Run
 from rlhf.data import check_first_row
+from rlhf.endpoint import key_of
 from rlhf.errors import UserError, refuse_unwritable
-from rlhf.evaluation_spec import EvaluationSpec
+from rlhf.evaluation_spec import ENDPOINT, NAMED, EvaluationSpec
 from rlhf.hub import go_offline_if_unreachable, refuse_absent_weights
 from rlhf.models.folder import refuse_no_model
 from rlhf.ppo.sources import check_sources
-from rlhf.ppo.sources.folder import is_scorer
+from rlhf.ppo.sources.folder import is_scorer, read_judge
 from rlhf.spec import STARTS
+
+JUDGES = f"Give the folder of a finished reward stage, {NAMED} (by evaluation.judge) or {ENDPOINT}"
 
 
 def check_files(runs: Sequence[Run], processes: int) -> None:
@@ -56,6 +60,7 @@ def check_readable(runs: Sequence[Run], processes: int) -> None:
         if run.evaluation not in asked:
             asked.append(run.evaluation)
             _refuse_measuring(run.evaluation)
+            _refuse_judge(run.evaluation)
 
 
 def check_start(place: str, method: MethodSpec, run: Run) -> None:
@@ -93,6 +98,20 @@ def _refuse_measuring(spec: EvaluationSpec) -> None:
         refuse_no_model(weights, here)
         if is_scorer(weights, here):
             raise UserError(here, "it holds a reward model, not a policy", "Give an sft-, dpo- or ppo- folder")
+
+
+def _refuse_judge(spec: EvaluationSpec) -> None:
+    """Raise `UserError` where the preference suite will run and its judge is no reward stage, or has no key."""
+    asked = spec.preference
+    if "preference" not in spec.suites or asked.judge == NAMED:
+        return
+    if asked.judge == ENDPOINT:
+        key_of(asked.endpoint, os.environ)
+        return
+    try:
+        read_judge("judge", Path(asked.judge))
+    except UserError as error:
+        raise UserError(f"evaluation.preference.judge={asked.judge}", error.problem, JUDGES) from error
 
 
 def _architecture(folder: Path) -> str | None:

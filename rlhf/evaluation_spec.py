@@ -96,6 +96,9 @@ class SimulationSpec(Spec):
     persona: PersonaSpec
 
 
+NAMED, ENDPOINT = "named", "endpoint"  # judges that are no folder; a folder of such a name is ./endpoint
+
+
 class JudgeEndpoint(EndpointSpec):
     """A chat model that is shown two answers and says which is better."""
 

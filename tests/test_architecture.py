@@ -40,7 +40,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "build": BASICS | {"ppo_clashes", "trainer_fields"},
     "compose": BASICS | {"build", "folders", "trainer_fields"},
     "hub": {"errors", "config", "ranks"},
-    "door": BASICS | {"build", "data", "evaluation", "hub", "models", "ppo"},
+    "door": BASICS | {"build", "data", "endpoint", "evaluation", "hub", "models", "ppo"},
     "sources": set(),
     "fingerprint": {"config", "ranks", "sources"},
     "store": {"disk", "fingerprint"},

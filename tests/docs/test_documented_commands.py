@@ -104,6 +104,8 @@ RUN = {
     "rlhf method=sft 'evaluation.suites=[persona,simulation]' evaluation.persona.nli.model=my_nli": TOY,
     "rlhf method=sft 'evaluation.suites=[simulation]' evaluation.simulation.user=my_gpt2": TOY,
     "rlhf method=sft 'evaluation.suites=[preference]' evaluation.preference.judge=my_reward": TOY,
+    "rlhf method=dpo 'evaluation.suites=[preference]' evaluation.preference.judge=my_reward": TOY,
+    "rlhf method=dpo 'evaluation.suites=[preference,implicit,best_of_n]'": f"{TOY} evaluation.best_of_n.numbers=[1,2]",
 }
 # Composed and cross-checked only: their weights or data come from the hub.
 CHECKED = {
@@ -172,6 +174,10 @@ ELSEWHERE = {
     ),
     "rlhf pairs pairs=sample 'pairs.judges={judge: {kind: stage, weight: 1.0, folder: my_reward}}' "
     "output=judged.jsonl": "tests/pairs/test_sample.py",
+    "rlhf method=dpo 'evaluation.suites=[preference]' evaluation.preference.judge=endpoint "
+    "evaluation.preference.endpoint.base_url=http://127.0.0.1:8000/v1 evaluation.preference.endpoint.model=my_model": (
+        "tests/evaluation/test_preference_suite.py"
+    ),
     "rlhf pairs pairs=endpoint pairs.base_url=http://127.0.0.1:8000/v1 pairs.model=my_model output=written.jsonl": (
         "tests/pairs/test_endpoint.py"
     ),

@@ -17,10 +17,9 @@ from rlhf.evaluation import preference_metrics as names
 from rlhf.evaluation.judges import EndpointJudge, Judge, ScoreJudge
 from rlhf.evaluation.measure import Findings, Suite, Table, Tools, mean_scores
 from rlhf.evaluation.preference_wins import duel_table, win_scores
-from rlhf.evaluation_spec import PreferenceSpec
+from rlhf.evaluation_spec import ENDPOINT, NAMED, PreferenceSpec
 
 METRICS = (*names.OF_ANSWERS, *names.OF_REWARD_MODEL)  # the latter of reward models, see rlhf/stages/pairs.py
-NAMED, ENDPOINT = "named", "endpoint"
 WINS = "wins over other models"
 
 
@@ -28,11 +27,16 @@ def judge_of(spec: PreferenceSpec, tools: Tools) -> Judge | None:
     """Return who judges; None where the evaluation names nobody. Raises `UserError` for a folder that is no judge."""
     if spec.judge == ENDPOINT:
         return EndpointJudge(spec.endpoint, tools.store, os.environ)
-    if spec.judge != NAMED and tools.judge_in is None:
+    if spec.judge == NAMED:
+        scorer = tools.judge()
+        return None if scorer is None else ScoreJudge(scorer)
+    if tools.judge_in is None:
         problem = "a reward stage in a folder cannot be loaded here"
         raise UserError("evaluation.preference.judge", problem, f"Use {NAMED} or {ENDPOINT}")
-    scorer = tools.judge() if spec.judge == NAMED or tools.judge_in is None else tools.judge_in(Path(spec.judge))
-    return None if scorer is None else ScoreJudge(scorer)
+    try:
+        return ScoreJudge(tools.judge_in(Path(spec.judge)))
+    except UserError as error:  # it tells of a reward source of PPO, which is loaded in the same way
+        raise UserError(f"evaluation.preference.judge={spec.judge}", error.problem, error.remedy) from error
 
 
 def build(spec: PreferenceSpec, tools: Tools) -> Suite:
