@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from rlhf.evaluation.controls import Role
@@ -76,11 +76,8 @@ def _told(by_speaker: Mapping[str, Findings]) -> dict[str, Any]:
 
 def dump_findings(findings: Findings, *, whole: bool) -> dict[str, Any]:
     """Return findings as plain values."""
-    left_out = () if whole else HEAVY
-    scores = {
-        name: {key: value for key, value in asdict(score).items() if key not in left_out}
-        for name, score in findings.scores.items()
-    }
+    kept = [field.name for field in fields(Scores) if whole or field.name not in HEAVY]
+    scores = {name: {key: getattr(score, key) for key in kept} for name, score in findings.scores.items()}
     tables = {title: asdict(table) for title, table in findings.tables.items()}
     return {"scores": scores, "tables": tables, "notes": list(findings.notes)}
 

@@ -242,12 +242,20 @@ class _Bench:
         return self.evaluator.load(self.job.base)
 
     def _logprobs(self, questions: Sequence[Question], texts: Sequence[str]) -> Iterator[list[float]]:
-        codec, size = self.evaluator.codec, self.spec.batch_size
-        for first in range(0, len(texts), size):
-            prompts = [codec.prompt_ids(row.prompt) for row in questions[first : first + size]]
-            responses = [codec.response_ids(text) for text in texts[first : first + size]]
-            found = response_logprobs(self._base, codec, prompts, responses, batch_size=size, temperature=1.0)
-            yield from (row.tolist() for row in found)
+        codec = self.evaluator.codec
+        prompts = [codec.prompt_ids(row.prompt) for row in questions]
+        responses = [codec.response_ids(text) for text in texts]
+        order = sorted(range(len(texts)), key=lambda at: len(prompts[at]) + len(responses[at]))  # saves padding
+        found = response_logprobs(
+            self._base,
+            codec,
+            [prompts[at] for at in order],
+            [responses[at] for at in order],
+            batch_size=self.spec.batch_size,
+            temperature=1.0,
+        )
+        by_place = dict(zip(order, found, strict=True))
+        yield from (by_place[at].tolist() for at in range(len(texts)))
 
 
 def _places(values: Any) -> Iterator[Path]:
