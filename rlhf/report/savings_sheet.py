@@ -15,8 +15,8 @@ from rlhf.report.shown import COLUMNS, Shown, plain, usd
 
 ABOUT = (
     "Each run against the full fine-tune made beside it on the same data: the factor of its cost, with what is saved. "
-    "A saving that one seed has and another has not is grey: within noise; so is a quality whose interval reaches that of "
-    "the full one. Costs to a loss take the stage's cost as spent evenly over its steps."
+    "A saving that one seed has and another has not is grey: within noise; so is a quality whose interval reaches that "
+    "of the full one. Costs to a loss take the stage's cost as spent evenly over its steps."
 )
 TITLES = {
     names.COST_SECONDS.name: "time", names.COST_CPU_SECONDS.name: "CPU time", names.COST_USD.name: "USD",
@@ -44,14 +44,13 @@ def _sheet(found: Savings, place: int) -> Sheet:
     costs = [cost for cost in COSTS if gpu or cost is not names.COST_PEAK_HOST_BYTES]  # on a CPU it is the peak itself
     rows = [(SheetCell("seeds"), *(_seeds(way) for way in found.ways))]
     rows += [(SheetCell(TITLES[cost.name]), *(_cost(cost.name, way) for way in found.ways)) for cost in costs]
-    for name in LOSS_COSTS if found.common_loss is not None else ():
-        title = SheetCell(
-            f"{TITLES[name]} to loss {plain(found.common_loss or 0.0)}", "the best that all of them reach"
-        )
-        rows.append((title, *(_to_loss(way, way.to_common.get(name)) for way in found.ways)))
+    common = "" if found.common_loss is None else plain(found.common_loss)
+    for name in LOSS_COSTS if common else ():
+        head = SheetCell(f"{TITLES[name]} to loss {common}", "the best that all of them reach")
+        rows.append((head, *(_to_loss(way, way.to_common.get(name)) for way in found.ways)))
     if found.best_loss is not None:
-        title = SheetCell(f"time to loss {plain(found.best_loss)}", "the best of the full fine-tune")
-        rows.append((title, *(_to_loss(way, way.to_best.get(LOSS_COSTS[0])) for way in found.ways)))
+        head = SheetCell(f"time to loss {plain(found.best_loss)}", "the best of the full fine-tune")
+        rows.append((head, *(_to_loss(way, way.to_best.get(LOSS_COSTS[0])) for way in found.ways)))
     for shown in _quality_columns(measured):
         rows.append((SheetCell(shown.title), *(_quality(shown, way, found.ways[0]) for way in found.ways)))
     rows = [row for row in rows if any(cell.text != NOTHING.text for cell in row[1:])]
@@ -67,9 +66,8 @@ def _quality_columns(measured: Sequence[Mapping[str, float]]) -> list[Shown]:
 
 
 def _cost(name: str, way: Way) -> SheetCell:
-    values = [
-        job.outcome["metrics"][name] for job in way.group.finished if job.outcome["metrics"].get(name) is not None
-    ]
+    measured = [job.outcome["metrics"].get(name) for job in way.group.finished]
+    values = [value for value in measured if value is not None]
     told = _amount(name, fmean(values)) if values else ""
     if way.baseline or not told:
         return SheetCell(told) if told else NOTHING
