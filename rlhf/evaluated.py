@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.disk import write_whole
+from rlhf.evaluation.controls import nonsense
 from rlhf.evaluation.measured import Evaluation
 from rlhf.evaluation.policy import evaluation_prompts
 from rlhf.stages.evaluate import Evaluator, Row
@@ -51,13 +52,14 @@ def suite_warnings(folder: Path) -> list[str]:
 
 
 def sample_answers(first: Evaluator, models: Sequence[Model], found: Evaluation) -> list[dict[str, Any]]:
-    """Return the first questions with the reference and every model's answers, for the page."""
-    questions = evaluation_prompts(first.job.corpus("demonstration"), first.spec)[: first.spec.table_rows]
+    """Return the first questions with the reference and everybody's answers, for the page."""
+    questions = evaluation_prompts(first.job.corpus("demonstration"), first.spec)
+    lines, _ = nonsense(questions, first.codec, first.spec.seed)
+    models_texts = {model.row.fingerprint: model.row.texts for model in models}
     answers = {
-        voice.name: model.row.texts
+        voice.name: lines[voice.role] if voice.role in lines else models_texts[voice.fingerprint]
         for voice in found.speakers
-        for model in models
-        if model.row.fingerprint == voice.fingerprint
+        if voice.role in lines or voice.fingerprint in models_texts
     }
     return [
         {
@@ -65,7 +67,7 @@ def sample_answers(first: Evaluator, models: Sequence[Model], found: Evaluation)
             "reference": row.completion or "",
             "answers": {name: texts[place] for name, texts in answers.items()},
         }
-        for place, row in enumerate(questions)
+        for place, row in enumerate(questions[: first.spec.table_rows])
     ]
 
 
