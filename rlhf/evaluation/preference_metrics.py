@@ -209,7 +209,7 @@ CONSISTENCY = Metric(
     "share of pairs on which a chat model that judges says the same in both orders",
     "share",
     "mean over pairs whose answers differ",
-    "higher",
+    None,
     "0 to 1",
     "Zheng et al. 2023, arXiv 2306.05685",
     "a judge that always says tie",
