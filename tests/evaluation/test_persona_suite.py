@@ -66,7 +66,7 @@ def test_the_table_by_turn_counts_the_answers_before(ruled) -> None:
     table = persona.build(ruled, tools())(QUESTIONS, TEXTS).tables["persona by turn"]
     column = table.columns.index("contradiction")
     assert [(line[0], line[1], line[column]) for line in table.rows] == [(1, 3, 0.0), (2, 1, 1.0)]
-    assert table.rows[0][table.columns.index("self_contradiction")] is None
+    assert table.rows[0][table.columns.index("self contradiction")] is None
 
 
 def test_rows_without_a_persona_are_told_in_one_note() -> None:

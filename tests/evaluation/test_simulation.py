@@ -143,7 +143,7 @@ def test_real_answers_and_an_echo_stand_beside_the_policy() -> None:
     lines = {(line[0], line[1]): line for line in table.rows}
     assert {speaker for speaker, _ in lines} == {"policy", "real answers", "echo of the user"}
     assert lines["real answers", 1][column["words"]] == 1.0  # "Hello." and "Here."
-    assert lines["real answers", 3][column["s1_keyword_consistency"]] == pytest.approx(2 / 3)  # of like, tea, ski
+    assert lines["real answers", 3][column["s1 keyword consistency"]] == pytest.approx(2 / 3)  # of like, tea, ski
     assert lines["echo of the user", 2][column["words"]] == 3.0  # "Do you ski?"
     assert [lines["policy", turn][column["conversations"]] for turn in (1, 2, 3)] == [2, 1, 1]
     assert any("1 conversations are shorter than 3 turns" in note for note in found.notes)

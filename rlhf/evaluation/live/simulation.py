@@ -105,8 +105,9 @@ def measure(policy: Any, codec: Any, questions: Sequence[Row], spec: SimulationS
     real = [script.answered[: spec.turns] for script in scripts]
     rows += turns.turn_rows("real answers", _values(scripts, real, spec, read))
     rows += turns.turn_rows("echo of the user", _values(scripts, [s.asked[: spec.turns] for s in scripts], spec, read))
+    columns = ("speaker", "turn", "conversations", *(name.replace("_", " ") for name in values))
     tables = {
-        "simulated conversations by turn": Table(("speaker", "turn", "conversations", *values), tuple(rows)),
+        "simulated conversations by turn": Table(columns, tuple(rows)),
         "a simulated conversation": _shown(talks[0]),
     }
     return Findings(_scores(values, scripts, len(questions), tools), tables, _notes(talks, cut, spec))

@@ -187,7 +187,7 @@ def by_turn(questions: Sequence[Row], each: Mapping[str, Sequence[float | None]]
         places = [at for at, own in enumerate(turns) if own == turn]
         values = [[one for at in places if (one := column[at]) is not None] for column in each.values()]
         rows.append((turn, len(places), *(sum(found) / len(found) if found else None for found in values)))
-    return Table(("turn", "answers", *(name.removeprefix("persona/") for name in each)), tuple(rows))
+    return Table(("turn", "answers", *(name.removeprefix("persona/").replace("_", " ") for name in each)), tuple(rows))
 
 
 def _any(values: Sequence[float | None]) -> bool:
