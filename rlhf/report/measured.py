@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from rlhf.evaluation.cost import ENERGY_SOURCE
+from rlhf.evaluation.energy import SOURCES
 from rlhf.evaluation.statistics import mean_over_seeds
 from rlhf.report.record import JobRecord
 from rlhf.report.seeds import Group
@@ -51,3 +54,18 @@ def _within(job: JobRecord, metric: str) -> tuple[float | None, float | None]:
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def energy_told(jobs: Sequence[JobRecord]) -> list[str]:
+    """Say in one sentence where the jobs' kWh come from: what was measured is not what was estimated."""
+    found: dict[str, list[int]] = {}
+    for job in jobs:
+        if source := str(job.outcome.get(ENERGY_SOURCE) or ""):
+            found.setdefault(SOURCES.get(source, source), []).append(job.number)
+    if len(found) < 2:
+        return [f"kWh: {told}." for told in found]
+    each = "; ".join(
+        f"{'jobs' if len(numbers) > 1 else 'job'} {', '.join(map(str, numbers))} {told}"
+        for told, numbers in found.items()
+    )
+    return [f"kWh are not of one kind: {each}."]

@@ -41,6 +41,11 @@ def usd(value: float) -> str:
     return f"${value:.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
 
 
+def energy(value: float) -> str:
+    """Four digits, also of a run that took seconds."""
+    return f"{value:.4g}"
+
+
 GAIN = (names.FINAL_REWARD_DIFFERENCE_LOW, names.FINAL_REWARD_DIFFERENCE_HIGH)
 GOLD_GAIN = (names.FINAL_REWARD_GOLD_DIFFERENCE_LOW, names.FINAL_REWARD_GOLD_DIFFERENCE_HIGH)
 WINS = (names.FINAL_WIN_RATE_LOW, names.FINAL_WIN_RATE_HIGH)
@@ -78,5 +83,6 @@ COLUMNS: tuple[Shown, ...] = (
     Shown("time", names.COST_SECONDS, None, None, False, duration, "seconds"),
     PIPELINE_TIME,
     Shown("memory", names.COST_PEAK_MEMORY_BYTES, None, None, False, memory, "bytes"),
-    Shown("kWh, estimated", names.COST_KWH, None, None, False, plain, "number"),
+    Shown("kWh", names.COST_KWH, None, None, False, energy, "number"),
+    Shown("samples/s", names.COST_SAMPLES_PER_SECOND, None, None, False, plain, "number"),
 )

@@ -14,6 +14,7 @@ from rlhf.report.cells import duration
 from rlhf.report.extras import tables_beside
 from rlhf.report.goals import Verdict
 from rlhf.report.learned import curves_of, samples_of
+from rlhf.report.measured import energy_told
 from rlhf.report.outcome import judge_taught, training_rewards
 from rlhf.report.record import JobRecord, Record
 from rlhf.report.rows import AXES_MORE_IS_BETTER, Line, Lines, build_lines, command_of
@@ -179,6 +180,7 @@ def reading(jobs: Sequence[JobRecord], lines: Lines) -> list[str]:
         told = list(dict.fromkeys(str(job.outcome[key]) for job in jobs if job.outcome[key]))
         facts += [words.format("; ".join(told))] if told else []
     facts += [f"{told[0].upper()}{told[1:]}." for told in training_rewards([job.outcome for job in jobs])]
+    facts += energy_told(jobs)
     many = any(len(line.seeds) > 1 for line in lines.lines)
     return [*facts, *([OTHER_JUDGES] if lines.judges_differ else []), *([OVER_SEEDS] if many else []), OVER_START]
 

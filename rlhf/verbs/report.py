@@ -53,6 +53,8 @@ def run(words: list[str]) -> int:
     from rlhf.report.goals import MET, read_goals, verdicts
     from rlhf.report.write import PAGE_NAME, write_pages, write_tables
 
+    if asked.strict and not asked.goals:
+        raise UserError("--strict", "there are no goals to be strict about", "Add --goals NAME")
     goals = read_goals(_goals_file(asked.goals)) if asked.goals else []
     record = read_record(folders)
     found = verdicts(goals, record.jobs)

@@ -88,3 +88,37 @@ def test_help_shows_examples(here: Here, tmp_path: Path) -> None:
     done = here("report", "--help", folder=tmp_path)
     assert done.code == 0
     assert "rlhf report --open" in done.out
+
+
+GOALS = (
+    "goals:\n  - {name: wins, metric: final/win_rate, at_least: 0.5}\n  - {name: near, metric: final/kl, at_most: 9}\n"
+)
+WON = {"final/win_rate": 0.7, "final/win_rate_low": 0.6, "final/win_rate_high": 0.8, "final/kl": 5.0}
+
+
+def test_goals_are_told_per_run_in_the_terminal_and_on_the_page(here: Here, tmp_path: Path) -> None:
+    home = leave(tmp_path / "multirun" / "2026-01-02" / "10-00-00", [finished([], WON)], id="x")
+    (tmp_path / "mine.yaml").write_text(GOALS, encoding="utf-8")
+    done = here("report", "--goals", "mine.yaml", "--strict", folder=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "Goals" in done.out and "met" in done.out and "0.7 [0.6, 0.8]" in done.out
+    assert "near: final/kl at most 9" in done.out
+    assert '"key":"goals"' in (home / "report.html").read_text(encoding="utf-8")
+    assert "## Goals" in (home / "comparison.md").read_text(encoding="utf-8")
+
+
+def test_a_goal_that_is_not_met_ends_with_code_1_only_if_strict(here: Here, tmp_path: Path) -> None:
+    leave(tmp_path / "multirun" / "2026-01-02" / "10-00-00", [finished([], {"final/kl": 12.0})], id="x")
+    (tmp_path / "mine.yaml").write_text(GOALS, encoding="utf-8")
+    done = here("report", "--goals", "mine.yaml", folder=tmp_path)
+    assert (done.code, "missed" in done.out, "not measured" in done.out) == (0, True, True)
+    assert here("report", "--goals", "mine.yaml", "--strict", folder=tmp_path).code == 1
+
+
+def test_goals_by_name_and_names_that_are_none(here: Here, tmp_path: Path) -> None:
+    leave(tmp_path / "multirun" / "2026-01-02" / "10-00-00", [finished([], WON)], id="x")
+    assert here("report", "--goals", "s1", folder=tmp_path).code == 0
+    here("report", "--goals", "s2", folder=tmp_path).refused(2, "--goals s2", "conf/goals", "s1")
+    (tmp_path / "torn.yaml").write_text("goals: []\n", encoding="utf-8")
+    here("report", "--goals", "torn.yaml", folder=tmp_path).refused(2, "torn.yaml, goals", "at least 1 item")
+    here("report", "--strict", folder=tmp_path).refused(2, "--strict", "--goals")

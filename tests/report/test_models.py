@@ -10,6 +10,7 @@ from left_by_jobs import finished, leave
 
 from rlhf.errors import UserError
 from rlhf.folders import conf_dir
+from rlhf.report.measured import energy_told
 from rlhf.report.models import Suitability, count, fits, models_sheets, read_suitability
 from rlhf.report.record import JobRecord, read_record
 from rlhf.report.runtimes import runtimes_sheets
@@ -105,3 +106,12 @@ def test_jobs_by_how_they_ended_and_bars_of_their_time(tmp_path: Path) -> None:
     assert [cell.text for cell in first] == ["a", "SFT", "2 of 3", "1 failed", "40.0 s", "80.0 s"]
     assert (first[4].bar, first[4].below, second[4].bar) == (0.5, "30.0 s to 50.0 s", 1.0)
     assert runtimes_sheets(read_record([tmp_path]).jobs[:1]) == []
+
+
+def test_where_energy_comes_from_is_said_once_or_job_by_job(tmp_path: Path) -> None:
+    sources = ["nvml", "nvml", "rated"]
+    leave(tmp_path, [finished([f"seed={n}"], {}) | {"energy_source": source} for n, source in enumerate(sources)])
+    jobs = read_record([tmp_path]).jobs
+    assert energy_told(jobs[:2]) == ["kWh: measured by NVML."]
+    assert energy_told(jobs) == ["kWh are not of one kind: jobs 1, 2 measured by NVML; job 3 rated watts, an estimate."]
+    assert energy_told([]) == []
