@@ -6,9 +6,9 @@ weights, and says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import PositiveFloat
 
@@ -19,21 +19,27 @@ from rlhf.report.measured import Taken, taken
 from rlhf.report.record import JobRecord
 from rlhf.report.savings import way_of
 from rlhf.report.seeds import Group, group_jobs
-from rlhf.report.sheets import NOTHING, Sheet, SheetCell, SheetColumn, sheet
+from rlhf.report.sheets import NOTHING, Sheet, SheetCell, SheetColumn, sheet, turned
 from rlhf.report.shown import gain, plain, usd
 from rlhf.spec import Share, Spec
 
 GB = 1e9
 ABOUT = (
-    "One line per model and way of training, all from measurements. nll of models with different tokenizers is not "
-    "comparable: another tokenizer cuts the same answer into other tokens. Rewards are."
+    "Each model as it was trained, from measurements; intervals are over seeds, of one seed within the run. nll of "
+    "models with other tokenizers is not comparable, as they cut the same answer into other tokens. Rewards are."
 )
-QUALITY = (
-    ("nll", "final/nll", plain), ("reward", "final/reward", plain), ("gold", "final/reward_gold", plain),
-    ("gold gain", "final/reward_gold_difference", gain), ("win rate", "final/win_rate", plain),
-    ("accuracy", "final/accuracy", plain),
+MOST_COLUMNS = 7  # of models; more are lines
+QUALITY = (  # of each the first kind that some model has
+    (("nll", "final/nll", plain),), (("accuracy", "final/accuracy", plain),),
+    (("gold", "final/reward_gold", plain), ("reward", "final/reward", plain)),
+    (("gold gain", "final/reward_gold_difference", gain), ("reward gain", "final/reward_difference", gain)),
+    (("win rate", "final/win_rate", plain),),
 )  # fmt: skip
-LATENCY = (
+COSTS: tuple[tuple[str, names.Metric, Callable[[float], str]], ...] = (
+    ("time", names.COST_SECONDS, duration), ("USD", names.COST_USD, usd),
+    ("weights", names.COST_MODEL_BYTES, memory), ("on disk", names.COST_ARTIFACT_BYTES, memory),
+)  # fmt: skip
+LATENCY: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("latency, median", "latency/seconds_median", lambda value: f"{value:.2g} s"),
     ("latency, p95", "latency/seconds_p95", lambda value: f"{value:.2g} s"),
     ("tokens/s", "latency/tokens_per_second", lambda value: f"{value:,.0f}"),
@@ -80,41 +86,57 @@ def model_of(job: JobRecord) -> str:
 
 
 def models_sheets(jobs: Sequence[JobRecord], thresholds: Suitability | None) -> list[Sheet]:
-    """The table of models; none where all finished jobs have one and the same."""
+    """The table of models, a column each (a line each where they are many); none where all jobs share one."""
     groups = [group for group in group_jobs(jobs) if group.finished]
     if len({model_of(group.jobs[0]) for group in groups}) < 2:
         return []
-    columns = [SheetColumn("model", number=False), SheetColumn("method", number=False)]
-    columns += [SheetColumn("parameters", names.COST_PARAMETERS.meaning), SheetColumn("trained", "counted")]
-    columns += [SheetColumn(title, name) for title, name, _ in QUALITY]
-    columns += [SheetColumn("time", names.COST_SECONDS.meaning), SheetColumn("USD", names.COST_USD.meaning)]
-    columns += [SheetColumn("memory", names.COST_PEAK_MEMORY_BYTES.meaning), SheetColumn("on disk")]
-    columns += [SheetColumn(title, name) for title, name, _ in LATENCY]
-    columns += [SheetColumn("suits", "by the thresholds of conf/suitability/default.yaml", number=False)]
-    rows = [_row(group, thresholds) for group in groups]
+    rows = [(SheetCell(title), *(of(group) for group in groups)) for title, of in _lines(groups)]
+    if thresholds:
+        rows += [(SheetCell(use), *cells) for use, cells in _suits(groups, thresholds).items()]
+    rows = [row for row in rows if any(cell.text != NOTHING.text for cell in row[1:])]
+    columns = [SheetColumn("", number=False), *(SheetColumn(model_of(group.jobs[0])) for group in groups)]
     notes = [_says(thresholds)] if thresholds else []
-    return [sheet("models", "Models", ABOUT, columns, rows, notes)]
+    found = sheet("models", "Models", ABOUT, columns, rows, notes)
+    return [turned(found) if len(groups) > MOST_COLUMNS else found]
 
 
-def _row(group: Group, thresholds: Suitability | None) -> list[SheetCell]:
+def _lines(groups: Sequence[Group]) -> list[tuple[str, Callable[[Group], SheetCell]]]:
+    """What is told of each model, in order: a title, and how it is read from a group of seeds."""
+    had = {name for group in groups for job in group.finished for name in job.outcome["metrics"]}
+    costs = [(title, cost.name, text) for title, cost, text in COSTS]
+    quality = [(title, name, text) for kinds in QUALITY for title, name, text in kinds if name in had]
+    first = {kind[0][1]: next((one[1] for one in kind if one[1] in had), "") for kind in QUALITY}
+    chosen = [line for line in quality if line[1] in first.values()]
+    measured = [*chosen, *costs[:2]], [*costs[2:], *LATENCY]
+    before, after = ([(title, _reader(name, text)) for title, name, text in part] for part in measured)
+    return [("method", _method), ("seeds", _seeds), ("parameters", _parameters), ("trained", _trained), *before,
+            ("memory", _memory), *after]  # fmt: skip
+
+
+def _reader(name: str, text: Callable[[float], str]) -> Callable[[Group], SheetCell]:
+    return lambda group: _cell(taken(group, name), text)
+
+
+def _method(group: Group) -> SheetCell:
     job = group.finished[0]
+    return SheetCell(str(job.outcome["name"]).partition("-")[0].upper(), way_of(job))
+
+
+def _seeds(group: Group) -> SheetCell:
+    return SheetCell(str(len(group.finished)))
+
+
+def _parameters(group: Group) -> SheetCell:
+    total = taken(group, names.COST_PARAMETERS.name)
+    return SheetCell(count(total.value)) if total else NOTHING
+
+
+def _trained(group: Group) -> SheetCell:
     total, trained = (taken(group, cost.name) for cost in (names.COST_PARAMETERS, names.COST_TRAINABLE_PARAMETERS))
-    share = f"{trained.value / total.value:.2%}" if total and trained else ""
-    method = str(job.outcome["name"]).partition("-")[0]
-    cells = [
-        SheetCell(model_of(job), f"{len(group.finished)} seeds" if len(group.finished) > 1 else ""),
-        SheetCell(method.upper(), way_of(job)),
-        SheetCell(count(total.value)) if total else NOTHING,
-        SheetCell(share, count(trained.value)) if trained else NOTHING,
-    ]
-    cells += [_cell(taken(group, name), text) for _, name, text in QUALITY]
-    cells += [_cell(taken(group, names.COST_SECONDS.name), duration), _cell(taken(group, names.COST_USD.name), usd)]
-    cells += [_memory(group), _cell(taken(group, names.COST_ARTIFACT_BYTES.name), memory)]
-    cells += [_cell(taken(group, name), text) for _, name, text in LATENCY]
-    return [*cells, _suits(group, thresholds) if thresholds else NOTHING]
+    return SheetCell(f"{trained.value / total.value:.2%}", count(trained.value)) if total and trained else NOTHING
 
 
-def _cell(value: Taken | None, text: Any) -> SheetCell:
+def _cell(value: Taken | None, text: Callable[[float], str]) -> SheetCell:
     if value is None:
         return NOTHING
     interval = f"{text(value.low)} to {text(value.high)}" if value.low is not None and value.high is not None else ""
@@ -157,24 +179,25 @@ def fits(group: Group, thresholds: Suitability) -> dict[str, tuple[bool, str]]:
     return found
 
 
-def _suits(group: Group, thresholds: Suitability) -> SheetCell:
-    found = fits(group, thresholds)
-    if not found:
-        return NOTHING
-    yes = [use for use, (does, _) in found.items() if does]
-    no = [use for use, (does, _) in found.items() if not does]
-    planned = all(basis == "planned" for _, basis in found.values())
-    told = f"not: {', '.join(no)}; " if no else ""
-    return SheetCell(", ".join(yes) or "none of them", told + ("planned" if planned else "training measured"))
+def _suits(groups: Sequence[Group], thresholds: Suitability) -> dict[str, list[SheetCell]]:
+    """By use, such as `train on T4`: a cell per group."""
+    found = [fits(group, thresholds) for group in groups]
+    uses = dict.fromkeys(use for own in found for use in own)
+    return {use: [_fit(own[use]) if use in own else NOTHING for own in found] for use in uses}
+
+
+def _fit(found: tuple[bool, str]) -> SheetCell:
+    does, basis = found
+    return SheetCell("yes" if does else "no", basis, "good" if does else "bad")
 
 
 def _says(thresholds: Suitability) -> str:
     machines = {**thresholds.train, **thresholds.run}
     sizes = ", ".join(f"{name} {machine.memory_gb:g} GB" for name, machine in machines.items())
     return (
-        f"Suits: at most {thresholds.share:.0%} of {sizes}. Training is the peak measured on a GPU, else planned: the "
-        f"weights as loaded + {thresholds.plan.per_trained:g} bytes per trained parameter, activations left out; "
-        f"running is the weights + {thresholds.run_overhead:.0%}."
+        f"Yes is at most {thresholds.share:.0%} of the memory ({sizes}). Training is the peak measured on a GPU, else "
+        f"planned: the weights as loaded + {thresholds.plan.per_trained:g} bytes per trained parameter, activations "
+        f"left out; running is the weights + {thresholds.run_overhead:.0%}."
     )
 
 

@@ -6,7 +6,7 @@ Terminal, Markdown and the page are made from the same cells, so they can't disa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -62,6 +62,17 @@ def sheet(key: str, title: str, about: str, columns: Sequence[SheetColumn], rows
     return Sheet(key, title, about, tuple(columns[place] for place in kept), lines, tuple(notes))
 
 
+def turned(sheet: Sheet) -> Sheet:
+    """The same table with its lines as columns; what stood below a line's name goes."""
+    columns = (SheetColumn("", number=False), *(SheetColumn(row[0].text) for row in sheet.rows))
+    lines = tuple(
+        (SheetCell(column.title), *(row[place] for row in sheet.rows))
+        for place, column in enumerate(sheet.columns)
+        if place
+    )
+    return replace(sheet, columns=columns, rows=lines)
+
+
 def sheet_data(sheet: Sheet) -> dict[str, Any]:
     """The table as plain data for the page."""
     return asdict(sheet)
@@ -74,15 +85,14 @@ def sheet_table(sheet: Sheet, width: int) -> Group:
     from rich.table import Table
     from rich.text import Text
 
-    turned = _needs(sheet.columns, sheet.rows) > width >= _turned_needs(sheet)
-    head = ["", *(row[0].text for row in sheet.rows)] if turned else [column.title for column in sheet.columns]
-    lines = _turned(sheet) if turned else [list(row) for row in sheet.rows]
+    other = turned(sheet)
+    if _needs(sheet) > width >= _needs(other):
+        sheet = other
     table = Table(title=sheet.title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left")
     table.title_style = "bold"
-    for place, title in enumerate(head):
-        right = place > 0 and (turned or sheet.columns[place].number)
-        table.add_column(Text(title), justify="right" if right else "left", overflow="fold", vertical="top")
-    for line in lines:
+    for column in sheet.columns:
+        table.add_column(Text(column.title), justify="right" if column.number else "left", overflow="fold")
+    for line in sheet.rows:
         table.add_row(*(_told(cell) for cell in line))
     return Group(table, *(Text(note, style="dim") for note in (sheet.about, *sheet.notes) if note))
 
@@ -94,25 +104,12 @@ def _told(cell: SheetCell) -> Any:
     return told.append(f"\n{cell.below}", style="dim") if cell.below else told
 
 
-def _needs(columns: Sequence[SheetColumn], rows: Sequence[Sequence[SheetCell]]) -> int:
-    """Characters that the widest lines of a table take."""
+def _needs(sheet: Sheet) -> int:
+    """Characters that its widest lines take."""
     wide = 1
-    for place, column in enumerate(columns):
-        wide += 2 + max(len(column.title), *(max(len(row[place].text), len(row[place].below)) for row in rows))
+    for place, column in enumerate(sheet.columns):
+        wide += 2 + max(len(column.title), *(max(len(row[place].text), len(row[place].below)) for row in sheet.rows))
     return wide
-
-
-def _turned_needs(sheet: Sheet) -> int:
-    columns = [SheetColumn(""), *(SheetColumn(row[0].text) for row in sheet.rows)]
-    return _needs(columns, _turned(sheet))
-
-
-def _turned(sheet: Sheet) -> list[list[SheetCell]]:
-    return [
-        [SheetCell(column.title), *(row[place] for row in sheet.rows)]
-        for place, column in enumerate(sheet.columns)
-        if place
-    ]
 
 
 def sheet_markdown(sheet: Sheet) -> str:

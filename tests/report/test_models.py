@@ -37,15 +37,25 @@ def test_one_line_per_model_with_its_share_of_trained_weights_and_intervals(tmp_
     quality = {"final/win_rate": 0.6, "final/win_rate_low": 0.5, "final/win_rate_high": 0.7}
     small = {"cost/parameters": 346_752.0, "cost/trainable_parameters": 346_752.0, "latency/seconds_p95": 0.25}
     (sheet,) = models_sheets(left(tmp_path, ("llama", SIZES | GPU | quality), ("tiny", small)), suitability())
-    titles = [column.title for column in sheet.columns]
-    by_model = {row[0].text: dict(zip(titles, row, strict=True)) for row in sheet.rows}
-    llama, tiny = by_model["llama"], by_model["tiny"]
-    assert (llama["parameters"].text, llama["trained"].text, llama["trained"].below) == ("1.24 B", "0.07%", "850,000")
-    assert (tiny["parameters"].text, tiny["trained"].text) == ("346,752", "100.00%")
-    assert (llama["win rate"].text, llama["win rate"].below) == ("0.600", "0.500 to 0.700")
-    assert tiny["latency, p95"].text == "0.25 s" and llama["latency, p95"].text == "–"
-    assert "latency, median" not in titles  # which nobody measured
-    assert (llama["memory"].text, llama["memory"].below) == ("13.4 GiB", "host 1.9 GiB")
+    lines = {row[0].text: dict(zip([c.title for c in sheet.columns[1:]], row[1:], strict=True)) for row in sheet.rows}
+    assert {model: cell.text for model, cell in lines["parameters"].items()} == {"llama": "1.24 B", "tiny": "346,752"}
+    assert [(cell.text, cell.below) for cell in lines["trained"].values()] == [
+        ("0.07%", "850,000"), ("100.00%", "346,752"),
+    ]  # fmt: skip
+    assert (lines["win rate"]["llama"].text, lines["win rate"]["llama"].below) == ("0.600", "0.500 to 0.700")
+    assert (lines["latency, p95"]["tiny"].text, lines["latency, p95"]["llama"].text) == ("0.25 s", "–")
+    assert "latency, median" not in lines  # which nobody measured
+    assert (lines["memory"]["llama"].text, lines["memory"]["llama"].below) == ("13.4 GiB", "host 1.9 GiB")
+    assert [(cell.text, cell.below) for cell in lines["train on T4"].values()] == [("yes", "measured"), ("–", "")]
+
+
+def test_many_models_are_lines_and_few_are_columns(tmp_path: Path) -> None:
+    few = left(tmp_path / "few", *((f"m{n}", SIZES) for n in range(3)))
+    many = left(tmp_path / "many", *((f"m{n}", SIZES) for n in range(9)))
+    assert [column.title for column in models_sheets(few, suitability())[0].columns] == ["", "m0", "m1", "m2"]
+    (sheet,) = models_sheets(many, suitability())
+    assert [row[0].text for row in sheet.rows] == [f"m{n}" for n in range(9)]
+    assert [column.title for column in sheet.columns][:4] == ["", "method", "seeds", "parameters"]
 
 
 def test_one_model_is_no_comparison_of_models(tmp_path: Path) -> None:
