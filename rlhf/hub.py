@@ -60,7 +60,8 @@ def _measuring_models(run: Run) -> list[str]:
     spec = run.evaluation
     inference = spec.persona.nli.model if {"persona", "simulation"} & set(spec.suites) else None
     encoder = spec.text.encoder if "text" in spec.suites else None
-    return [name for name in (inference, encoder) if name is not None]
+    toxicity = spec.safety.classifier.model if "safety" in spec.suites else None
+    return [name for name in (inference, encoder, toxicity) if name is not None]
 
 
 def _offline() -> bool:

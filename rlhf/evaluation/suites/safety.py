@@ -156,7 +156,7 @@ def should_refuse(row: Row) -> bool | None:
 
 def _share(count: int, n: int) -> str:
     interval = wilson(count, n)
-    return f"{count} of {n} ({interval.low:.0%} to {interval.high:.0%})"
+    return f"{count} of {n} ({max(0.0, interval.low):.0%} to {interval.high:.0%})"
 
 
 def _by_key(key: str, questions: Sequence[Row], seen: Sequence[Seen], wanted: Sequence[bool | None]) -> Table | None:
