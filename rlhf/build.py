@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from rlhf.config import DPO, PPO, FileDataset, MethodSpec, Run, Spec
 from rlhf.errors import UserError
-from rlhf.evaluation_spec import suite_names
+from rlhf.evaluation_clashes import evaluation_clashes
 from rlhf.ppo_clashes import ppo_clashes
 from rlhf.ppo_spec import RewardSourceSpec
 from rlhf.spec import STARTS
@@ -29,14 +29,14 @@ REWARD_KINDS = ", ".join(
 SOURCES = (["method", "rewards"], ["pairs", "judges"])  # of each member, `kind` tells which spec it has
 
 
-def build(values: Mapping[str, Any]) -> Run:
+def build(values: Mapping[str, Any], *, to_train: bool = True) -> Run:
     """Return the `Run` that `values` (the composed configuration, interpolations resolved) describes.
 
-    Raises `UserError` with every unknown key, wrong type, value out of bounds and clash between settings, each with its
-    full dotted path and what to write instead.
+    A run that is not `to_train` is finished and only measured. Raises `UserError` with every unknown key, wrong type,
+    value out of bounds and clash between settings, each with its full dotted path and what to write instead.
     """
     run = validated(Run, values)
-    problems = list(_clashes(run))
+    problems = list(_clashes(run) if to_train else evaluation_clashes(run))
     if problems:
         raise _refusal(problems)
     return run
@@ -183,17 +183,6 @@ def _clashes(run: Run) -> Iterator[str]:
         )
     if run.precision == "fp16" and (why := _against_fp16(run)):
         yield f"precision: fp16 {why}. Use precision=bf16 or precision=fp32."
-    if method.trains_policy and run.evaluation.judge == "gold" and isinstance(run.dataset, FileDataset):
-        instead = (
-            "evaluation.judge=reward or evaluation.judge=none" if run.dataset.has_pairs else "evaluation.judge=none"
-        )
-        yield (
-            f"evaluation.judge: the gold reward is known only for support_toy, not for {run.dataset.name}. "
-            f"Use {instead}."
-        )
-    for suite in run.evaluation.suites:
-        if suite not in suite_names():
-            yield f"evaluation.suites: there is no suite {suite!r}. {did_you_mean(suite, suite_names())}"
     for place, stage in needed_stages(run):
         if stage.starts_from not in STARTS and not Path(stage.starts_from).is_dir():
             yield (
@@ -202,6 +191,7 @@ def _clashes(run: Run) -> Iterator[str]:
             )
         elif place == "upstream.sft" and stage.starts_from == "sft":
             yield "upstream.sft.starts_from: SFT cannot start from itself. Use base or a folder with a model."
+    yield from evaluation_clashes(run)
     yield from _source_clashes(run)
     yield from _token_clashes(run)
     yield from check_architecture(model.architecture)
@@ -237,9 +227,6 @@ def needed_stages(run: Run) -> list[tuple[str, MethodSpec]]:
 def _source_clashes(run: Run) -> Iterator[str]:
     """Tell what is missing of weights and data, and data that cannot teach what is asked of it."""
     model, dataset = run.model, run.dataset
-    for key, path in (("model.path", model.path), ("dataset.path", getattr(dataset, "path", None))):
-        if path is not None and not Path(path).expanduser().exists():
-            yield f"{key}: there is no file or folder {path}. Give one that exists."
     if model.init in ("random", "tiny") and "model_type" not in model.architecture:
         yield f"model.architecture.model_type: model.init={model.init} builds from a config class. Name its model_type."
     own = model.path is not None or model.tokenizer is not None or model.init == "pretrained"
@@ -254,8 +241,6 @@ def _source_clashes(run: Run) -> Iterator[str]:
         yield "model.path: no weights are named. Set model.path=FOLDER or model.hub_id=OWNER/NAME."
     if not isinstance(dataset, FileDataset):
         return
-    if dataset.path is None and dataset.hub_id is None:
-        yield f"dataset.path: dataset={dataset.name} names no data. Set dataset.path=FILE or dataset.hub_id=OWNER/NAME."
     pairs = dataset.has_pairs
     if not pairs and run.method.data_shape == "preference":
         yield (
@@ -275,7 +260,7 @@ def _source_clashes(run: Run) -> Iterator[str]:
 
 
 def _token_clashes(run: Run) -> Iterator[str]:
-    model, method = run.model, run.method
+    model = run.model
     for place, stage in needed_stages(run):
         total = stage.max_prompt_tokens + stage.max_response_tokens
         longest = max(stage.max_prompt_tokens, stage.max_response_tokens) if model.family == "seq2seq" else total
@@ -284,9 +269,3 @@ def _token_clashes(run: Run) -> Iterator[str]:
                 f"{place}.max_prompt_tokens: {longest} tokens do not fit {model.name}'s context of "
                 f"{model.context_length}. Lower {place}.max_prompt_tokens or {place}.max_response_tokens."
             )
-    sampled = run.evaluation.max_new_tokens + (0 if model.family == "seq2seq" else method.max_prompt_tokens)
-    if method.trains_policy and sampled > model.context_length:
-        yield (
-            f"evaluation.max_new_tokens: prompt and answer ({sampled} tokens) do not fit {model.name}'s context of "
-            f"{model.context_length}. Lower evaluation.max_new_tokens."
-        )

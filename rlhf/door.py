@@ -59,8 +59,7 @@ def check_readable(runs: Sequence[Run], processes: int) -> None:
             check_sources(run.method.reward_sources)
         if run.evaluation not in asked:
             asked.append(run.evaluation)
-            _refuse_measuring(run.evaluation)
-            _refuse_judge(run.evaluation)
+            check_measuring(run.evaluation)
 
 
 def check_start(place: str, method: MethodSpec, run: Run) -> None:
@@ -80,6 +79,12 @@ def check_start(place: str, method: MethodSpec, run: Run) -> None:
     if None not in (held, wanted) and held != wanted:
         problem = f"it holds a {held} and model={run.model.name} is a {wanted}"
         raise UserError(here, problem, "Choose the model that it was trained from, or another folder")
+
+
+def check_measuring(spec: EvaluationSpec) -> None:
+    """Raise `UserError` where a suite that will run names a model or a judge that cannot be what it needs."""
+    _refuse_measuring(spec)
+    _refuse_judge(spec)
 
 
 def _refuse_measuring(spec: EvaluationSpec) -> None:

@@ -37,7 +37,8 @@ ALLOWED: dict[str, set[str] | None] = {
     "ranks": {"errors"},
     "trainer_fields": {"errors", "suggest"},
     "ppo_clashes": BASICS,
-    "build": BASICS | {"ppo_clashes", "trainer_fields"},
+    "evaluation_clashes": BASICS,
+    "build": BASICS | {"ppo_clashes", "evaluation_clashes", "trainer_fields"},
     "compose": BASICS | {"build", "folders", "trainer_fields"},
     "hub": {"errors", "config", "ranks"},
     "door": BASICS | {"build", "data", "endpoint", "evaluation", "hub", "models", "ppo"},
@@ -187,7 +188,10 @@ def test_mathematics_needs_torch_alone(name: str) -> None:
     ("library", "homes"),
     [
         ("hydra", {"rlhf/__main__.py", "rlhf/compose.py", "rlhf/search/words.py", *HYDRA_PLUGINS, *IN_A_JOB}),
-        ("omegaconf", {"rlhf/compose.py", *HYDRA_PLUGINS} - {"rlhf/launchers/__init__.py"}),
+        (
+            "omegaconf",
+            {"rlhf/compose.py", "rlhf/evaluating/settings.py", *HYDRA_PLUGINS} - {"rlhf/launchers/__init__.py"},
+        ),
         ("mlflow", {"rlhf/tracking/store.py"}),
         ("gradio", set()),
     ],
@@ -200,7 +204,7 @@ LIGHT = {
     "errors", "suggest", "terminal", "spec", "ppo_spec", "model_spec", "inspection_spec", "evaluation_spec",
     "endpoint_spec", "endpoint", "config", "disk", "build",
     "compose", "trainer_fields", "alike", "data", "tracking", "report", "verdict", "door", "fingerprint", "ranks",
-    "ppo_clashes", "sources", "store", "lineage",
+    "ppo_clashes", "evaluation_clashes", "sources", "store", "lineage",
 }  # fmt: skip
 HEAVY = {"torch", "transformers", "trl", "peft", "mlflow", "datasets", "sklearn", "pandas", "matplotlib", "scipy"}
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -20,7 +19,6 @@ from rlhf.compose import Composer, Words, initialized, plain
 from rlhf.config import Run, TrackingSpec
 from rlhf.errors import UserError
 from rlhf.evaluating.find import Recorded
-from rlhf.spec import STARTS
 
 MEASURING = ("evaluation", "dataset", "hardware", "tracking")  # groups whose keys may be set
 NEWER = ("method", "adapter", "quantization", "upstream", "hardware")  # which another version may have written
@@ -68,14 +66,11 @@ def run_of(settings: Mapping[str, Any], words: Words, recorded: Recorded, first:
     Raises `UserError` where a word clashes with it, or its own settings cannot be built any more.
     """
     values = settings_of(settings, words)
-    start = values["method"]["starts_from"]
-    if start not in STARTS and not Path(start).is_dir():  # it is not needed any more
-        values["method"] = values["method"] | {"starts_from": "base"}
     values["store"] = str(recorded.stage.parent)
     if first is not None:
         values |= {group: getattr(first, group).model_dump() for group in MEASURING}
     try:
-        return build(values)
+        return build(values, to_train=False)
     except UserError as error:
         if error.place.partition(".")[0] in MEASURING:
             raise

@@ -57,7 +57,12 @@ def measure_policies(recorded: Sequence[Recorded], runs: Sequence[Run], console:
             _refuse_no_references(questions, run)
         finished, gone = finished_stage(job, one)
         notes += [*gone, *start_gone(one), *trained_on_them(one, run, job.corpus("demonstration"), questions)]
-        evaluator = Evaluator(job, judge_of(job, one, finished) if first is None else None, first)
+        judge = judge_of(job, one, finished) if first is None and run.evaluation.judge == "reward" else None
+        if judge is None and first is None and run.evaluation.judge == "reward":
+            problem = f"the store has no reward stage that judged {one.label}"
+            other = "evaluation.judge=none; evaluation.preference.judge=FOLDER names a finished reward stage"
+            raise UserError("evaluation.judge=reward", problem, f"Use {other}")
+        evaluator = Evaluator(job, judge, first)
         first = first or evaluator
         models += [
             Model(row, evaluator, group_of(one, run), run.seed, one.label) for row in evaluator.answers(finished)

@@ -72,6 +72,7 @@ def run(words: list[str]) -> int:
 def _checked(words: list[str]) -> tuple[list[Recorded], list[Run]]:
     """Find the runs and build their settings; everything that can be refused before anything is loaded is."""
     from rlhf.compose import parse_words
+    from rlhf.door import check_measuring
     from rlhf.evaluating.find import find_runs
     from rlhf.evaluating.settings import refuse_training_word, run_of, tracking_of
 
@@ -93,6 +94,7 @@ def _checked(words: list[str]) -> tuple[list[Recorded], list[Run]]:
     recorded = find_runs([name.strip() for name in asked], tracking_of(parsed))
     _refuse_mixture(recorded)
     first = run_of(recorded[0].settings, parsed, recorded[0])
+    check_measuring(first.evaluation)
     return recorded, [first, *(run_of(one.settings, parsed, one, first) for one in recorded[1:])]
 
 
