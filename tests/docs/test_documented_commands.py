@@ -106,6 +106,11 @@ RUN = {
     "rlhf method=sft 'evaluation.suites=[preference]' evaluation.preference.judge=my_reward": TOY,
     "rlhf method=dpo 'evaluation.suites=[preference]' evaluation.preference.judge=my_reward": TOY,
     "rlhf method=dpo 'evaluation.suites=[preference,implicit,best_of_n]'": f"{TOY} evaluation.best_of_n.numbers=[1,2]",
+    "rlhf method=sft 'evaluation.suites=[safety]'": TOY,
+    "rlhf method=sft 'evaluation.suites=[safety]' evaluation.safety.classifier.model=my_classifier "
+    "evaluation.safety.classifier.label=NEGATIVE": TOY,
+    "rlhf evaluate run=last dataset=adversarial_prompts evaluation.judge=none evaluation.prompts=300 "
+    "'evaluation.suites=[safety]'": "evaluation.prompts=9 evaluation.bootstrap=50",
 }
 # Composed and cross-checked only: their weights or data come from the hub.
 CHECKED = {
@@ -316,6 +321,8 @@ def test_a_command_that_trains_or_informs_ends_well(
         assert run([*shlex.split(judge)[1:], *shlex.split(RUN[judge])], place, monkeypatch) == 0
         (stage,) = [folder for folder in place.glob("outputs/stages/reward-tiny_bert-*") if folder.is_dir()]
         shutil.copytree(stage, place / "my_reward")
+    if "run=last" in command and not list(place.glob("outputs/runs/*/*")):
+        assert run(["method=sft", *shlex.split(TOY)], place, monkeypatch) == 0
     more = next(value for key, value in RUN.items() if shlex.join(shlex.split(key)) == command)
     words = [*shlex.split(command)[1:], *shlex.split(more)]
     code = run(words, place, monkeypatch)
