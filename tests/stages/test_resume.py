@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -168,6 +169,9 @@ def test_killed_once(method: str, step: int, more: list[str], tmp_path: Path) ->
     assert_equal(killed, whole, method)
 
 
+STEPS = (2, 3, 5)  # after which an attempt is stopped
+
+
 class Stopped(KeyboardInterrupt):
     pass
 
@@ -189,31 +193,49 @@ def whole(tmp_path_factory):
     return build
 
 
-@pytest.mark.parametrize("step", [2, 3, 5])
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory, whole):
+    """`stopped(method, sampling)` -> {step: what a kill at that step leaves}, of one attempt that ends at the last."""
+
+    @cache
+    def attempt(method: str, sampling: str) -> dict[int, Path]:
+        run, corpus, *_ = whole(method, sampling)
+        folder = tmp_path_factory.mktemp(f"stopped-{method}")
+        left = {step: folder / f"at-{step}" for step in STEPS}
+        plain = training.Checkpoints.on_save
+
+        def stop(self, args, state, control, **rest) -> None:
+            plain(self, args, state, control, **rest)
+            if state.global_step == STEPS[-1]:
+                raise Stopped
+            if state.global_step in STEPS:
+                shutil.copytree(left[STEPS[-1]], left[state.global_step])
+
+        with pytest.MonkeyPatch.context() as patched, pytest.raises(Stopped):
+            patched.setattr(training.Checkpoints, "on_save", stop)
+            train(run, left[STEPS[-1]], corpus)
+        return left
+
+    return attempt
+
+
+@pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize(
     ("method", "sampling"),
     [("sft", "random"), ("sft", "group_by_length"), ("reward", "group_by_length"), ("dpo", "random")],
 )
 def test_a_stage_stopped_at_any_step_goes_on_exactly(
-    method: str, sampling: str, step: int, tmp_path: Path, monkeypatch, whole
+    method: str, sampling: str, step: int, tmp_path: Path, whole, stopped
 ) -> None:
     """Three batches per epoch, a checkpoint every step, logs every 2: also at an epoch's end and in a later epoch."""
     run, corpus, hoped, weights = whole(method, sampling)
-    plain = training.Checkpoints.on_save
-
-    def stop(self, args, state, control, **rest) -> None:
-        plain(self, args, state, control, **rest)
-        if state.global_step == step:
-            raise Stopped
-
-    with monkeypatch.context() as patched:
-        patched.setattr(training.Checkpoints, "on_save", stop)
-        with pytest.raises(Stopped):
-            train(run, tmp_path, corpus)
-    assert (tmp_path / "checkpoints" / f"checkpoint-{step}/whole.json").exists()
-    resumed = train(run, tmp_path, corpus)
+    folder = Path(shutil.copytree(stopped(method, sampling)[step], tmp_path / "stage"))
+    checkpoints = folder / "checkpoints"
+    assert (checkpoints / f"checkpoint-{step}/whole.json").exists()
+    assert not (checkpoints / f"checkpoint-{step + 1}").exists()
+    resumed = train(run, folder, corpus)
     assert resumed.curves == hoped.curves
-    assert same(weights_of(tmp_path / "model"), weights)
+    assert same(weights_of(folder / "model"), weights)
 
 
 class Kept(NullRun):
@@ -227,21 +249,12 @@ class Kept(NullRun):
             self.sent.setdefault(name, []).append((int(step or 0), value))
 
 
-def test_the_tracked_run_that_goes_on_has_the_curves_from_the_first_step(tmp_path: Path, monkeypatch, whole) -> None:
+def test_the_tracked_run_that_goes_on_has_the_curves_from_the_first_step(tmp_path: Path, whole, stopped) -> None:
     """The interrupted attempt was another run of the store, and is shown as failed."""
     run, corpus, hoped, _ = whole("sft", "random")
-    plain = training.Checkpoints.on_save
-
-    def stop(self, args, state, control, **rest) -> None:
-        plain(self, args, state, control, **rest)
-        if state.global_step == 5:
-            raise Stopped
-
-    with monkeypatch.context() as patched, pytest.raises(Stopped):
-        patched.setattr(training.Checkpoints, "on_save", stop)
-        train(run, tmp_path, corpus)
+    folder = Path(shutil.copytree(stopped("sft", "random")[5], tmp_path / "stage"))
     kept = Kept()
-    STAGES["sft"](replace(context_of(run, tmp_path, corpus), tracked=kept))
+    STAGES["sft"](replace(context_of(run, folder, corpus), tracked=kept))
     for name in ("train/loss", "eval/loss"):
         assert kept.sent[name] == hoped.curves[name]
 
