@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.config import MethodSpec
-from rlhf.models.load import BASE, Source
+from rlhf.models.load import BASE, Source, open_folder
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Finished:
         own = self.folder / BASE
         if own.exists():
             return Source(base=own, adapter=model, kind="folder")
-        return Source(base=base.base, adapter=model, kind=base.kind)
+        start = self.origin.source  # a folder of weights that no stage of ours made is no model of the configuration
+        return Source(base=start.base, adapter=model, kind=start.kind)
 
 
 def starting_weights(method: MethodSpec, start: Finished | None, base: Source) -> Source:
@@ -56,8 +57,14 @@ def starting_weights(method: MethodSpec, start: Finished | None, base: Source) -
         return base
     folder = Path(method.starts_from)
     if (folder / "adapter_config.json").exists():
-        return Source(base=base.base, adapter=folder, kind=base.kind)
+        return on_its_base(folder, base)
     return Source(base=folder, adapter=None, kind="folder")
+
+
+def on_its_base(adapter: Path, base: Source) -> Source:
+    """An adapter on the weights that it was trained on: a folder that it names and that is there, else the model's."""
+    named = open_folder(adapter, "method.starts_from")
+    return named if named.kind == "folder" else Source(base=base.base, adapter=adapter, kind=base.kind)
 
 
 def stands_on(finished: Finished) -> list[Finished]:

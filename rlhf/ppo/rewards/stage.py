@@ -10,7 +10,7 @@ from rlhf.data.rows import Row
 from rlhf.errors import UserError
 from rlhf.model_spec import ModelSpec
 from rlhf.models.codec import Codec
-from rlhf.models.load import BASE, Source, load_scorer, load_tokenizer, resolve_base
+from rlhf.models.load import BASE, Source, load_scorer, load_tokenizer, open_folder, resolve_base
 from rlhf.models.score import score
 from rlhf.ppo.rewards.base import RewardParts, Scorer
 from rlhf.ppo.sources.folder import read_judge
@@ -53,11 +53,13 @@ def model_scorer(model: Any, codec: Codec, batch_size: int) -> Scorer:
 
 
 def stage_source(spec: ModelSpec, folder: Path) -> Source:
-    """The whole model of a stage's folder; or its adapter on the base beside it, else on the base it was trained on."""
+    """The whole model of a stage's folder; or its adapter on the base beside it, else on what it was trained on."""
     model = folder / "model"
     if not (model / "adapter_config.json").exists():
         return Source(base=model, adapter=None, kind="folder")
     if (folder / BASE).exists():
         return Source(base=folder / BASE, adapter=model, kind="folder")
+    if (named := open_folder(model, "folder")).kind == "folder":
+        return named
     base = resolve_base(spec, folder.resolve().parent / "models")  # beside it, where its store keeps them
     return Source(base=base.base, adapter=model, kind=base.kind)
