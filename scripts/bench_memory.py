@@ -36,6 +36,7 @@ NO_TRACKING = {"name": "none", "uri": None, "experiment": "rlhf", "flush_seconds
 TINY = ("tiny_gpt2", "tiny_mt5", "tiny_llama")
 WAYS = ((), ("adapter=lora",), ("adapter=lora", "quantization=int8"), ("adapter=lora", "quantization=nf4"))
 SHORT = ["dataset.rows=400", "evaluation.prompts=16", "evaluation.max_new_tokens=16", "tracking=none", "hardware=cpu"]
+SHORT += ["evaluation.suites=[]"]
 SHORT += [f"++{place}.trainer.max_steps=6" for place in ("method", "upstream.sft", "upstream.reward")]
 
 

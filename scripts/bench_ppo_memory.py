@@ -36,7 +36,7 @@ COMMON = [
     "++upstream.reward.trainer.max_steps=1", "upstream.reward.trainer.per_device_train_batch_size=2",
     "method.normalize_rewards=0", "method.trainer.eval_steps=1000", "method.trainer.save_steps=1000",
     "evaluation.judge=none", "evaluation.prompts=2", "evaluation.max_new_tokens=4", "tracking=none",
-    "method.guard.on_collapse=warn", "method.critic.learning_rate=1e-5",
+    "method.guard.on_collapse=warn", "method.critic.learning_rate=1e-5", "evaluation.suites=[]",
 ]  # fmt: skip
 
 

@@ -72,7 +72,7 @@ def common(asked: argparse.Namespace) -> list[str]:
     """Words of every one of our jobs."""
     return [
         "method=dpo", "model=tiny_gpt2", "dataset.languages=[en]", f"dataset.rows={asked.rows}",
-        f"evaluation.prompts={asked.prompts}", "hardware=cpu",
+        f"evaluation.prompts={asked.prompts}", "evaluation.suites=[]", "hardware=cpu",
     ]  # fmt: skip
 
 

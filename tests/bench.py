@@ -52,7 +52,7 @@ torch.set_num_threads(1)
 def run_of(*words: str, store: Path | None = None) -> Run:
     """Compose a run; tracking is off and the learning rate the tests' own unless `words` say otherwise."""
     method = next((word.partition("=")[2] for word in words if word.startswith("method=")), "dpo")
-    own = ["tracking=none", "hardware=cpu", f"++method.trainer.learning_rate={RATES[method]}"]
+    own = ["tracking=none", "hardware=cpu", "evaluation.suites=[]", f"++method.trainer.learning_rate={RATES[method]}"]
     own += [f"++upstream.{name}.trainer.learning_rate={RATES[name]}" for name in ("sft", "reward")]
     own += ["dataset.rows=200", f"store={store or MODELS.parent / 'rlhf-no-store'}"]
     [(_, run)] = jobs(parse_words([*own, *words]))

@@ -21,6 +21,7 @@ QUICK = (
     "++upstream.sft.trainer.max_steps=4",
     "evaluation.prompts=8",
     "evaluation.max_new_tokens=12",
+    "evaluation.suites=[]",
 )
 
 

@@ -290,7 +290,7 @@ def test_two_processes_that_need_one_stage_build_it_once(tmp_path: Path) -> None
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(["rlhf.job", "rlhf.__main__"])
     words = ["method=sft", "tracking=none", "dataset.rows=200", "evaluation.prompts=4", "evaluation.max_new_tokens=4"]
-    words += ["++method.trainer.max_steps=5", "evaluation.bootstrap=10", "hardware=cpu"]
+    words += ["++method.trainer.max_steps=5", "evaluation.bootstrap=10", "evaluation.suites=[]", "hardware=cpu"]
     both = [forks.Process(target=serve, args=(words, str(tmp_path))) for _ in range(2)]
     for process in both:
         process.start()

@@ -62,6 +62,7 @@ WORDS = (
     "evaluation.prompts=4",
     "evaluation.max_new_tokens=4",
     "evaluation.bootstrap=10",
+    "evaluation.suites=[]",
     "method.rewards={own: {kind: function, weight: 1.0, name: 'hurt:fine'}}",
 )
 FOUR = "method.rewards.own.name=hurt:fine,hurt:raises,hurt:kills,hurt:other"

@@ -29,7 +29,7 @@ def words(*more: str) -> list[str]:
     rewards += ["+method.rewards.short={kind: function, weight: 0.1, name: 'rlhf.ppo.builtin:length_penalty'}"]
     small = {"max_steps": 8, "eval_steps": 4, "save_steps": 2, "learning_rate": 2e-3}
     settings = ["method=ppo", "dataset.rows=200", "evaluation.prompts=4", "evaluation.max_new_tokens=4"]
-    settings += ["evaluation.bootstrap=10", "hardware=cpu", "tracking=none", *rewards]
+    settings += ["evaluation.bootstrap=10", "evaluation.suites=[]", "hardware=cpu", "tracking=none", *rewards]
     settings += ["method.prompts_per_step=8", "method.epochs=2", "method.max_response_tokens=12"]
     settings += ["++upstream.sft.trainer.max_steps=4", "method.samples.prompts=2"]
     return [*settings, *(f"++method.trainer.{key}={value}" for key, value in small.items()), *STATEFUL, *more]

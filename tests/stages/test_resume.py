@@ -34,7 +34,7 @@ def words(method: str, *more: str) -> list[str]:
     """A job of two short stages that save every 3 steps, log every 2 and cross an epoch: 156 rows are 10 batches."""
     small = {"max_steps": 14, "per_device_train_batch_size": 16, "logging_steps": 2, "eval_steps": 7, "save_steps": 3}
     settings = [f"method={method}", "dataset.rows=200", "evaluation.prompts=4", "evaluation.max_new_tokens=4"]
-    settings += ["evaluation.bootstrap=10", "hardware=cpu"]
+    settings += ["evaluation.bootstrap=10", "evaluation.suites=[]", "hardware=cpu"]
     for place in ("method", "upstream.sft"):
         settings += [f"++{place}.trainer.{key}={value}" for key, value in small.items()]
         settings += [f"++{place}.trainer.learning_rate=2e-3"]
