@@ -18,6 +18,7 @@ from rlhf.report.seeds import Group, group_jobs
 
 WAYS = ("tuning", "adapter", "quantization")  # groups of settings in which a cheaper way differs from the full one
 SAME_TOKENS = 0.01  # share by which two runs on the same tokens may differ
+CLOCKS_APART = 0.1  # share by which wall-clock and processor time of two runs on a CPU may disagree
 LOSS = "eval/loss"
 COSTS = (
     names.COST_SECONDS, names.COST_CPU_SECONDS, names.COST_USD, names.COST_KWH, names.COST_FLOPS,
@@ -221,9 +222,24 @@ def _notes(ways: Sequence[Way]) -> list[str]:
     sources = {str(job.outcome.get(ENERGY_SOURCE) or "") for job in jobs}
     if sources & {"rated"}:
         notes.append("kWh by rated watts is time under another name, not a measurement")
+    apart = [way.label for way in ways[1:] if not _on_gpu(jobs) and _clocks_differ(way)]
+    if apart:
+        told = "the clock and the processor's time disagree by more than a tenth: other work ran on the machine"
+        notes.append(f"{', '.join(apart)}: {told}, go by the processor's")
     if not any(_curve(job) for job in jobs):
         notes.append("no run has a curve of held-out loss: costs to the same loss are not known")
     return notes
+
+
+def _clocks_differ(way: Way) -> bool:
+    clock, busy = (way.ratios[cost.name] for cost in (names.COST_SECONDS, names.COST_CPU_SECONDS))
+    if isinstance(clock, Missing) or isinstance(busy, Missing):
+        return False
+    return abs(clock.value / busy.value - 1) > CLOCKS_APART
+
+
+def _on_gpu(jobs: Sequence[JobRecord]) -> bool:
+    return any(job.outcome["metrics"].get(names.COST_GPU_SECONDS.name) for job in jobs)
 
 
 def _hardware(job: JobRecord) -> Mapping[str, Any]:

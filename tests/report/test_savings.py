@@ -170,3 +170,17 @@ def test_machines_that_differ_are_told(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_ratios_in_words(ratio: float, shown: str, words: str) -> None:
     assert (factor(ratio), less(ratio)) == (shown, words)
+
+
+@pytest.mark.parametrize(
+    ("busy", "gpu", "told"),
+    [(9.0, 0.0, True), (5.2, 0.0, False), (9.0, 50.0, False)],
+    ids=["a busy machine", "a quiet one", "a GPU, whose host only drives it"],
+)
+def test_a_clock_that_says_other_than_the_processor_is_told(
+    busy: float, gpu: float, told: bool, tmp_path: Path
+) -> None:
+    full = job("full", 1, metrics={"cost/cpu_seconds": 10.0, "cost/gpu_seconds": gpu})
+    lora = job("lora", 1, times=0.5, metrics={"cost/cpu_seconds": busy, "cost/gpu_seconds": gpu})
+    (found,) = find_savings(left(tmp_path, [full, lora]))
+    assert any("LoRA: the clock and the processor's time disagree" in note for note in found.notes) == told
