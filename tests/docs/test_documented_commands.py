@@ -23,6 +23,7 @@ STEPS = (
 )
 TOY = f"{STEPS} dataset.rows=150"
 PPO = f"{TOY} method.prompts_per_step=8 method.normalize_rewards=8"
+ASKED = "evaluation.prompts=4 evaluation.bootstrap=50"
 MADE = "dataset.rows=150 pairs.leaks.resamples=50"
 SMALL_BATCH = "method.trainer.gradient_accumulation_steps=1 dataset.limit=150"
 HH = f"{STEPS} {SMALL_BATCH} method.trainer.per_device_eval_batch_size=32"
@@ -112,6 +113,9 @@ RUN = {
     "rlhf method=sft 'evaluation.suites=[safety]'": TOY,
     "rlhf method=sft 'evaluation.suites=[safety]' evaluation.safety.classifier.model=my_classifier "
     "evaluation.safety.classifier.label=NEGATIVE": TOY,
+    "rlhf evaluate run=last": ASKED,
+    "rlhf evaluate run=last 'evaluation.suites=[text,task,latency]'": f"{ASKED} evaluation.latency.questions=2",
+    "rlhf evaluate run=last evaluation.prompts=64 dataset.split.seed=1 --json": "evaluation.bootstrap=50",
     "rlhf evaluate run=last dataset=adversarial_prompts evaluation.judge=none evaluation.prompts=300 "
     "'evaluation.suites=[safety]'": "evaluation.prompts=9 evaluation.bootstrap=50",
 }
