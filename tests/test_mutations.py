@@ -77,6 +77,7 @@ BY_HAND = {
 
 
 BY_HAND |= {key for key in KEYS if key.startswith("inspection.")}  # bounds that must rise from one to the next
+BY_HAND |= {key for key in KEYS if ".engagement.weights." in key}  # which must add up to 1
 
 
 NUMBERS = {
@@ -159,12 +160,16 @@ def other(key: str, value: Any) -> Any:
         "method.kl.estimator": "k2", "method.critic.kind": "separate", "method.guard.on_collapse": "stop",
         "model.family": "encoder" if value != "encoder" else "causal", "model.init": "random",
         "quantization.compute_dtype": "float16", "precision": "bf16",
-        "hardware.device": "cpu" if value == "cuda" else "cuda", "hardware.energy": "codecarbon",
+        "hardware.energy": "codecarbon",
         "tracking.name": "mlflow", "reuse": ["sft"], "method.loss_type": ["hinge"], "adapter.targets": ["q_proj"],
         "dataset.path": table_file().replace("pairs", "copy"), "dataset.columns": {**value, "prompt": "bad"}
         if key == "dataset.columns" else None, "method.trainer.lr_scheduler_type": "constant",
         "method.kl.target": 1.5, "model.template.chat": True, "dataset.cleaning.steps": ["lowercase"],
+        "evaluation.text.tokenize": "intl", "evaluation.text.layer": 1, "evaluation.preference.binning": "fixed",
+        "evaluation.best_of_n.numbers": [1, 2], "evaluation.safety.languages": ["en"], "evaluation.safety.region": "DE",
     }  # fmt: skip
+    special |= {key: "cpu" if value == "cuda" else "cuda"} if key.endswith(".device") else {}
+    special |= {key: ["neutral", "entailment", "contradiction"]} if key.endswith(".nli.labels") else {}
     if special.get(key) is not None:
         return special[key]
     if isinstance(value, bool):
@@ -250,6 +255,12 @@ def moved(variant: str, **changes: Any) -> set[str]:
     for key, value in changes.items():
         fresh = mutated(fresh, key.replace("__", "."), value)
     return changed(prints(values), prints(fresh))
+
+
+def test_how_answers_are_measured_moves_no_stage() -> None:
+    weights = {"questions": 0.2, "empathy": 0.4, "length": 0.2, "variety": 0.2}
+    for suite in ("persona", "simulation__persona"):
+        assert moved("toy", **{f"evaluation__{suite}__engagement__weights": weights}) == set()
 
 
 def test_another_adapter_or_quantization_moves_all_stages() -> None:
