@@ -24,7 +24,7 @@ from rlhf.spec import Spec
 MET, MISSED, NOT_MEASURED, NOT_TOLD = "met", "missed", "not measured", "not told"
 TONES: Mapping[str, Any] = {MET: "good", MISSED: "bad", NOT_MEASURED: "soft", NOT_TOLD: "unclear"}
 ABOUT = (
-    "Not told: the interval of the number holds the threshold (of a saving: some seeds meet it, others miss it). "
+    "Not told: the interval of the number holds the threshold (of a saving of two seeds: one meets it, one misses it). "
     "Without an interval the number alone decides, and the cell says so."
 )
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
+from math import exp, log
+from statistics import fmean, geometric_mean
 from typing import Any
 
 from rlhf.evaluation import metrics as names
 from rlhf.evaluation.cost import ENERGY_SOURCE
+from rlhf.evaluation.statistics import mean_over_seeds
 from rlhf.report.record import JobRecord
 from rlhf.report.seeds import Group, group_jobs
 
@@ -20,6 +22,8 @@ WAYS = ("tuning", "adapter", "quantization")  # groups of settings in which a ch
 SAME_TOKENS = 0.01  # share by which two runs on the same tokens may differ
 CLOCKS_APART = 0.1  # share by which wall-clock and processor time of two runs on a CPU may disagree
 LOSS = "eval/loss"
+ENOUGH = 3  # seeds that give an interval; Student's t of two is wider than any saving
+TOO_EARLY = "reached before the first evaluation"
 COSTS = (
     names.COST_SECONDS, names.COST_CPU_SECONDS, names.COST_USD, names.COST_KWH, names.COST_FLOPS,
     names.COST_PEAK_MEMORY_BYTES, names.COST_PEAK_HOST_BYTES, names.COST_MODEL_BYTES, names.COST_ARTIFACT_BYTES,
@@ -32,7 +36,10 @@ SPENT = (  # evenly over the steps of training
 
 @dataclass(frozen=True)
 class Ratio:
-    """A cost over the baseline's: the mean over seeds, each against the same seed, and the range over them."""
+    """A cost over the baseline's: the geometric mean over seeds, each against the same seed.
+
+    `low` and `high` are the 95% Student-t interval of the mean log ratio of `ENOUGH` seeds or more, of fewer the range.
+    """
 
     value: float
     low: float
@@ -40,8 +47,13 @@ class Ratio:
     seeds: int
 
     @property
+    def is_range(self) -> bool:
+        """Whether the ends are those of two seeds, which are no interval."""
+        return 1 < self.seeds < ENOUGH
+
+    @property
     def within_noise(self) -> bool:
-        """Whether one seed saves what another one spends; of one seed nothing is known."""
+        """Whether the interval (of two seeds the range) holds 1; of one seed nothing is known."""
         return self.seeds > 1 and self.low <= 1.0 <= self.high
 
 
@@ -149,7 +161,18 @@ def ratio_of(full: Group, other: Group, cost: str) -> Ratio | Missing:
         if (why := _apart(base, ours, cost)) is not None:
             return Missing(why)
         found.append(ours.outcome["metrics"][cost] / base.outcome["metrics"][cost])
-    return Ratio(fmean(found), min(found), max(found), len(found))
+    return over_seeds(found)
+
+
+def over_seeds(ratios: Sequence[float]) -> Ratio:
+    """One ratio per seed as one: geometric mean with its interval, see `Ratio`."""
+    n = len(ratios)
+    if min(ratios) <= 0:  # a cost of nothing has no logarithm
+        return Ratio(fmean(ratios), min(ratios), max(ratios), n)
+    if n < ENOUGH:
+        return Ratio(geometric_mean(ratios), min(ratios), max(ratios), n)
+    found = mean_over_seeds([log(ratio) for ratio in ratios])
+    return Ratio(exp(found.mean), exp(found.low), exp(found.high), n)
 
 
 def _apart(base: JobRecord, ours: JobRecord, cost: str) -> str | None:
@@ -176,11 +199,13 @@ def _ratio_to(
         reached = [reach(_curve(job), targets.get(job.number), last_step(job)) for job in (base, ours)]
         if reached[1] is None:
             return Missing("never")
-        if reached[0] is None or not reached[0].share:
+        if reached[0] is None:
             return Missing("not measured")
+        if any(at.at_most or not at.share for at in reached if at):  # a bound on a cost gives no ratio
+            return Missing(TOO_EARLY)
         spent = [job.outcome["metrics"][cost] * at.share for job, at in zip((base, ours), reached, strict=True) if at]
         found.append(spent[1] / spent[0])
-    return Ratio(fmean(found), min(found), max(found), len(found)) if found else Missing("no seed in common")
+    return over_seeds(found) if found else Missing("no seed in common")
 
 
 def reach(curve: Sequence[tuple[float, float]], target: float | None, last: float) -> Reach | None:

@@ -15,8 +15,9 @@ from rlhf.report.shown import COLUMNS, Shown, plain, usd
 
 ABOUT = (
     "Each run against the full fine-tune made beside it on the same data: the factor of its cost, with what is saved. "
-    "A saving that one seed has and another has not is grey: within noise; so is a quality whose interval reaches that "
-    "of the full one. Costs to a loss take the stage's cost as spent evenly over its steps."
+    "Below a factor stands its 95% interval over seeds (Student t of the log ratio), of two seeds their range. Where "
+    "that holds 1x, the saving is grey: within noise; so is a quality whose interval reaches that of the full one. Costs to "
+    "a loss take the stage's cost as spent evenly over its steps."
 )
 TITLES = {
     names.COST_SECONDS.name: "time", names.COST_CPU_SECONDS.name: "CPU time", names.COST_USD.name: "USD",
@@ -84,14 +85,14 @@ def _seeds(way: Way) -> SheetCell:
 
 
 def _factor(found: Ratio | Missing | None, told: str) -> SheetCell:
-    """`0.31x`, and below it how much less that is, its range over seeds and the amount itself."""
+    """`0.31x`, and below it how much less that is, its interval over seeds and the amount itself."""
     if found is None:
         return NOTHING
     if isinstance(found, Missing):
         return SheetCell(found.why, told, "bad" if found.why == "never" else "soft")
     words = "within noise" if found.within_noise else less(found.value) if found.value < 2 else ""
     low, high = factor(found.low), factor(found.high)
-    spread = f"{low} to {high}" if low != high else ""
+    spread = f"{'range ' if found.is_range else ''}{low} to {high}" if low != high else ""
     range_told = f"{words} ({spread})" if words and spread else words or spread
     below = ", ".join(part for part in (range_told, told) if part)
     return SheetCell(factor(found.value), below, "unclear" if found.within_noise else "")

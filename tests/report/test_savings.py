@@ -64,7 +64,8 @@ def test_over_seeds_each_is_compared_with_the_same_seed(tmp_path: Path) -> None:
     (found,) = find_savings(left(tmp_path, jobs))
     ratio = found.ways[1].ratios["cost/seconds"]
     assert isinstance(ratio, Ratio)
-    assert (ratio.value, ratio.low, ratio.high, ratio.seeds) == pytest.approx((0.6, 0.5, 0.7, 2))  # .5/1 and 1.4/2
+    assert (ratio.value, ratio.low, ratio.high, ratio.seeds) == pytest.approx((0.35**0.5, 0.5, 0.7, 2))  # .5/1, 1.4/2
+    assert ratio.is_range
     assert not ratio.within_noise
 
 
@@ -72,8 +73,26 @@ def test_a_saving_that_one_seed_has_and_another_not_is_within_noise_and_grey(tmp
     jobs = [job("full", 1), job("full", 2), job("lora", 1, times=0.8), job("lora", 2, times=1.1)]
     (sheet,) = savings_sheets(left(tmp_path, jobs))
     cell = cells(sheet)["time"]["LoRA"]
-    assert (cell.text, cell.tone) == ("0.95x", "unclear")
-    assert cell.below == "within noise (0.80x to 1.10x), 95.0 s"
+    assert (cell.text, cell.tone) == ("0.94x", "unclear")  # sqrt(0.8 x 1.1)
+    assert cell.below == "within noise (range 0.80x to 1.10x), 95.0 s"
+
+
+def test_of_three_seeds_the_interval_says_what_is_noise(tmp_path: Path) -> None:
+    """Logs of 0.5, 0.7 and 0.98 are ln(0.7) and that -+ ln(1.4): sd 0.3365, times 4.3027 / sqrt(3) is 0.8358.
+
+    0.7 x exp(-+ 0.8358) is 0.303 to 1.615, which holds 1: no saving is shown, though each seed has one.
+    """
+    shares = enumerate((0.5, 0.7, 0.98), start=1)
+    jobs = [job("full", 1), job("full", 2), job("full", 3), *(job("lora", seed, times=share) for seed, share in shares)]
+    records = left(tmp_path, jobs)
+    ratio = find_savings(records)[0].ways[1].ratios["cost/seconds"]
+    assert isinstance(ratio, Ratio) and not ratio.is_range
+    assert (ratio.value, ratio.low, ratio.high) == pytest.approx((0.7, 0.3034, 1.6149), rel=1e-3)
+    (sheet,) = savings_sheets(records)
+    cell = cells(sheet)["time"]["LoRA"]
+    assert (cell.text, cell.tone) == ("0.70x", "unclear")
+    assert cell.below.startswith("within noise (0.30x to 1.61x)")
+    assert "95% interval over seeds" in sheet.about and "of two seeds their range" in sheet.about
 
 
 @pytest.mark.parametrize(
@@ -122,6 +141,15 @@ def test_where_a_curve_first_reaches_a_loss(target: float | None, expected: Reac
 
 def test_a_loss_that_the_first_evaluation_is_below_was_reached_by_then_at_most() -> None:
     assert reach([(20, 1.5), (40, 1.0)], 2.0, 40.0) == Reach(20.0, 0.5, True)
+    assert reach([(50, 0.5)], 0.6, 100) == Reach(50.0, 0.5, True)
+
+
+def test_a_loss_that_was_reached_before_anybody_looked_gives_no_ratio(tmp_path: Path) -> None:
+    jobs = [job("full", 1), job("lora", 1, times=0.5, curve=[[50, 0.5], [100, 0.4]])]
+    (found,) = find_savings(left(tmp_path, jobs))
+    assert found.common_loss == 1.0
+    assert found.ways[1].to_common["cost/seconds"] == Missing("reached before the first evaluation")
+    assert found.ways[1].to_best["cost/seconds"] == Missing("reached before the first evaluation")
 
 
 def test_a_curve_that_comes_back_counts_where_it_first_was() -> None:
