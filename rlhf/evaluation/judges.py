@@ -23,7 +23,21 @@ from rlhf.evaluation.statistics import wins
 from rlhf.evaluation_spec import JudgeEndpoint
 
 Vote = Literal["first", "second", "tie"]  # of the two answers as they were shown
-LAST_LINE = re.compile(r"^\W*(?:(?:the\s+)?(?:answer|verdict|winner|better(?:\s+answer)?)\W+(?:is\W+)?)?(a|b|tie)\W*$")
+ANSWER = r"(?:(?:the )?(?:answer|response|option|assistant) )"
+NAMES = (  # what a vote is announced with, as in `my final verdict is`
+    r"(?:(?:so|thus|therefore|overall|my|the|final) )*"
+    r"(?:verdict|winner|answer|choice|decision|judge?ment|preference|vote|"
+    r"(?:better|best|preferred|stronger)(?: (?:answer|response|option|one))?)(?: is| goes to)? |"
+    r"i (?:prefer|choose|pick) "
+)
+WINS = (  # what is said of the winner, as in `is the better answer`
+    r" (?:wins|is (?:(?:the|a|clearly|slightly|much) )*(?:better|best|winner|preferred|stronger)"
+    r"(?: (?:answer|response|option|one))?)"
+)
+LAST_LINE = re.compile(
+    rf"(?:boxed )?(?:{NAMES})?(?:{ANSWER}?([ab])(?:{WINS})?|(?:it(?: is| s|s) )?(?:a )?(tie))"
+)  # words
+WORD = re.compile(r"[^\W_]+")
 VOTES: Mapping[str, Vote] = {"a": "first", "b": "second", "tie": "tie"}
 
 
@@ -31,7 +45,7 @@ VOTES: Mapping[str, Vote] = {"a": "first", "b": "second", "tie": "tie"}
 class Verdicts:
     """What a judge says of two speakers' answers, per question; `votes` only of a judge that is shown both at once."""
 
-    outcomes: tuple[float, ...]  # 1: ours is better, 0: theirs, 0.5: neither
+    outcomes: tuple[float | None, ...]  # 1: ours is better, 0: theirs, 0.5: neither; None: a vote can't be read
     # with ours shown first, and with theirs; None: no vote could be read. Answers that are the same are not asked about
     votes: tuple[tuple[Vote | None, Vote | None], ...] = ()
 
@@ -98,16 +112,24 @@ class EndpointJudge:
         return Verdicts(tuple(outcomes), tuple(both.values()))
 
 
-def outcome(ours_first: Vote | None, theirs_first: Vote | None) -> float:
-    """1 where ours is preferred in both orders, 0 where theirs is, else 0.5 (Zheng et al. 2023, arXiv 2306.05685)."""
-    return {("first", "second"): 1.0, ("second", "first"): 0.0}.get((ours_first, theirs_first), 0.5)  # type: ignore[arg-type]
+def outcome(ours_first: Vote | None, theirs_first: Vote | None) -> float | None:
+    """1 where ours is preferred in both orders, 0 where theirs is, else 0.5 (Zheng et al. 2023, arXiv 2306.05685).
+
+    None where one of the two can't be read: that is no tie.
+    """
+    if ours_first is None or theirs_first is None:
+        return None
+    return {("first", "second"): 1.0, ("second", "first"): 0.0}.get((ours_first, theirs_first), 0.5)
 
 
 def read_vote(text: str) -> Vote | None:
-    """Return the vote in a reply's last line (`B`, `**Tie**`, `The better answer is A.`); None where there is none."""
-    lines = [line for line in text.casefold().splitlines() if line.strip()]
-    found = LAST_LINE.match(lines[-1].strip()) if lines else None
-    return VOTES[found.group(1)] if found else None
+    """Return the vote in a reply's last line (`B`, `[[Tie]]`, `Final verdict: Answer A`, `B is better.`).
+
+    None where there is none, or where the line says more: what names both answers is not guessed at.
+    """
+    lines = [words for line in text.casefold().splitlines() if (words := WORD.findall(line))]
+    found = LAST_LINE.fullmatch(" ".join(lines[-1])) if lines else None
+    return VOTES[found[1] or found[2]] if found else None
 
 
 def judge_messages(spec: JudgeEndpoint, row: Row, first: str, second: str) -> tuple[dict[str, str], ...]:
@@ -120,13 +142,14 @@ def judge_messages(spec: JudgeEndpoint, row: Row, first: str, second: str) -> tu
 class Replies:
     """A chat model's replies, one line of JSON each, in a file for each model and its settings.
 
-    A kill leaves whole lines and at most one torn one, which is asked again. Jobs take turns, so that two of them that
-    ask the same pay once.
+    A kill leaves whole lines and at most one torn one, which is asked again. So is what a damaged line held; those
+    after it are read. Jobs take turns, so that two of them that ask the same pay once.
     """
 
     def __init__(self, spec: JudgeEndpoint, folder: Path) -> None:
         self.spec = spec
         decides = [spec.base_url, spec.model, spec.temperature, spec.max_tokens, spec.seed]
+        self.damaged = 0  # lines that could not be read when the file was last looked at
         self.file = folder / f"{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]}.jsonl"
 
     def of(self, questions: Sequence[Question], environment: Mapping[str, str]) -> list[str]:
@@ -152,18 +175,29 @@ class Replies:
     def _read(self) -> Iterator[tuple[str, str]]:
         if not self.file.exists():
             return
-        whole = 0
+        self.damaged, whole = 0, 0
         with self.file.open("rb") as stream:
             for line in stream:
-                try:
-                    key, text = json.loads(line)
-                except ValueError:
-                    break
                 if not line.endswith(b"\n"):
                     break
                 whole += len(line)
-                yield str(key), str(text)
-        os.truncate(self.file, whole)
+                if (pair := _pair(line)) is None:
+                    self.damaged += 1
+                else:
+                    yield pair
+        if whole < self.file.stat().st_size:  # the last line is torn
+            os.truncate(self.file, whole)
+
+
+def _pair(line: bytes) -> tuple[str, str] | None:
+    """Return the key and the reply of a line; None where it holds something else."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    if isinstance(found, list) and len(found) == 2 and all(isinstance(part, str) for part in found):
+        return found[0], found[1]
+    return None
 
 
 def _key(question: Question) -> str:

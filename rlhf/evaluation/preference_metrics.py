@@ -216,7 +216,7 @@ CONSISTENCY = Metric(
 )
 UNCLEAR = Metric(
     "preference/judge_unclear",
-    "share of a chat model's replies in which no vote could be read; they count as ties",
+    "share of a chat model's replies in which no vote could be read; the win rate leaves out their questions",
     "share",
     "over all replies",
     None,

@@ -15,12 +15,15 @@ def win_scores(
 ) -> dict[str, Scores]:
     """Win rate of a speaker over the data's answers with ties, interval and sign test; and how a chat model votes.
 
-    `places` are those of the questions, of so many, that there is an outcome of.
+    `places` are those of the questions, of so many, that the judge was asked about; n leaves out what it did not say
+    readably, and nothing is left but how it votes where that is all.
     """
-    outcomes = verdicts.outcomes
+    known = dict(zip(places, verdicts.outcomes, strict=True))
+    outcomes = [value for value in known.values() if value is not None]
     n = len(outcomes)
+    if not n:
+        return judge_scores(verdicts)
     share = bootstrap_mean(outcomes, resamples, seed)
-    known = dict(zip(places, outcomes, strict=True))
     wins, ties, losses = counts(outcomes)
     tied = wilson(ties, n)
     return {
@@ -36,18 +39,22 @@ def counts(outcomes: Sequence[float]) -> tuple[int, int, int]:
     return wins, ties, losses
 
 
-def duel_table(outcomes: Mapping[str, Sequence[float]], resamples: int, seed: int) -> Table:
+def duel_table(outcomes: Mapping[str, Sequence[float | None]], resamples: int, seed: int) -> Table:
     """One line for each opponent: win rate with its interval, counts, and the sign test's p value, also corrected.
 
-    The correction is for the number of opponents (Holm 1979).
+    The correction is for the number of opponents (Holm 1979). Questions without an outcome are left out; an opponent
+    of whom none has one has no line.
     """
     rows, pvalues = [], []
-    for opponent, own in outcomes.items():
+    for opponent, every in outcomes.items():
+        own = [value for value in every if value is not None]
+        if not own:
+            continue
         share, (wins, ties, losses) = bootstrap_mean(own, resamples, seed), counts(own)
         pvalues.append(sign_test(wins, losses))
-        rows.append((opponent, share.mean, share.low, share.high, wins, ties, losses))
+        rows.append((opponent, share.mean, share.low, share.high, wins, ties, losses, len(every) - len(own)))
     lines = zip(rows, pvalues, holm(pvalues), strict=True)
-    columns = ("against", "win rate", "low", "high", "wins", "ties", "losses", "p", "p, corrected")
+    columns = ("against", "win rate", "low", "high", "wins", "ties", "losses", "not read", "p", "p, corrected")
     return Table(columns, tuple((*row, p, corrected) for row, p, corrected in lines))
 
 

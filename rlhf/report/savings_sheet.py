@@ -16,8 +16,8 @@ from rlhf.report.shown import COLUMNS, Shown, plain, usd
 ABOUT = (
     "Each run against the full fine-tune made beside it on the same data: the factor of its cost, with what is saved. "
     "Below a factor stands its 95% interval over seeds (Student t of the log ratio), of two seeds their range. Where "
-    "that holds 1x, the saving is grey: within noise; so is a quality whose interval reaches that of the full one. Costs to "
-    "a loss take the stage's cost as spent evenly over its steps."
+    "that holds 1x, the saving is grey: within noise; so is a quality whose interval reaches that of the full one. "
+    "Costs to a loss take the stage's cost as spent evenly over its steps."
 )
 TITLES = {
     names.COST_SECONDS.name: "time", names.COST_CPU_SECONDS.name: "CPU time", names.COST_USD.name: "USD",

@@ -18,7 +18,7 @@ from rlhf.data.rows import Row
 from rlhf.errors import RunFailure, UserError
 from rlhf.evaluation import preference_metrics as names
 from rlhf.evaluation.judges import EndpointJudge, ScoreJudge, Verdicts, judge_messages, outcome, read_vote
-from rlhf.evaluation.preference_wins import duel_table, judge_scores, win_scores
+from rlhf.evaluation.preference_wins import duel_table, win_scores
 from rlhf.evaluation_spec import JudgeEndpoint
 from tests.bench import run_of, user
 from tests.pairs.server import ChatServer, Fault
@@ -56,6 +56,23 @@ def biased(messages: list[dict[str, str]], request: Mapping[str, Any]) -> str:
         ("Verdict: tie.", "tie"),
         ("A is polite, B is rude.\nThe better answer is A.", "first"),
         ("[[B]]", "second"),
+        ("[[A]]", "first"),
+        ("Both are fine.\nFinal verdict: A", "first"),
+        ("Verdict: Answer A", "first"),
+        ("**Verdict:** B is better.", "second"),
+        ("B is better.", "second"),
+        ("Answer A is the better answer", "first"),
+        ("Winner: Answer B", "second"),
+        ("**A**", "first"),
+        ("It's a tie.", "tie"),
+        ("My final verdict is: [[tie]]", "tie"),
+        ("$\\boxed{B}$", "second"),
+        ("A is better than B", None),
+        ("Verdict: A or B", None),
+        ("A > B", None),
+        ("B is not better.", None),
+        ("Not A", None),
+        ("A good answer", None),
         ("", None),
         ("Both have merits", None),
         ("A\nbut I am not sure", None),
@@ -75,10 +92,11 @@ def test_a_vote_is_the_last_line(text: str, vote: str | None) -> None:
         ("second", "second", 0.5),
         ("first", "tie", 0.5),
         ("tie", "tie", 0.5),
-        (None, "second", 0.5),
+        (None, "second", None),  # of which nothing is known
+        ("first", None, None),
     ],
 )
-def test_only_what_is_preferred_in_both_orders_wins(first: Any, second: Any, value: float) -> None:
+def test_only_what_is_preferred_in_both_orders_wins(first: Any, second: Any, value: float | None) -> None:
     assert outcome(first, second) == value
 
 
@@ -107,12 +125,46 @@ def test_answers_that_are_the_same_are_a_tie_that_nobody_is_asked_about(tmp_path
     assert verdicts.outcomes == (0.5, *[1.0] * 7) and len(verdicts.votes) == 7
 
 
-def test_replies_without_a_vote_are_ties_and_counted(tmp_path: Path) -> None:
+def test_questions_with_a_reply_without_a_vote_are_left_out_and_counted(tmp_path: Path) -> None:
     with ChatServer(lambda messages, request: "I cannot say.") as server:
         verdicts = EndpointJudge(spec_of(server), tmp_path, {})(ROWS, GOOD, BAD)
-    assert set(verdicts.outcomes) == {0.5}
-    scores = judge_scores(verdicts)
+    assert set(verdicts.outcomes) == {None}
+    scores = win_scores(verdicts, list(range(8)), 8, 200, 0)
     assert scores.keys() == {names.UNCLEAR.name} and scores[names.UNCLEAR.name].value == 1.0
+    assert duel_table({"x": verdicts.outcomes}, 200, 0).rows == ()
+
+
+def test_one_unreadable_reply_of_the_two_leaves_its_question_out(tmp_path: Path) -> None:
+    """Of 8 questions 2 are answered without a vote in one order: the other 6 are won."""
+
+    def mute(messages: list[dict[str, str]], request: Mapping[str, Any]) -> str:
+        at, first, _ = SHOWN.search(messages[-1]["content"]).groups()  # type: ignore[union-attr]
+        return "Hard to say." if int(at) % 4 == 0 and first == "good" else honest(messages, request)
+
+    with ChatServer(mute) as server:
+        verdicts = EndpointJudge(spec_of(server), tmp_path, {})(ROWS, GOOD, BAD)
+    scores = win_scores(verdicts, list(range(8)), 8, 200, 0)
+    rate = scores[names.WIN_RATE.name]
+    assert (rate.value, rate.n, rate.each) == (1.0, 6, (None, 1.0, 1.0, 1.0, None, 1.0, 1.0, 1.0))
+    assert (scores[names.TIE_RATE.name].value, scores[names.SIGN_TEST.name].n) == (0.0, 6)
+    (row,) = duel_table({"x": verdicts.outcomes}, 200, 0).rows
+    assert row[:2] == ("x", 1.0) and row[4:8] == (6, 0, 0, 2)
+
+
+def test_a_damaged_line_costs_its_own_reply_alone(tmp_path: Path) -> None:
+    with ChatServer(honest) as server:
+        judge = EndpointJudge(spec_of(server), tmp_path, {})
+        judge(ROWS, GOOD, BAD)
+        lines = judge.journal.file.read_bytes().splitlines(keepends=True)
+        lines[2] = b"\x00\xff half of it\n"
+        lines[5] = b'"ab"\n'  # JSON, and no pair
+        judge.journal.file.write_bytes(b"".join(lines) + b'["torn')
+        again = EndpointJudge(spec_of(server), tmp_path, {})
+        assert set(again(ROWS, GOOD, BAD).outcomes) == {1.0}
+        assert len(server.requests) == 16 + 2
+        assert again.journal.damaged == 2
+        assert judge.journal.file.read_bytes().splitlines(keepends=True)[:16] == lines
+        assert again(ROWS, GOOD, BAD) and len(server.requests) == 18
 
 
 def test_nothing_is_asked_twice(tmp_path: Path) -> None:

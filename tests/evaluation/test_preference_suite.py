@@ -95,3 +95,21 @@ def test_any_two_models_are_compared_once() -> None:
 def test_an_instruction_that_hides_an_answer_is_refused() -> None:
     with pytest.raises(UserError, match=r"preference\.endpoint\.instruction: does not say where \{second\}"):
         run_of("evaluation.preference.endpoint.instruction='{conversation} {first}'")
+
+
+def test_what_could_not_be_read_is_told(tmp_path: Path) -> None:
+    def mute(messages: Any, request: Any) -> str:
+        return "Who knows?" if "Question 1?" in messages[-1]["content"] else "Final verdict: tie"
+
+    with ChatServer(mute) as server:
+        given = replace(tools(None), store=tmp_path)
+        spec = settings(judge="endpoint", endpoint=spec_of(server).model_dump())
+        found = preference.build(spec, given)(ROWS[:3], ["x", "y", "z"])
+        (file,) = (tmp_path / "judged").glob("*.jsonl")
+        with file.open("ab") as stream:
+            stream.write(b"no reply\n")
+        again = preference.build(spec, given)(ROWS[:3], ["x", "y", "z"])
+    rate = found.scores[names.WIN_RATE.name]
+    assert (rate.value, rate.n, rate.each) == (0.5, 2, (0.5, None, 0.5))
+    assert found.notes == ("The win rate leaves out 1 of 3 questions, on which a vote can't be read.",)
+    assert again.notes[1].startswith("Damaged lines of ") and again.scores == found.scores

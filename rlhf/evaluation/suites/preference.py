@@ -60,6 +60,10 @@ def build(spec: PreferenceSpec, tools: Tools) -> Suite:
             notes.append(f"The win rate leaves out {missing} of {asked} questions, to which the data has no answer.")
         rows, ours = [questions[at] for at in answered], [texts[at] for at in answered]
         verdicts = judge(rows, ours, [row.completion or "" for row in rows])
+        if unread := verdicts.outcomes.count(None):
+            notes.append(f"The win rate leaves out {unread} of {len(rows)} questions, on which a vote can't be read.")
+        if isinstance(judge, EndpointJudge) and (damaged := judge.journal.damaged):
+            notes.append(f"Damaged lines of {judge.journal.file}: {damaged}, whose questions were asked again.")
         scores |= win_scores(verdicts, answered, len(questions), tools.resamples, tools.seed)
         return Findings(scores, {}, tuple(notes))
 
@@ -77,8 +81,9 @@ def compare(
     if judge is None or len(texts) < 2:
         return {}
     asked = min(spec.endpoint.questions, len(questions)) if isinstance(judge, EndpointJudge) else len(questions)
-    outcomes: dict[str, dict[str, Sequence[float]]] = {name: {} for name in texts}
+    outcomes: dict[str, dict[str, Sequence[float | None]]] = {name: {} for name in texts}
     for one, other in combinations(texts, 2):
         found = judge(questions[:asked], texts[one][:asked], texts[other][:asked]).outcomes
-        outcomes[one][other], outcomes[other][one] = found, [1 - outcome for outcome in found]
+        outcomes[one][other] = found
+        outcomes[other][one] = [None if value is None else 1 - value for value in found]
     return {name: {WINS: duel_table(own, tools.resamples, tools.seed)} for name, own in outcomes.items()}
