@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rlhf.config import TrackingSpec
 
 BESIDE = ("hydra", "tracking", "evaluation", "experiment", "reuse", "model=", "method=")
+SEED = "seed="
 LAST = "last"
 EVALUATIONS = Path("outputs/evaluations")  # where evaluations are left
 NOT_A_RUN = "Give the id of a run, its folder below outputs/runs or multirun, a folder of outputs/stages, or run=last"
@@ -53,20 +54,15 @@ def find_runs(words: list[str], tracking: TrackingSpec) -> list[Recorded]:
 
 
 def _told_apart(found: list[Recorded]) -> list[Recorded]:
-    """Label runs that share method and model by the words that differ, or by what names their stage."""
-    labels = Counter(one.label for one in found)
-    own = [shlex.join(word for word in words if not _beside(word)) for words in own_words([one.words for one in found])]
-    added = [f"{one.label} {words}".strip() for one, words in zip(found, own, strict=True)]
-    again = Counter(added)
-    return [
-        replace(one, label=one.stage.name if labels[one.label] > 1 and again[label] > 1 else label)
-        for one, label in zip(found, added, strict=True)
-    ]
-
-
-def _beside(word: str) -> bool:
-    """Whether a word says nothing of how a run was trained."""
-    return word.lstrip("+~").startswith(BESIDE)
+    """Label runs by the words that they don't share but for the seed, or by their stages where no word tells."""
+    own = [[w for w in words if not w.lstrip("+~").startswith(BESIDE)] for words in own_words([o.words for o in found])]
+    whole = Counter((one.label, *words) for one, words in zip(found, own, strict=True))
+    labelled = []
+    for one, words in zip(found, own, strict=True):
+        told = shlex.join(word for word in words if not word.startswith(SEED))  # seeds of one setting become one line
+        alone = whole[one.label, *words] == 1
+        labelled.append(replace(one, label=f"{one.label} {told}".strip() if alone else one.stage.name))
+    return labelled
 
 
 def _find(word: str, tracking: TrackingSpec) -> Iterator[Recorded]:
