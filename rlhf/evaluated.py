@@ -11,8 +11,10 @@ from rlhf.disk import write_whole
 from rlhf.evaluation.controls import nonsense
 from rlhf.evaluation.measured import Evaluation
 from rlhf.evaluation.policy import evaluation_prompts
+from rlhf.evaluation.pooled import CONTROLS
 from rlhf.stages.evaluate import Evaluator, Row
-from rlhf.stages.measuring import Model, measure
+from rlhf.stages.measuring import measure
+from rlhf.stages.speakers import Model, distinct
 from rlhf.store import read_json
 
 FILE = "evaluation.json"
@@ -35,7 +37,9 @@ def evaluate_job(evaluator: Evaluator, rows: Sequence[Row], folder: Path, tracke
     }
     for file in write_files(folder, data, f"Evaluation of {rows[-1].name}"):
         tracked.file(file)
-    tracked.metrics(policy_metrics(found, rows[-1].name) | control_metrics(found), None)
+    *before, own = distinct(models)[1]
+    chain = {model.row.role: name for model, name in zip(models, before, strict=False)}
+    tracked.metrics(policy_metrics(found, own) | control_metrics(found, chain), None)
     tracked.table("evaluation", COLUMNS, list(table_rows(found)))
     return found
 
@@ -55,17 +59,14 @@ def sample_answers(first: Evaluator, models: Sequence[Model], found: Evaluation)
     """Return the first questions with the reference and everybody's answers, for the page."""
     questions = evaluation_prompts(first.job.corpus("demonstration"), first.spec)
     lines, _ = nonsense(questions, first.codec, first.spec.seed)
-    models_texts = {model.row.fingerprint: model.row.texts for model in models}
-    answers = {
-        voice.name: lines[voice.role] if voice.role in lines else models_texts[voice.fingerprint]
-        for voice in found.speakers
-        if voice.role in lines or voice.fingerprint in models_texts
-    }
+    texts: dict[str, Sequence[str]] = {entry.voice.name: entry.texts for entry in distinct(models)[0]}
+    texts |= {str(role): own for role, own in lines.items()}
+    answers = {voice.name: texts[voice.name] for voice in found.speakers if voice.name in texts}
     return [
         {
             "prompt": "\n".join(f"{turn['role']}: {turn['content']}" for turn in row.prompt),
             "reference": row.completion or "",
-            "answers": {name: texts[place] for name, texts in answers.items()},
+            "answers": {name: own[place] for name, own in answers.items()},
         }
         for place, row in enumerate(questions[: first.spec.table_rows])
     ]
@@ -90,13 +91,16 @@ def policy_metrics(found: Evaluation, speaker: str) -> dict[str, float]:
     return found.values_of(speaker)
 
 
-def control_metrics(found: Evaluation) -> dict[str, float]:
-    """Return what everybody but policies scored, as `control/<role>/<metric>`."""
-    others = [voice for voice in found.speakers if voice.role != "policy"]
+def control_metrics(found: Evaluation, chain: Mapping[str, str]) -> dict[str, float]:
+    """Return what stands beside a run's policy, as `control/<role>/<metric>`: references, nonsense, and its `chain`.
+
+    `chain` names the speakers that the run's own policy came from, by their role.
+    """
+    beside: dict[str, str] = {voice.role: voice.name for voice in found.speakers if voice.role in CONTROLS}
     return {
-        f"control/{voice.role}/{metric}": value
-        for voice in others
-        for metric, value in found.values_of(voice.name).items()
+        f"control/{role}/{metric}": value
+        for role, speaker in (beside | dict(chain)).items()
+        for metric, value in found.values_of(speaker).items()
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rlhf.config import Run
 from rlhf.evaluated import COLUMNS, control_metrics, policy_metrics, table_rows
 from rlhf.evaluating.find import EVALUATIONS, Recorded
-from rlhf.evaluation.measured import Evaluation
+from rlhf.evaluating.together import Together
 from rlhf.tracking import open_tracker
 
 
@@ -24,13 +24,12 @@ def new_folder() -> Path:
 def track(
     recorded: Sequence[Recorded],
     runs: Sequence[Run],
-    found: Evaluation,
-    speakers: Sequence[str],
+    measured: Together,
     files: Sequence[Path],
     words: Sequence[str],
 ) -> dict[str, str]:
     """Give each measured run its numbers, and a run of its own to the evaluation; return how to open it."""
-    spec = runs[0].tracking
+    spec, found, speakers = runs[0].tracking, measured.found, measured.speakers
     if spec.name == "none":
         return {}
     tracker = open_tracker(spec, files[0].parent)
@@ -40,14 +39,16 @@ def track(
     tracked = tracker.start_run(
         f"evaluate {len(recorded)} run{'s' * (len(recorded) > 1)}", role="evaluation", tags=tags, params=params
     )
-    controls = control_metrics(found)
-    tracked.metrics(controls | (policy_metrics(found, speakers[0]) if len(speakers) == 1 else {}), None)
+    first, *others = measured.chains
+    shared = {role: name for role, name in first.items() if all(chain.get(role) == name for chain in others)}
+    own = policy_metrics(found, speakers[0]) if len(speakers) == 1 else {}
+    tracked.metrics(control_metrics(found, shared) | own, None)
     tracked.table("evaluation", COLUMNS, list(table_rows(found)))
     for file in files:
         tracked.file(file)
-    for one, speaker in zip(recorded, speakers, strict=True):
+    for one, speaker, chain in zip(recorded, speakers, measured.chains, strict=True):
         if one.run_id:
-            tracker.add_metrics(one.run_id, policy_metrics(found, speaker) | controls)
+            tracker.add_metrics(one.run_id, policy_metrics(found, speaker) | control_metrics(found, chain))
             tracker.tag_run(one.run_id, {f"evaluated_by.{tracked.id}": files[0].parent.name})
     tracked.end("FINISHED")
     return {"tracked": tracked.url, "browse": tracker.ui_command}

@@ -39,4 +39,4 @@ def measure_runs(
     }
     title = recorded[0].label if len(recorded) == 1 else f"{len(recorded)} runs"
     files = write_files(new_folder(), data, f"Evaluation of {title}")
-    return data, files, track(recorded, runs, measured.found, measured.speakers, files, words)
+    return data, files, track(recorded, runs, measured, files, words)

@@ -56,7 +56,7 @@ def measure_scorers(recorded: Sequence[Recorded], runs: Sequence[Run], console: 
         voices.append(Voice(name, "policy", one.label, finished.fingerprint, group_of(one, run), run.seed))
         corpora = job.corpora
     evaluation = Evaluation(pairs, tuple(voices), {SUITE: found}, tuple(notes), {})
-    return Together(evaluation, tuple(found), ())
+    return Together(evaluation, tuple(found), tuple({} for _ in found), ())
 
 
 def _summary(judged: JudgedPairs) -> Mapping[str, Scores]:

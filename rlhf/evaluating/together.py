@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from rlhf.pipeline import Job
 from rlhf.spec import STARTS
 from rlhf.stages.device import choose_device, limit_threads
 from rlhf.stages.evaluate import Evaluator
-from rlhf.stages.measuring import Model, measure
+from rlhf.stages.measuring import measure
+from rlhf.stages.speakers import Model, distinct
 from rlhf.tracking import NullRun, NullTracker
 
 NOT_TRAINING = {"seed", "store", "reuse", "inspection", "evaluation", "hardware", "tracking"}
@@ -36,6 +37,7 @@ class Together:
 
     found: Evaluation
     speakers: tuple[str, ...]  # names of the runs' own models, in their order
+    chains: tuple[Mapping[str, str], ...]  # of each run: names of the speakers that its model came from, by role
     samples: tuple[dict[str, Any], ...]  # {prompt, reference, answers: {speaker: text}}
 
 
@@ -64,22 +66,31 @@ def measure_policies(recorded: Sequence[Recorded], runs: Sequence[Run], console:
             raise UserError("evaluation.judge=reward", problem, f"Use {other}")
         evaluator = Evaluator(job, judge, first)
         first = first or evaluator
-        models += [
-            Model(row, evaluator, group_of(one, run), run.seed, one.label) for row in evaluator.answers(finished)
-        ]
+        for row in evaluator.answers(finished):
+            group = group_of(one, run) if row.role == "policy" else _group_below(one, run, evaluator)
+            models.append(Model(row, evaluator, group, run.seed, one.label))
     assert first is not None, "there is at least one run"
     found = measure(models, first.spec.suites)
     found = Evaluation(found.questions, found.speakers, found.suites, (*found.notes, *notes), found.failures)
-    names = {(voice.fingerprint): voice.name for voice in found.speakers if voice.role == "policy"}
-    policies = [model.row for model in models if model.row.role == "policy"]
-    return Together(
-        found, tuple(names[row.fingerprint] for row in policies), tuple(sample_answers(first, models, found))
-    )
+    chains: list[dict[str, str]] = [{}]
+    for model, name in zip(models, distinct(models)[1], strict=True):
+        chains[-1][model.row.role] = name
+        if model.row.role == "policy":  # a run's own model ends its chain
+            chains.append({})
+    speakers = tuple(chain.pop("policy") for chain in chains[:-1])
+    return Together(found, speakers, tuple(chains[:-1]), tuple(sample_answers(first, models, found)))
 
 
 def group_of(one: Recorded, run: Run) -> str:
     """Return what runs share that were trained alike but for their seed."""
     return digest([run.model_dump(exclude=NOT_TRAINING), one.stage.name.partition("-")[0], one.settings["dataset"]])
+
+
+def _group_below(one: Recorded, run: Run, evaluator: Evaluator) -> str:
+    """Return what the models share that such runs started from: how these were trained, and how they are asked."""
+    shared = run.model_dump(exclude=NOT_TRAINING | {"method", "upstream"})
+    asked = [evaluator.codec.max_prompt_tokens, evaluator.codec.max_response_tokens]
+    return digest([shared, run.upstream.sft.model_dump(), run.method.starts_from, asked, one.settings["dataset"]])
 
 
 def _refuse_no_references(questions: Sequence[Row], run: Run) -> None:

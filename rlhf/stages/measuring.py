@@ -10,53 +10,27 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from rlhf.data.rows import Row as Question
 from rlhf.disk import locked
 from rlhf.errors import RunFailure, UserError
-from rlhf.evaluation.controls import NONSENSE, Role, nonsense, references
+from rlhf.evaluation.controls import NONSENSE, nonsense, references
 from rlhf.evaluation.measure import Findings, Scorer, Suite, Tools
-from rlhf.evaluation.measured import Evaluation, Voice, dump_findings, load_findings
+from rlhf.evaluation.measured import Evaluation, dump_findings, load_findings
 from rlhf.evaluation.policy import evaluation_prompts
 from rlhf.evaluation.suites import build_suite, is_live, module_of
 from rlhf.fingerprint import digest, environment, file_sizes, loading_packages, versions
 from rlhf.models.sample import response_logprobs
 from rlhf.sources import suite_digest
-from rlhf.stages.evaluate import Evaluator, Row
+from rlhf.stages.evaluate import Evaluator
+from rlhf.stages.speakers import ORDER, Entry, Model, control, distinct
 from rlhf.store import lock_of, read_json, write_json
 
 LIBRARIES = ("sacrebleu", "rouge-score", "evaluate", "bert-score", "scikit-learn", "py3langid", "phonenumbers", "scipy")
-ORDER = ("base", "start", "sft", "policy")
-LABELS: Mapping[str, str] = {
-    "reference": "reference answers",
-    "base": "base model",
-    "echo": "echo of the question",
-    "polite": "one polite answer",
-    "shuffled": "answers to other questions",
-    "random": "random tokens",
-}
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model that answered, with what loads it again."""
-
-    row: Row
-    evaluator: Evaluator
-    group: str | None = None  # shared by runs that differ only in their seed
-    seed: int | None = None
-    label: str = ""
-
-
-@dataclass(frozen=True)
-class _Entry:
-    voice: Voice
-    texts: tuple[str, ...]
-    model: Model | None  # None: a control line
 
 
 def measure(models: Sequence[Model], suites: Sequence[str]) -> Evaluation:
@@ -68,10 +42,10 @@ def measure(models: Sequence[Model], suites: Sequence[str]) -> Evaluation:
     first = models[0].evaluator
     questions = evaluation_prompts(first.job.corpus("demonstration"), first.spec)
     lines, notes = nonsense(questions, first.codec, first.spec.seed)
-    answered = _distinct(models)
+    answered, _ = distinct(models)
     good = tuple(references(questions))
-    bad = [_control(role, tuple(lines[role])) for role in NONSENSE if role in lines]
-    entries = [_control("reference", good), *answered, *bad]
+    bad = [control(role, tuple(lines[role])) for role in NONSENSE if role in lines]
+    entries = [control("reference", good), *answered, *bad]
     bench = _Bench(first, questions)
     found: dict[str, dict[str, Findings]] = {}
     failures: dict[str, str] = {}
@@ -87,32 +61,6 @@ def measure(models: Sequence[Model], suites: Sequence[str]) -> Evaluation:
         notes=tuple(notes),
         failures=failures,
     )
-
-
-def _distinct(models: Sequence[Model]) -> list[_Entry]:
-    """Return the models as speakers: controls that several runs share once, names told apart."""
-    found: dict[tuple[str, tuple[str, ...]], _Entry] = {}
-    names: set[str] = set()
-    for model in sorted(models, key=lambda one: ORDER.index(one.row.role)):
-        row, texts = model.row, tuple(model.row.texts)
-        if (row.fingerprint, texts) in found:
-            continue
-        own = model.evaluator.job.run.model.name
-        several = len({one.evaluator.job.run.model.name for one in models}) > 1
-        name = f"{row.name} {own}" if several and row.name == row.role else row.name
-        while name in names:  # one model, asked in two ways
-            name += "'"
-        names.add(name)
-        label = model.label if row.role == "policy" and model.label else LABELS.get(row.role, row.role)
-        label = f"{label} {own}" if several and row.role != "policy" else label
-        group, seed = (model.group, model.seed) if row.role == "policy" else (None, None)
-        voice = Voice(name, cast(Role, row.role), label, row.fingerprint, group, seed)
-        found[row.fingerprint, texts] = _Entry(voice, texts, model)
-    return list(found.values())
-
-
-def _control(role: Role, texts: tuple[str, ...]) -> _Entry:
-    return _Entry(Voice(role, role, LABELS[role], digest(list(texts)), None, None), texts, None)
 
 
 class _Bench:
@@ -135,7 +83,7 @@ class _Bench:
             say=lambda line: self.job.console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True),
         )
 
-    def run(self, name: str, entries: Sequence[_Entry]) -> dict[str, Findings]:
+    def run(self, name: str, entries: Sequence[Entry]) -> dict[str, Findings]:
         """Run one suite over all speakers, a live one over the models among them."""
         module = module_of(name)
         live = is_live(module)
@@ -157,10 +105,10 @@ class _Bench:
                 found[speaker] = replace(found[speaker], tables={**found[speaker].tables, **tables})
         return found
 
-    def _read(self, suite: Callable[[], Suite], entry: _Entry) -> Callable[[], Findings]:
+    def _read(self, suite: Callable[[], Suite], entry: Entry) -> Callable[[], Findings]:
         return lambda: suite()(self.questions, list(entry.texts))
 
-    def _live(self, module: Any, name: str, entry: _Entry) -> Callable[[], Findings]:
+    def _live(self, module: Any, name: str, entry: Entry) -> Callable[[], Findings]:
         model = entry.model
         assert model is not None, "only models are measured live"
 
@@ -175,7 +123,7 @@ class _Bench:
 
         return work
 
-    def _kept(self, name: str, module: Any, entry: _Entry, work: Callable[[], Findings]) -> Findings:
+    def _kept(self, name: str, module: Any, entry: Entry, work: Callable[[], Findings]) -> Findings:
         """Take what the same suite found in the same answers before, or do the `work` and keep it."""
         if not getattr(module, "KEEP", True):
             return work()
@@ -192,7 +140,7 @@ class _Bench:
             write_json(file, {"findings": dump_findings(findings, whole=True), "trained_on": self.asked})
         return findings
 
-    def _key(self, name: str, module: Any, entry: _Entry) -> str:
+    def _key(self, name: str, module: Any, entry: Entry) -> str:
         """Hash all that findings depend on but the training rows, which are known once a suite has asked for them."""
         job, spec, model = self.job, getattr(self.spec, name), entry.model
         settings, live = spec.model_dump(), is_live(module)

@@ -15,7 +15,8 @@ from rlhf.evaluation.policy import evaluation_prompts
 from rlhf.pipeline import Job
 from rlhf.stages.device import choose_device
 from rlhf.stages.evaluate import Evaluator, Row
-from rlhf.stages.measuring import Model, measure
+from rlhf.stages.measuring import measure
+from rlhf.stages.speakers import Model
 from rlhf.tracking import NullRun, NullTracker
 from tests.bench import QUIET, run_of
 
