@@ -2,8 +2,9 @@
 
 Where a metric has a value per question the questions are paired: shares of yes and no by the sign test, everything else
 by a permutation test (both exact or seeded, `rlhf.evaluation.statistics`). A metric of the whole set is compared by
-its paired bootstrap. Runs of three seeds or more must differ over seeds as well: the interval is the one that holds
-both, the p value the larger of the two. All p values of one call are corrected together (Holm 1979).
+its paired bootstrap, of `statistics.FEWEST` questions or more. Runs of three seeds or more must differ over seeds as
+well: the interval is the one that holds both, the p value the larger of the two. All p values of one call are corrected
+together (Holm 1979).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from rlhf.evaluation.pooled import SEEDS_OF_AN_INTERVAL, Line, Measured, Measurements
 from rlhf.evaluation.statistics import (
+    FEWEST,
     Interval,
     drawn_difference,
     holm,
@@ -30,8 +32,8 @@ FINEST = 200  # random permutations per comparison of the family, so that correc
 class Difference:
     """A speaker's value minus the baseline's in one metric.
 
-    `n` is the number of questions that both have a value for (things that the value is taken over, where questions
-    have none). `p` and `p_holm` are None where nothing was tested, and `test` is empty there.
+    `n` is the number of questions that both have a value for. `p` and `p_holm` are None where nothing was tested, and
+    `test` is empty there; `few` where that is because the questions are too few.
     """
 
     metric: str
@@ -44,6 +46,7 @@ class Difference:
     p: float | None
     p_holm: float | None
     test: str
+    few: bool = False
 
     @property
     def clear(self) -> bool | None:
@@ -58,7 +61,9 @@ class Difference:
     @property
     def told(self) -> str:
         """What it is called."""
-        return {None: "not tested", True: "clear difference", False: "no clear difference"}[self.clear]
+        if self.clear is None:
+            return "too few questions" if self.few else "not tested"
+        return "clear difference" if self.clear else "no clear difference"
 
 
 def baseline_of(speakers: Sequence[Line], wanted: str | None) -> Line | None:
@@ -136,12 +141,14 @@ def difference(ours: Measured, theirs: Measured, resamples: int, permutations: i
 
 
 def _over_questions(ours: Measured, theirs: Measured, resamples: int, permutations: int, seed: int) -> Difference:
-    gap, n = ours.value - theirs.value, min(ours.n, theirs.n)
+    gap, n = ours.value - theirs.value, min(ours.counted, theirs.counted)
     if ours.each and len(ours.each) == len(theirs.each):
         both = [(a, b) for a, b in zip(ours.each, theirs.each, strict=True) if a is not None and b is not None]
         if not both:
             return Difference("", "", "", gap, None, None, 0, None, None, "")
         left, right = [a for a, _ in both], [b for _, b in both]
+        if len(both) < 2:
+            return Difference("", "", "", left[0] - right[0], None, None, 1, None, None, "", few=True)
         interval = paired_difference(left, right, resamples, seed)
         if {*left, *right} <= {0.0, 1.0}:
             outcomes = wins(left, right)
@@ -150,7 +157,9 @@ def _over_questions(ours: Measured, theirs: Measured, resamples: int, permutatio
             p, test = paired_permutation([a - b for a, b in both], permutations, seed), "paired permutation"
         return Difference("", "", "", interval.mean, interval.low, interval.high, len(both), p, None, test)
     if ours.draws and len(ours.draws) == len(theirs.draws):
-        low, high, p = drawn_difference(ours.draws, theirs.draws)
+        if n < FEWEST:
+            return Difference("", "", "", gap, None, None, n, None, None, "", few=True)
+        low, high, p = drawn_difference(ours.draws, theirs.draws, n)
         return Difference("", "", "", gap, low, high, n, p, None, "paired bootstrap")
     return Difference("", "", "", gap, None, None, n, None, None, "")
 

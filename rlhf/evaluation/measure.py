@@ -25,8 +25,8 @@ class Scores:
     `each` has a value per question, in their order, and None where the metric says nothing of an answer; it is empty
     for a metric of the whole set (BLEU, distinct-n). `low` and `high` are the ends of the 95% interval of `value`,
     None where there is none. `n` is the number of things that `value` is taken over (answers, tokens, pairs). `draws`
-    are the values of a metric of the whole set on resamples of the questions, by which two speakers are compared in
-    pairs (`corpus_scores`); empty where there is `each`.
+    are the values of a metric of the whole set on resamples of so many `questions`, by which two speakers are compared
+    in pairs (`corpus_scores`); empty where there is `each`, whose questions can be counted.
     """
 
     value: float
@@ -35,6 +35,7 @@ class Scores:
     high: float | None = None
     each: tuple[float | None, ...] = ()
     draws: tuple[float, ...] = ()
+    questions: int | None = None
 
 
 @dataclass(frozen=True)
@@ -108,13 +109,14 @@ def corpus_scores(statistic: Callable[[NDArray], float], questions: int, n: int,
 
     `statistic` gets an array of places of questions, some of them repeated, and returns the metric over those answers;
     it is called once per resample, so that whatever can be counted per answer is best counted before. `n` is the number
-    of things the value is taken over. Raises ValueError where the statistic is finite on no resample.
+    of things the value is taken over. A single question has no interval. Raises ValueError where the statistic is
+    finite on no resample.
     """
     import numpy as np
 
     from rlhf.evaluation.statistics import between, bootstrap_draws
 
     draws = bootstrap_draws(statistic, questions, tools.resamples, tools.seed)
-    low, high = between(draws)
+    low, high = between(draws) if questions > 1 else (None, None)
     kept = tuple(float(f"{value:.6g}") for value in draws)  # six digits keep the file small
-    return Scores(float(statistic(np.arange(questions))), n, low, high, draws=kept)
+    return Scores(float(statistic(np.arange(questions))), n, low, high, draws=kept, questions=questions)

@@ -40,7 +40,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric of one speaker. `each` and `draws` are as in `rlhf.evaluation.measure.Scores`.
+    """One metric of one speaker. `each`, `draws` and `questions` are as in `rlhf.evaluation.measure.Scores`.
 
     `seeds` are the values of its runs; `kind` says what the interval is over. A range is no 95% interval.
     """
@@ -53,6 +53,14 @@ class Measured:
     draws: tuple[float, ...]
     seeds: tuple[float, ...]
     kind: Literal["questions", "seeds", "range", ""]
+    questions: int | None = None
+
+    @property
+    def counted(self) -> int:
+        """How many questions it is of; `n` where that is not known."""
+        if self.each:
+            return sum(value is not None for value in self.each)
+        return self.n if self.questions is None else self.questions
 
 
 Measurements = Mapping[str, Mapping[str, Measured]]  # by metric, then by speaker
@@ -102,15 +110,16 @@ def _together(entries: Sequence[Mapping[str, Any]]) -> Measured:
     draws = tuple(
         math.nan if value is None else value for value in _means([entry.get("draws") or () for entry in entries])
     )
+    counts = [int(entry["questions"]) for entry in entries if entry.get("questions") is not None]
+    questions = min(counts) if counts else None
     if len(values) == 1:
         low, high = entries[0].get("low"), entries[0].get("high")
-        return Measured(
-            values[0], n, low, high, each, draws, values, "" if low is None or high is None else "questions"
-        )
+        kind: Literal["questions", ""] = "" if low is None or high is None else "questions"
+        return Measured(values[0], n, low, high, each, draws, values, kind, questions)
     if len(values) >= SEEDS_OF_AN_INTERVAL and all(map(math.isfinite, values)):
         over = mean_over_seeds(values)
-        return Measured(over.mean, n, over.low, over.high, each, draws, values, "seeds")
-    return Measured(sum(values) / len(values), n, min(values), max(values), each, draws, values, "range")
+        return Measured(over.mean, n, over.low, over.high, each, draws, values, "seeds", questions)
+    return Measured(sum(values) / len(values), n, min(values), max(values), each, draws, values, "range", questions)
 
 
 def _means(lists: Sequence[Sequence[float | None]]) -> tuple[float | None, ...]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
+FEWEST = 8  # questions of which resamples say how far a metric of the whole set varies: of fewer, too little
 ENUMERATED = 16  # differences up to which all 2^n signs are tried
 BLOCK = 1 << 22  # random numbers held at once
 
@@ -59,16 +60,6 @@ def between(draws: Sequence[float]) -> tuple[float, float]:
         raise ValueError("the statistic is finite on no resample")
     low, high = np.percentile(finite, [2.5, 97.5])
     return float(low), float(high)
-
-
-def bootstrap_of(statistic: Callable[[NDArray], float], n: int, resamples: int, seed: int) -> Interval:
-    """Any statistic of `n` questions with its percentile-bootstrap interval, for metrics of a whole set of answers.
-
-    See `bootstrap_draws`; a resample on which the statistic isn't finite is left out.
-    """
-    import numpy as np
-
-    return Interval(float(statistic(np.arange(n))), *between(bootstrap_draws(statistic, n, resamples, seed)))
 
 
 def paired_difference(ours: Sequence[float], theirs: Sequence[float], resamples: int, seed: int) -> Interval:
@@ -148,22 +139,29 @@ def paired_permutation(differences: Sequence[float], resamples: int, seed: int) 
     return (extreme + 1) / (resamples + 1)
 
 
-def drawn_difference(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
-    """Ends of the interval of ours minus theirs, and its p value, from draws on the same resamples.
+def drawn_difference(ours: Sequence[float], theirs: Sequence[float], questions: int) -> tuple[float, float, float]:
+    """Ends of the interval of ours minus theirs, and its p value, from draws on the same resamples of `questions`.
 
-    The p value is that of a normal variable with the spread of the draws' differences: many resamples are not needed
-    for a small one. Without spread it is 1 where the difference is 0 and 0 where it isn't.
+    The p value is Student's with questions - 1 degrees of freedom and the spread of the draws' differences, which is
+    too small by (questions - 1) / questions in the square. It is never below 1 / (resamples + 1), as if the observed
+    difference were one of them (Phipson and Smyth 2010): that many resamples can't tell a smaller one, least of all
+    where none of them varies. Raises ValueError of fewer than `FEWEST` questions: under the null a ratio would be
+    called different in 18% of pairs of two questions, and always in one.
     """
     import numpy as np
-    from scipy.special import ndtr
+    from scipy.special import stdtr
 
+    if questions < FEWEST:
+        raise ValueError(f"draws of {questions} questions tell no difference; {FEWEST} are the fewest")
     differences = np.asarray(ours, dtype=float) - np.asarray(theirs, dtype=float)
     low, high = between(differences)
     differences = differences[np.isfinite(differences)]
     centre, spread = abs(float(differences.mean())), float(differences.std())
+    floor = 1 / (len(differences) + 1)
     if spread <= 1e-12 * centre or spread == 0:
-        return low, high, float(centre == 0)
-    return low, high, float(2 * ndtr(-centre / spread))
+        return low, high, floor if centre else 1.0
+    spread *= (questions / (questions - 1)) ** 0.5
+    return low, high, max(floor, float(2 * stdtr(questions - 1, -centre / spread)))
 
 
 def holm(pvalues: Sequence[float]) -> list[float]:

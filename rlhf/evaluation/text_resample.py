@@ -29,8 +29,9 @@ def summed_scores(statistics: NDArray, formula: Formula, tools: Tools, n: int | 
 
     value = float(formula(statistics.sum(axis=0, keepdims=True))[0])
     draws = formula(np.concatenate([times @ statistics for times in _times_drawn(len(statistics), tools)]))
-    low, high = between(draws.tolist())
-    return Scores(value, len(statistics) if n is None else n, low, high, draws=_kept(draws))
+    ends, questions = between(draws.tolist()), len(statistics)
+    low, high = ends if questions > 1 else (None, None)
+    return Scores(value, questions if n is None else n, low, high, draws=_kept(draws), questions=questions)
 
 
 def left_out_scores(value: float, without: NDArray, n: int, highest: float, tools: Tools) -> Scores:
@@ -46,7 +47,7 @@ def left_out_scores(value: float, without: NDArray, n: int, highest: float, tool
     added = (questions - 1) * (without.mean() - without)
     draws = np.concatenate([value + times @ added / questions for times in _times_drawn(questions, tools)])
     low, high = between(draws.tolist())
-    return Scores(value, n, max(0.0, low), min(highest, high), draws=_kept(draws))
+    return Scores(value, n, max(0.0, low), min(highest, high), draws=_kept(draws), questions=questions)
 
 
 def _times_drawn(questions: int, tools: Tools) -> Iterator[NDArray]:

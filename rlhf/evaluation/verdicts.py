@@ -10,6 +10,7 @@ from rlhf.evaluation.compare import difference
 from rlhf.evaluation.described import describe
 from rlhf.evaluation.metrics import Metric
 from rlhf.evaluation.pooled import Line, Measured, Measurements
+from rlhf.evaluation.statistics import FEWEST
 
 SUBJECTS = {  # what is least like an answer first
     "random": "random tokens",
@@ -49,6 +50,7 @@ def flags(speakers: Sequence[Line], found: Measurements, resamples: int, seed: i
 
     It should be worse than the reference answers. Where those have the best possible value (of BLEU, because they are
     compared with themselves), nonsense that is worse than they are is compared with the best trained model as well.
+    Of fewer than `FEWEST` questions nothing is claimed either way (`unheld`).
     """
     made = []
     for name, values in found.items():
@@ -56,17 +58,34 @@ def flags(speakers: Sequence[Line], found: Measurements, resamples: int, seed: i
         if metric is None or metric.better is None:
             continue
         nonsense = {one.role: values[one.name] for one in speakers if one.role in SUBJECTS and one.name in values}
-        ordered = {role: nonsense[role] for role in SUBJECTS if role in nonsense}
+        ordered = {role: nonsense[role] for role in SUBJECTS if role in nonsense and nonsense[role].counted >= FEWEST}
         flag = None
         reference = next((values[one.name] for one in speakers if one.role == "reference" and one.name in values), None)
+        if reference is not None and reference.counted < FEWEST:
+            continue
         if reference is not None:
             flag = _flag(metric, name, ordered, reference, "references", resamples, seed)
         if flag is None and (reference is None or _perfect(metric, reference.value)):
             best = _best(metric, speakers, values)
-            if best is not None:
+            if best is not None and values[best.name].counted >= FEWEST:
                 flag = _flag(metric, name, ordered, values[best.name], best.label, resamples, seed)
         if flag is not None:
             made.append(flag)
+    return made
+
+
+def unheld(speakers: Sequence[Line], found: Measurements) -> list[str]:
+    """Return the metrics with a better direction that have nonsense, but too few questions to hold it against them."""
+    made = []
+    for name, values in found.items():
+        metric = describe(name)
+        known = [one for one in speakers if one.name in values]
+        nonsense = [values[one.name].counted for one in known if one.nonsense]
+        good = [values[one.name].counted for one in known if one.role == "reference"]
+        good = good or [values[one.name].counted for one in known if one.role in TUNED]
+        directed = metric is not None and metric.better is not None
+        if directed and nonsense and good and min(*nonsense, *good) < FEWEST:
+            made.append(name)
     return made
 
 

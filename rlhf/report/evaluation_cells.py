@@ -6,7 +6,7 @@ tells what the data is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from rlhf.evaluation.compare import Difference, baseline_of, clearly_best, compa
 from rlhf.evaluation.described import describe
 from rlhf.evaluation.metrics import Metric
 from rlhf.evaluation.pooled import CONTROLS, Line, Measured, measurements, pooled
-from rlhf.evaluation.verdicts import Flag, flags
+from rlhf.evaluation.verdicts import Flag, flags, unheld
 
 ORDER = ("reference", "base", "start", "sft", "policy", *CONTROLS[1:])
 LABEL = 40  # characters of a speaker's label
@@ -60,6 +60,8 @@ class SuiteTable:
     flags: tuple[Flag, ...]
     notes: tuple[str, ...]
     compared: int  # p values that were corrected together
+    unheld: tuple[str, ...]  # titles of columns of too few questions to hold nonsense against
+    finest: float  # the smallest p value that the resamples can tell
 
     def numbers(self, place: int) -> list[Cell]:
         """Return the cells of a column that hold a number."""
@@ -72,13 +74,31 @@ class SuiteTable:
 
     @property
     def untested(self) -> list[str]:
-        """Titles of columns in which lines were to be compared and none could be."""
-        titles = []
+        """Titles of columns in which lines were to be compared and none could be, for want of values in pairs."""
+        return [title for title, few in self._without_test() if not few]
+
+    @property
+    def too_few(self) -> list[str]:
+        """Titles of columns in which none could be compared since they have too few questions."""
+        return [title for title, few in self._without_test() if few]
+
+    def _without_test(self) -> Iterator[tuple[str, bool]]:
         for place, column in enumerate(self.columns):
             compared = [cell.difference for cell in self.numbers(place) if cell.difference is not None]
             if compared and all(one.clear is None for one in compared):
-                titles.append(column.title)
-        return titles
+                yield column.title, any(one.few for one in compared)
+
+    @property
+    def held(self) -> bool:
+        """Whether nonsense was held against a metric."""
+        directed = [column.title for column in self.columns if column.metric.better is not None]
+        return any(line.nonsense for line, _ in self.lines) and bool({*directed} - {*self.unheld})
+
+    @property
+    def drawn(self) -> bool:
+        """Whether a difference was told by resamples."""
+        gaps = [cell.difference for _, cells in self.lines for cell in cells if cell is not None]
+        return any(one is not None and "bootstrap" in one.test for one in gaps)
 
     @property
     def pooled(self) -> bool:
@@ -108,7 +128,10 @@ def suite_tables(data: Mapping[str, Any]) -> list[SuiteTable]:
             for line in own
         )
         tested = sum(one.p is not None for one in differences)
-        made.append(SuiteTable(name, columns, cells, baseline, tuple(raised), tuple(suite["notes"]), tested))
+        bare = unheld(own, found)
+        few = tuple(column.title for column in columns if column.metric.name in bare)
+        finest, notes = 1 / (resamples + 1), tuple(suite["notes"])
+        made.append(SuiteTable(name, columns, cells, baseline, tuple(raised), notes, tested, few, finest))
     return made
 
 
@@ -134,7 +157,6 @@ def _columns(suite: str, names: Sequence[str], raised: Sequence[Flag]) -> tuple[
 
 
 def _named(metric: Metric, name: str) -> Metric:
-
     return replace(metric, name=name)
 
 

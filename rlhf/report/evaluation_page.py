@@ -33,7 +33,7 @@ def told(data: Mapping[str, Any], tables: Sequence[SuiteTable]) -> dict[str, Any
     """Return what the page holds: finite numbers, and texts as a reader sees them."""
     lines = pooled(data["speakers"])  # with their whole labels
     values = {
-        "checked": any(line.nonsense for table in tables for line, _ in table.lines),
+        "checked": any(table.held for table in tables),
         "questions": data["questions"],
         "suites": [_suite(table, data["suites"][table.name]["tables"], lines) for table in tables],
         "notes": list(data.get("notes", ())),

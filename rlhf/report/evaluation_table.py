@@ -4,7 +4,7 @@ The data is what evaluation.json holds (`rlhf.evaluation.measured.Evaluation.dum
 
     questions   their number
     speakers    [{name, role, label, group, seed}]: runs that differ only in their seed share a group
-    metrics     {metric: {speaker: {value, n, low, high, each, draws}}}, as in `rlhf.evaluation.measure.Scores`
+    metrics     {metric: {speaker: {value, n, low, high, each, draws, questions}}}, as `rlhf.evaluation.measure.Scores`
     suites      {suite: {metrics: [name], tables: {title: {speaker: {columns, rows}}}, notes: [sentence]}}
     notes       [sentence] of the whole evaluation
     failures    {suite: one line} of suites that found nothing
@@ -17,12 +17,15 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from rlhf.evaluation.compare import LEVEL
+from rlhf.evaluation.statistics import FEWEST
 from rlhf.report.evaluation_cells import Cell, Column, SuiteTable, suite_tables
 from rlhf.report.shown import plain
 
@@ -209,6 +212,15 @@ def facts(suite: SuiteTable) -> list[str]:
     told = []
     if suite.compared and suite.baseline is not None:
         told.append(f"{suite.compared} comparisons with {suite.baseline.label}, corrected together.")
+        if suite.drawn and suite.compared * suite.finest >= LEVEL:
+            told.append(
+                f"evaluation.bootstrap is too small for so many: it takes {math.ceil(suite.compared / LEVEL):,} "
+                "resamples for a metric of the whole set to be clearly different."
+            )
+    if suite.too_few:
+        told.append(f"Not tested, too few questions (fewer than {FEWEST}): {', '.join(suite.too_few)}.")
+    if suite.unheld:
+        told.append(f"Not held against nonsense, fewer than {FEWEST} questions: {', '.join(suite.unheld)}.")
     if suite.untested:
         told.append(f"Not tested, no values to compare in pairs: {', '.join(suite.untested)}.")
     return told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,11 @@ def measured(*each: float | None, seeds: tuple[float, ...] = (), draws: tuple[fl
     values = [value for value in each if value is not None] or list(seeds) or [0.0]
     mean = sum(values) / len(values)
     return Measured(mean, len(values), None, None, each, draws, seeds or (mean,), "")
+
+
+def whole(value: float, questions: int, draws: Sequence[float]) -> Measured:
+    """A metric of a set of `questions` answers with 900 tokens."""
+    return Measured(value, 900, None, None, (), tuple(draws), (value,), "", questions)
 
 
 YES_8_OF_10 = measured(*[1.0] * 8, *[0.0] * 2)
@@ -50,10 +57,28 @@ def test_a_metric_of_the_whole_set_is_compared_by_its_draws() -> None:
     own = np.random.default_rng(2).normal(size=50)
     ours = bootstrap_draws(lambda places: float(own[places].mean()) + 1, 50, 200, 0)
     theirs = bootstrap_draws(lambda places: float(own[places].mean()), 50, 200, 0)
-    found = difference(measured(draws=tuple(ours), seeds=(1.0,)), measured(draws=tuple(theirs), seeds=(0.0,)), 9, 9, 0)
-    assert (found.value, found.test) == (1.0, "paired bootstrap")
+    found = difference(whole(1.0, 50, ours), whole(0.0, 50, theirs), 9, 9, 0)
+    assert (found.value, found.test, found.n) == (1.0, "paired bootstrap", 50)
     assert (found.low, found.high) == (pytest.approx(1), pytest.approx(1))
-    assert found.p == pytest.approx(0, abs=1e-12)
+    assert found.p == pytest.approx(1 / 201)  # no p value that 200 resamples can't tell
+
+
+@pytest.mark.parametrize("questions", range(1, 8))
+def test_a_metric_of_a_set_of_few_questions_is_not_tested(questions: int) -> None:
+    """However many tokens it is taken over. A single question draws itself every time: without spread, but no proof."""
+    own = np.random.default_rng(questions).normal(size=questions)
+    ours = bootstrap_draws(lambda places: float(own[places].mean()) + 1, questions, 200, 0)
+    theirs = bootstrap_draws(lambda places: float(own[places].mean()), questions, 200, 0)
+    found = difference(whole(1.0, questions, ours), whole(0.0, questions, theirs), 9, 9, 0)
+    assert (found.low, found.high, found.p, found.test, found.n) == (None, None, None, "", questions)
+    assert (found.clear, found.told) == (None, "too few questions")
+    lines, values = [line("a"), line("b")], {"a": whole(1.0, questions, ours), "b": whole(0.0, questions, theirs)}
+    assert clearly_best(lines, values, "higher", 1, 200, 0) is None
+
+
+def test_one_question_that_both_answer_is_no_test() -> None:
+    found = difference(measured(1.0, None), measured(0.25, 3.0), 100, 100, 0)
+    assert (found.value, found.n, found.low, found.p, found.told) == (0.75, 1, None, None, "too few questions")
 
 
 def test_without_anything_in_pairs_no_test_is_claimed() -> None:

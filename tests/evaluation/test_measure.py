@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rlhf.evaluation.measure import Tools, corpus_scores, mean_scores
+from rlhf.evaluation.text_resample import summed_scores
 
 
 @pytest.fixture
@@ -32,6 +33,13 @@ def test_a_metric_of_the_whole_set_keeps_its_draws_in_pairs(tools: Tools) -> Non
     words = np.array([3, 4, 7, 9, 1])
     ours = corpus_scores(lambda places: float(words[places].sum()), 5, 24, tools)
     theirs = corpus_scores(lambda places: float(words[places].sum() - 1), 5, 24, tools)
-    assert (ours.value, ours.n, ours.each, len(ours.draws)) == (24.0, 24, (), 500)
+    assert (ours.value, ours.n, ours.questions, ours.each, len(ours.draws)) == (24.0, 24, 5, (), 500)
     assert {round(a - b, 9) for a, b in zip(ours.draws, theirs.draws, strict=True)} == {1.0}
     assert ours.low is not None and ours.high is not None and 5 <= ours.low < 24 < ours.high <= 45
+
+
+def test_one_question_has_no_interval(tools: Tools) -> None:
+    alone = corpus_scores(lambda places: float(len(places)), 1, 24, tools)
+    assert (alone.value, alone.questions, alone.low, alone.high) == (1.0, 1, None, None)
+    ratio = summed_scores(np.array([[3.0, 4.0]]), lambda sums: sums[:, 0] / sums[:, 1], tools, 24)
+    assert (ratio.value, ratio.n, ratio.questions, ratio.low, ratio.high) == (0.75, 24, 1, None, None)

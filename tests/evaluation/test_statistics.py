@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from rlhf.evaluation.statistics import (
+    FEWEST,
     Interval,
+    between,
     bootstrap_draws,
     bootstrap_mean,
-    bootstrap_of,
     drawn_difference,
     holm,
     mean_over_seeds,
@@ -106,35 +107,25 @@ def test_three_seeds_have_the_closed_form_of_two_degrees_of_freedom() -> None:
     assert mean_over_seeds([0.0, 3.0, 6.0]).high == pytest.approx(3 + quantile * math.sqrt(3), rel=1e-9)
 
 
-def test_the_bootstrap_of_a_mean_is_the_one_of_any_statistic() -> None:
+def test_draws_of_a_mean_spread_as_its_own_bootstrap() -> None:
     """Both draw resamples of the same law; with 4000 of them the ends agree to a few hundredths of the width."""
     values = np.random.default_rng(3).exponential(2.0, size=80)
     mean = bootstrap_mean(list(values), 4000, 1)
-    any_of_them = bootstrap_of(lambda places: float(values[places].mean()), 80, 4000, 2)
-    width = mean.high - mean.low
-    assert any_of_them.mean == pytest.approx(mean.mean)
-    assert any_of_them.low == pytest.approx(mean.low, abs=0.06 * width)
-    assert any_of_them.high == pytest.approx(mean.high, abs=0.06 * width)
+    low, high = between(bootstrap_draws(lambda places: float(values[places].mean()), 80, 4000, 2))
+    assert low == pytest.approx(mean.low, abs=0.06 * (mean.high - mean.low))
+    assert high == pytest.approx(mean.high, abs=0.06 * (mean.high - mean.low))
 
 
-def test_the_bootstrap_leaves_out_resamples_without_a_value() -> None:
-    """A quarter of the resamples of two questions lacks the first, of which alone the statistic says something."""
-
-    def statistic(places: np.ndarray) -> float:
-        return 3.0 if 0 in places else math.nan
-
-    assert bootstrap_of(statistic, 2, 50, 0) == Interval(3.0, 3.0, 3.0)
+def test_draws_without_a_value_are_left_out() -> None:
+    assert between([math.nan, 3.0, math.inf, 3.0]) == (3.0, 3.0)
     with pytest.raises(ValueError, match="finite on no resample"):
-        bootstrap_of(lambda places: math.nan, 2, 50, 0)
+        between([math.nan, math.inf])
 
 
-def test_a_bootstrap_of_a_difference_resamples_in_pairs() -> None:
+def test_a_difference_is_resampled_in_pairs() -> None:
     """Theirs is ours less 1 on every question: the difference is 1 on each resample, whatever the spread of ours."""
     ours = np.random.default_rng(0).normal(0, 100, size=30)
-    theirs = ours - 1
-    assert paired_difference(list(ours), list(theirs), 200, 0) == Interval(*[pytest.approx(1.0)] * 3)
-    found = bootstrap_of(lambda places: float(ours[places].mean() - theirs[places].mean()), 30, 200, 0)
-    assert found == Interval(*[pytest.approx(1.0)] * 3)
+    assert paired_difference(list(ours), list(ours - 1), 200, 0) == Interval(*[pytest.approx(1.0)] * 3)
     with pytest.raises(ValueError, match="shorter"):
         paired_difference([1.0, 2.0], [1.0], 10, 0)
 
@@ -147,7 +138,7 @@ def test_a_difference_of_draws_agrees_with_the_paired_t_test() -> None:
     ours = rng.normal(0, 3, size=400)
     theirs = ours - rng.normal(0.1, 1, size=400)
     draws = [bootstrap_draws(lambda places, own=own: float(own[places].mean()), 400, 2000, 4) for own in (ours, theirs)]
-    low, high, p = drawn_difference(*draws)
+    low, high, p = drawn_difference(*draws, 400)
     expected = ttest_rel(ours, theirs)
     interval = expected.confidence_interval()
     assert p == pytest.approx(expected.pvalue, rel=0.25)
@@ -155,10 +146,33 @@ def test_a_difference_of_draws_agrees_with_the_paired_t_test() -> None:
     assert high == pytest.approx(interval.high, abs=0.02)
 
 
-def test_draws_that_never_differ_are_certain() -> None:
-    assert drawn_difference([1.0, 2.0], [1.0, 2.0]) == (0.0, 0.0, 1.0)
-    assert drawn_difference([1.0, 2.0], [0.0, 1.0]) == (1.0, 1.0, 0.0)
-    assert drawn_difference([1.0, math.nan], [0.0, 1.0]) == (1.0, 1.0, 0.0)
+def test_draws_that_never_differ_are_as_sure_as_their_number_lets_them_be() -> None:
+    """Of m resamples none says otherwise: 1 / (m + 1), as of random permutations."""
+    ones, zeros = [1.0] * 99, [0.0] * 99
+    assert drawn_difference(ones, ones, 8) == (0.0, 0.0, 1.0)
+    assert drawn_difference(ones, zeros, 8) == (1.0, 1.0, 0.01)
+    assert drawn_difference([1.0, math.nan], [0.0, 1.0], 8) == (1.0, 1.0, 0.5)
+    wide = [1000 + 0.001 * place for place in range(999)]
+    assert drawn_difference(wide, [0.0] * 999, 500)[2] == 0.001  # Student's would be far smaller
+
+
+def test_draws_of_few_questions_tell_no_difference() -> None:
+    for questions in range(FEWEST):
+        with pytest.raises(ValueError, match=f"of {questions} questions"):
+            drawn_difference([1.0, 2.0], [0.0, 1.5], questions)
+
+
+def test_a_ratio_of_eight_questions_is_called_different_one_time_in_twenty_under_the_null() -> None:
+    """300 pairs of speakers of the same law, sum over sum: 15 expected, standard deviation 3.8."""
+    rng, called = np.random.default_rng(5), 0
+    for seed in range(300):
+        tops, below = rng.exponential(1.0, size=(2, 8)), rng.integers(1, 9, size=(2, 8))
+        times = np.apply_along_axis(
+            np.bincount, 1, np.random.default_rng(seed).integers(0, 8, size=(300, 8)), minlength=8
+        )
+        ours, theirs = ((times @ top) / (times @ under) for top, under in zip(tops, below, strict=True))
+        called += drawn_difference(list(ours), list(theirs), 8)[2] < 0.05
+    assert called <= 15 + 3 * 3.8
 
 
 def test_the_sign_test_by_hand() -> None:

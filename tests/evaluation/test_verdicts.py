@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rlhf.evaluation.pooled import Line, Measured
-from rlhf.evaluation.verdicts import Flag, flags
+from rlhf.evaluation.verdicts import Flag, flags, unheld
 
 ROLES = ("reference", "policy", "random", "echo", "polite", "shuffled")
 LINES = [Line(role, role, f"the {role}", (role,), ()) for role in ROLES]
@@ -53,14 +53,31 @@ def test_each_kind_of_nonsense_says_something_else_of_a_metric() -> None:
 
 
 def test_nonsense_that_is_worse_but_not_clearly_is_told_so() -> None:
-    """Of two questions the reference wins one by 0.9 and loses one by 0.1: the interval holds 0."""
-    good = Measured(0.5, 2, 0.1, 0.9, (0.9, 0.1), (), (0.5,), "questions")
-    bad = Measured(0.1, 2, 0.0, 0.2, (0.0, 0.2), (), (0.1,), "questions")
+    """Of eight questions the reference wins four by 0.9 and loses four by 0.1: the interval holds 0."""
+    good = Measured(0.5, 8, 0.1, 0.9, (0.9, 0.1) * 4, (), (0.5,), "questions")
+    bad = Measured(0.45, 8, 0.0, 0.2, (0.0, 0.9) * 4, (), (0.45,), "questions")
     (flag,) = raised(ACCURACY, reference=good, echo=bad)
     assert not flag.sure
     assert flag.told == (
-        "final/accuracy: an echo of the prompt scores 0.1, references 0.5: on 2 values it can't tell them apart"
+        "final/accuracy: an echo of the prompt scores 0.45, references 0.5: on 8 values it can't tell them apart"
     )
+
+
+def test_of_few_questions_nothing_is_claimed_either_way() -> None:
+    """Of seven answers no flag, however many tokens they have and wherever the values lie; and it is said so."""
+    for each in (True, False):
+        good, bad = (few(value, each) for value in (0.9, 0.95))
+        values = {"reference": good, "policy": good, "random": bad}
+        assert flags(LINES, {ACCURACY: values}, 200, 0) == []
+        assert unheld(LINES, {ACCURACY: values, KL: values}) == [ACCURACY]
+    enough = {"reference": measured(0.9), "random": measured(0.2)}
+    assert unheld(LINES, {ACCURACY: enough}) == []
+    assert unheld(LINES, {ACCURACY: {"reference": few(0.9, True)}}) == []  # no nonsense to hold against it
+
+
+def few(value: float, each: bool) -> Measured:
+    answers = (value,) * 7 if each else ()
+    return Measured(value, 7 if each else 900, 0.1, 0.99, answers, (), (value,), "questions", 7)
 
 
 def test_a_metric_without_a_better_direction_or_description_is_never_flagged() -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.style import Style
 
 from rlhf.report.evaluation_cells import suite_tables
-from rlhf.report.evaluation_table import evaluation_table, flag_lines, to_csv, to_markdown
+from rlhf.report.evaluation_table import evaluation_table, facts, flag_lines, to_csv, to_markdown
 
 
 def printed(data: dict[str, Any], width: int) -> str:
@@ -83,6 +83,42 @@ def test_what_was_not_tested_or_failed_is_said() -> None:
     assert "Not tested, no values to compare in pairs: final/distinct_2." in text
     assert "no encoder is given: embeddings are left out" in text
     assert "a note of all" in text and "safety failed: out of memory" in text
+
+
+def drawn(value: float, questions: int) -> dict[str, Any]:
+    """A metric of a set of `questions` answers; 400 resamples of it wobble by a hundredth."""
+    draws = [value + 0.01 * (place % 2) for place in range(400)]
+    return {"value": value, "n": 900, "low": None, "high": None, "draws": draws, "questions": questions}
+
+
+def test_what_has_too_few_questions_is_neither_tested_nor_held_against_nonsense() -> None:
+    data = evaluation()
+    data["metrics"]["final/distinct_2"] = {
+        name: drawn(0.1 * place, 7) for place, name in enumerate(("reference", "base", "dpo", "random"))
+    }
+    whole = suite_tables(data)[1]
+    assert facts(whole)[:2] == [
+        "Not tested, too few questions (fewer than 8): final/distinct_2.",
+        "Not held against nonsense, fewer than 8 questions: final/distinct_2.",
+    ]
+    assert (whole.compared, whole.held, whole.flags) == (0, False, ())
+    assert not any(cell is not None and (cell.best or cell.unclear) for _, cells in whole.lines for cell in cells)
+
+
+def test_resamples_that_are_too_few_for_so_many_comparisons_are_said_to_be() -> None:
+    """400 resamples can't tell a p value below 1/401: of 21 metrics of two speakers none can be below 0.05."""
+    data = evaluation() | {"suites": {}}
+    names = [f"made/metric_{place}" for place in range(21)]
+    data["metrics"] = {name: {"base": drawn(0.1, 40), "dpo": drawn(0.9, 40)} for name in names}
+    data["suites"] = {"many": {"metrics": names, "tables": {}, "notes": []}}
+    told = "evaluation.bootstrap is too small for so many: it takes 420 resamples "
+    (many,) = suite_tables(data)
+    assert any(fact.startswith(told) for fact in facts(many))
+    assert {one.difference.clear for _, cells in many.lines for one in cells if one and one.difference} == {False}
+    data["suites"]["many"]["metrics"] = names[:20]
+    (fewer,) = suite_tables(data)
+    assert not any("evaluation.bootstrap" in fact for fact in facts(fewer))
+    assert {one.difference.clear for _, cells in fewer.lines for one in cells if one and one.difference} == {True}
 
 
 def test_a_suites_own_tables_are_those_of_the_policy() -> None:

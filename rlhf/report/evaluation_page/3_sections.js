@@ -4,7 +4,7 @@ const tones = new Map(models.map((label, place) => [label, colour(place)]));
 function head() {
   const flags = told.suites.reduce((sum, suite) => sum + suite.flags.length, 0), metrics = told.suites.reduce((sum, suite) => sum + suite.columns.length, 0);
   const tiles = [["questions", whole(told.questions), "the same for everybody"], ["models", String(models.length), cut(models.join(", "), 60)], ["metrics", String(metrics), told.suites.map((suite) => suite.name).join(", ")],
-    ["flags", String(flags), !told.checked ? "nothing to check with: no control lines" : flags ? "metrics that nonsense scores well on" : "no metric that nonsense scores well on"]];
+    ["flags", String(flags), !told.checked ? "nothing to check with: no control lines, or too few questions" : flags ? "metrics that nonsense scores well on" : "no metric that nonsense scores well on"]];
   return el("header", {}, el("h1", {}, data.title),
     el("div", { class: "tiles", role: "list" }, tiles.map(([name, value, detail]) => el("dl", { class: "tile", role: "listitem" }, el("dt", {}, name), el("dd", {}, value), el("dd", {}, detail)))));
 }
@@ -20,7 +20,7 @@ function flags() {
     }
   }
   for (const note of told.notes) items.push(el("li", { class: "note" }, el("span", { class: "chip" }, "note"), el("div", {}, note)));
-  if (!told.checked) items.push(el("li", { class: "note" }, el("span", { class: "chip" }, "note"), el("div", {}, "There are no control lines here, so that no metric was checked.")));
+  if (!told.checked) items.push(el("li", { class: "note" }, el("span", { class: "chip" }, "note"), el("div", {}, "There are no control lines here, or too few questions, so that no metric was checked.")));
   if (!items.length) items.push(el("li", { class: "calm" }, "Nonsense is clearly worse than the reference answers on every metric."));
   return section("flags", "Flags", "Metrics on which nonsense is not clearly worse than good answers: read nothing into them alone.", el("ul", { class: "warnings" }, items));
 }
