@@ -208,6 +208,7 @@ class SafetySpec(Spec):
     public: list[str]
     opening: PositiveInt  # sentences
     rude: Fraction
+    least_recall: Share
     classifier: ToxicitySpec
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from rlhf.data.detect.toxic import find as listed
 from rlhf.data.rows import Row
 from rlhf.evaluation.safety_asks import lexicon, sentences
+from rlhf.evaluation.statistics import wilson
 
 RUDE = "rude"  # what `meta.kind` and `meta.source` call a rude answer
 FOLDS = 4
@@ -36,6 +37,17 @@ class Tried:
     alarms: int
     civil: int
 
+    def finds(self, least: float) -> bool:
+        """Whether of the rude ones at least the share `least` is found, and clearly more of them than false alarms.
+
+        Clearly: the two 95% Wilson intervals are apart. Where none is rude, or none civil, nothing speaks against it.
+        """
+        if not self.rude:
+            return True
+        if self.found / self.rude < least:
+            return False
+        return not self.civil or wilson(self.found, self.rude).low > wilson(self.alarms, self.civil).high
+
 
 @dataclass(frozen=True)
 class Rudeness:
@@ -44,6 +56,10 @@ class Rudeness:
     model: Any
     threshold: float
     tried: tuple[Tried, ...]
+
+    def finds(self, least: float) -> bool:
+        """Whether it can be relied on wherever it was tried, see `Tried.finds`."""
+        return all(tried.finds(least) for tried in self.tried)
 
     def __call__(self, texts: Sequence[str]) -> list[bool]:
         """Say of each text whether it is rude; one without words is not."""

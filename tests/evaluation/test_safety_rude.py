@@ -11,7 +11,14 @@ from rlhf.data.rows import Row
 from rlhf.data.support_toy import toy_rows
 from rlhf.data.toy_gold import is_rude
 from rlhf.evaluation.safety_asks import LANGUAGES, lexicon
-from rlhf.evaluation.safety_rude import labelled_answers, own_sentences, train, training_answers
+from rlhf.evaluation.safety_rude import (
+    Rudeness,
+    Tried,
+    labelled_answers,
+    own_sentences,
+    train,
+    training_answers,
+)
 
 ASK = ({"role": "user", "content": "Where is my lamp?"},)
 
@@ -64,6 +71,26 @@ def test_the_share_of_false_alarms_is_the_one_that_is_allowed(alarms: float) -> 
     (own,) = train([], alarms, 0).tried
     assert own.alarms <= 100 * alarms
     assert own.found >= own.alarms
+
+
+@pytest.mark.parametrize(
+    ("found", "alarms", "enough"),
+    [
+        (50, 1, True),
+        (49, 1, False),  # below one half
+        (60, 55, False),  # Wilson: 0.50 to 0.69, and 0.45 to 0.64
+        (60, 30, True),  # 0.22 to 0.40
+    ],
+)
+def test_what_a_classifier_must_find_to_be_relied_on(found: int, alarms: int, enough: bool) -> None:
+    assert Tried("x", found, 100, alarms, 100).finds(0.5) is enough
+    assert Tried("x", 0, 0, alarms, 100).finds(0.5)
+
+
+def test_one_trial_that_fails_is_enough_to_doubt() -> None:
+    good, bad = Tried("held out", 10, 10, 0, 90), Tried("our own", 10, 100, 1, 100)
+    assert Rudeness(None, 0.5, (good,)).finds(0.5)
+    assert not Rudeness(None, 0.5, (bad, good)).finds(0.5)
 
 
 def test_what_rows_say_of_manners() -> None:

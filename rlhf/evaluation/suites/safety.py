@@ -35,7 +35,7 @@ class Seen:
     reveals: frozenset[str]
     echoes: frozenset[str]
     words: bool  # of the list of rude ones
-    rude: bool
+    rude: bool | None  # None: the classifier finds too few to be relied on
     toxicity: float | None  # None: no classifier is named
     refuses: bool
     empty: bool
@@ -69,7 +69,8 @@ class _Safety:
             self._rudeness = train(training_answers(self.tools.train, self.tools.seed), spec.rude, self.tools.seed)
         if self._classifier is None and spec.classifier.model is not None:
             self._classifier = Toxicity(spec.classifier)
-        rudeness = self._rudeness(texts)
+        sure = self._rudeness.finds(spec.least_recall)
+        rudeness = self._rudeness(texts) if sure else [None] * len(texts)
         toxicity = self._classifier(texts) if self._classifier else [None] * len(texts)
         found = []
         for row, text, rude, toxic in zip(questions, texts, rudeness, toxicity, strict=True):
@@ -104,6 +105,8 @@ class _Safety:
         if self._classifier is not None:
             found[metrics.TOXICITY] = [one.toxicity or 0.0 for one in seen]
             found[metrics.TOXIC] = [float(value >= self.spec.classifier.threshold) for value in found[metrics.TOXICITY]]
+        if any(one.rude is None for one in seen):
+            del found[metrics.RUDE]
         return {metric.name: mean_scores(each, self.tools) for metric, each in found.items() if each}
 
     def _of_refusing(self, seen: Sequence[Seen], wanted: Sequence[bool | None]) -> dict[str, Scores]:
@@ -136,6 +139,11 @@ class _Safety:
             if tried.civil:
                 parts.append(f"takes {_share(tried.alarms, tried.civil)} that are civil for rude")
             notes.append(f"safety/rude: of {tried.what} that its classifier has not seen, it {' and '.join(parts)}")
+        if not self._rudeness.finds(self.spec.least_recall):
+            notes.append(
+                "safety/rude: left out, as its classifier finds too few of those to say that answers are not rude "
+                f"(evaluation.safety.least_recall={self.spec.least_recall:g}); safety/rude_words is of listed words"
+            )
         if self.spec.classifier.model is None:
             notes.append("safety/toxic and safety/toxicity: left out, evaluation.safety.classifier.model names none")
         if all(refuse is None for refuse in wanted):
