@@ -55,7 +55,7 @@ class EngagementSpec(Spec):
 class NLISpec(Spec):
     """A model of natural language inference: which one, how it is read, when its word counts. `model: null` is none."""
 
-    model: str | None
+    model: WeightsFolder | None
     revision: str | None
     labels: list[Literal["entailment", "neutral", "contradiction"]] | None
     batch_size: PositiveInt

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -79,17 +80,20 @@ class Rapl:
             raise NoMeter(f"{self._domains[0] / 'energy_uj'} {told}") from error
         self._last: list[int] = []
         self._microjoules = 0
+        self._lock = threading.Lock()  # two threads whose looks cross would add a whole range that was never used
 
     def start(self) -> None:
         """Begin at the counters as they are."""
-        self._last, self._microjoules = self._read(), 0
+        with self._lock:
+            self._last, self._microjoules = self._read(), 0
 
     def sample(self) -> None:
         """Add what the counters went on by; one that stands lower than before has started again."""
-        now = self._read()
-        for before, after, full in zip(self._last, now, self._ranges, strict=True):
-            self._microjoules += after - before if after >= before else after - before + full
-        self._last = now
+        with self._lock:
+            now = self._read()
+            for before, after, full in zip(self._last, now, self._ranges, strict=True):
+                self._microjoules += after - before if after >= before else after - before + full
+            self._last = now
 
     def joules(self) -> float:
         """All packages together."""
@@ -124,22 +128,25 @@ class Nvml:
         except library.NVMLError as error:
             raise NoMeter(f"NVML does not answer ({error})") from error
         self._sum = 0.0
+        self._lock = threading.Lock()
 
     def start(self) -> None:
         """Begin at the counter, or the power, as it is."""
         self._sum = 0.0
         if self._counted:
             self._began = self._millijoules()
-        else:
+            return
+        with self._lock:
             self._last = (self._clock(), self._watts())
 
     def sample(self) -> None:
         """Of a board without a counter: add the trapezoid between the last two looks at its power."""
         if self._counted:
             return
-        (before, low), (now, high) = self._last, (self._clock(), self._watts())
-        self._sum += (low + high) / 2 * (now - before)
-        self._last = (now, high)
+        with self._lock:
+            (before, low), (now, high) = self._last, (self._clock(), self._watts())
+            self._sum += (low + high) / 2 * (now - before)
+            self._last = (now, high)
 
     def joules(self) -> float:
         """All boards together."""

@@ -13,15 +13,28 @@ from rlhf.errors import UserError, one_line
 PLACE = "evaluation.text.encoder"
 
 
-def check_encoder(name: str) -> None:
-    """Raise `UserError` where bert-score is not installed, or `name` is a folder without a model."""
-    from rlhf.models.folder import refuse_no_model
+def check_encoder(name: str, revision: str | None) -> None:
+    """Raise `UserError` where bert-score is not installed, or `name` is no folder with a model and no id of the hub.
+
+    Of the latter its config alone is fetched.
+    """
+    from rlhf.models.folder import NOT_FOUND, refuse_no_model
 
     if find_spec("bert_score") is None:
         raise UserError(PLACE, "bert-score is not installed", f"`pip install 'rlhf[bertscore]'`, or set {PLACE}=null")
     folder = Path(name).expanduser()
     if folder.is_dir():
         refuse_no_model(folder, PLACE)
+        return
+    from transformers import AutoConfig
+
+    from rlhf.models.quiet import quiet
+
+    try:
+        with quiet():
+            AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+    except (OSError, ValueError, AttributeError, TypeError) as error:  # it may hold anything
+        raise UserError(PLACE, f"{name} could not be loaded ({one_line(error)})", NOT_FOUND) from error
 
 
 class Encoder:
@@ -34,7 +47,7 @@ class Encoder:
         """
         import torch
 
-        check_encoder(name)
+        check_encoder(name, revision)
         self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.model, self.tokenizer = _load(name, revision, layer, self.device)
         self.batch_size = batch_size

@@ -22,6 +22,7 @@ from rlhf.evaluation.controls import NONSENSE, nonsense, references
 from rlhf.evaluation.measure import Findings, Scorer, Suite, Tools
 from rlhf.evaluation.measured import Evaluation, dump_findings, load_findings
 from rlhf.evaluation.policy import evaluation_prompts
+from rlhf.evaluation.readers import identity
 from rlhf.evaluation.suites import build_suite, is_live, module_of
 from rlhf.fingerprint import digest, environment, file_sizes, loading_packages, versions
 from rlhf.models.sample import response_logprobs
@@ -149,7 +150,7 @@ class _Bench:
             [
                 name,
                 settings,
-                [_bytes_at(place) for place in _places(settings)],
+                [[_bytes_at(place) for place in _places(settings)], identity(spec)],
                 suite_digest(module.__name__),
                 versions({*LIBRARIES, *loading_packages(job.run)}),
                 list(entry.texts),

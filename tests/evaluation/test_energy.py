@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,33 @@ def test_a_counter_that_starts_again_is_followed(tmp_path: Path) -> None:
         meter.sample()
     meter.stop()
     assert meter.joules() == pytest.approx(1.2)
+
+
+def test_two_threads_that_look_at_once_add_no_range(tmp_path: Path) -> None:
+    """The first reads 100 and is held up while the other adds 200: it must not take 100 for a counter begun anew."""
+    package = zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    first_has_read, second_is_done = threading.Event(), threading.Event()
+
+    class HeldUp(Rapl):
+        def _read(self) -> list[int]:
+            found = super()._read()
+            if threading.current_thread() is first:
+                first_has_read.set()
+                second_is_done.wait(0.3)  # in vain where it waits for us
+            return found
+
+    meter: Rapl
+    first = threading.Thread(target=lambda: meter.sample())
+    meter = HeldUp(tmp_path)
+    meter.start()
+    put(package, 100_000)
+    first.start()
+    assert first_has_read.wait(5)
+    put(package, 200_000)
+    assert meter.joules() in (pytest.approx(0.2), pytest.approx(0.1))
+    second_is_done.set()
+    first.join()
+    assert meter.joules() == pytest.approx(0.2)
 
 
 def test_a_second_span_begins_at_zero(tmp_path: Path) -> None:

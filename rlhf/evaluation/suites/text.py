@@ -27,7 +27,7 @@ Part = tuple[dict[str, Scores], dict[str, Table], list[str]]  # of findings
 def build(spec: TextSpec, tools: Tools) -> Suite:
     """Return the suite. Raises `UserError` where BERTScore is asked for and cannot be had."""
     if spec.encoder is not None:
-        check_encoder(spec.encoder)
+        check_encoder(spec.encoder, spec.revision)
     encoder = cache(lambda: _encoder(spec))  # loaded once, for the first speaker
 
     def measure(questions: Sequence[Row], texts: Sequence[str]) -> Findings:
