@@ -91,17 +91,18 @@ class Tools:
 
 
 def mean_scores(each: Sequence[float | None], tools: Tools) -> Scores:
-    """Return the mean over the questions that have a value, with its percentile-bootstrap interval.
+    """Return the mean over the questions that have a value, with its interval (`statistics.mean_interval`).
 
-    `n` is their number. Raises ValueError where none has one.
+    `n` is their number. A single one has no interval but that of a share. Raises ValueError where none has a value.
     """
-    from rlhf.evaluation.statistics import bootstrap_mean
+    from rlhf.evaluation.statistics import mean_interval
 
     values = [value for value in each if value is not None]
     if not values:
         raise ValueError("no question has a value")
-    interval = bootstrap_mean(values, tools.resamples, tools.seed)
-    return Scores(interval.mean, len(values), interval.low, interval.high, tuple(each))
+    found = mean_interval(values, tools.resamples, tools.seed)
+    known = len(values) > 1 or found.low < found.high
+    return Scores(found.mean, len(values), found.low if known else None, found.high if known else None, tuple(each))
 
 
 def corpus_scores(statistic: Callable[[NDArray], float], questions: int, n: int, tools: Tools) -> Scores:

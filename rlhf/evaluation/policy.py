@@ -13,7 +13,7 @@ import torch
 from rlhf.config import EvaluationSpec
 from rlhf.data.rows import Corpus, Row
 from rlhf.evaluation.preference_implicit import implicit_pairs
-from rlhf.evaluation.statistics import bootstrap_mean, standard_error, wins
+from rlhf.evaluation.statistics import bootstrap_mean, mean_interval, standard_error, wins
 from rlhf.kl import response_kl, stepwise_kl
 from rlhf.models.codec import Codec
 from rlhf.models.sample import Samples, response_logits, response_logprobs, sample
@@ -138,7 +138,7 @@ def against(ours: Answers, reference: Answers, spec: EvaluationSpec) -> dict[str
     """Compare two policies' answers to the same prompts: win rate by the judge and paired gains, with 95% intervals."""
     metrics: dict[str, float] = {}
     if ours.rewards is not None and reference.rewards is not None:
-        share = bootstrap_mean(wins(ours.rewards, reference.rewards), spec.bootstrap, spec.seed)
+        share = mean_interval(wins(ours.rewards, reference.rewards), spec.bootstrap, spec.seed)
         metrics |= {"final/win_rate": share.mean, "final/win_rate_low": share.low, "final/win_rate_high": share.high}
         metrics |= _gain("final/reward_difference", ours.rewards, reference.rewards, spec)
     if ours.gold is not None and reference.gold is not None:

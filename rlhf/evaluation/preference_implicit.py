@@ -14,10 +14,8 @@ from rlhf.data.rows import Row
 from rlhf.evaluation import preference_metrics as names
 from rlhf.evaluation.calibration import outcomes
 from rlhf.evaluation.measure import Scores
-from rlhf.evaluation.statistics import standard_error, wilson
+from rlhf.evaluation.statistics import Z, standard_error, wilson
 from rlhf.models.codec import Codec
-
-Z = 1.959964  # of a 95% interval
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rlhf.evaluation import preference_metrics as names
 from rlhf.evaluation.judges import Verdicts
 from rlhf.evaluation.measure import Scores, Table
-from rlhf.evaluation.statistics import bootstrap_mean, holm, sign_test, wilson
+from rlhf.evaluation.statistics import holm, mean_interval, sign_test, wilson
 
 
 def win_scores(
@@ -23,7 +23,7 @@ def win_scores(
     n = len(outcomes)
     if not n:
         return judge_scores(verdicts)
-    share = bootstrap_mean(outcomes, resamples, seed)
+    share = mean_interval(outcomes, resamples, seed)
     wins, ties, losses = counts(outcomes)
     tied = wilson(ties, n)
     return {
@@ -50,7 +50,7 @@ def duel_table(outcomes: Mapping[str, Sequence[float | None]], resamples: int, s
         own = [value for value in every if value is not None]
         if not own:
             continue
-        share, (wins, ties, losses) = bootstrap_mean(own, resamples, seed), counts(own)
+        share, (wins, ties, losses) = mean_interval(own, resamples, seed), counts(own)
         pvalues.append(sign_test(wins, losses))
         rows.append((opponent, share.mean, share.low, share.high, wins, ties, losses, len(every) - len(own)))
     lines = zip(rows, pvalues, holm(pvalues), strict=True)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
+Z = 1.959964  # standard errors of a normal variable either way that hold 95%
 FEWEST = 8  # questions of which resamples say how far a metric of the whole set varies: of fewer, too little
 ENUMERATED = 16  # differences up to which all 2^n signs are tried
 BLOCK = 1 << 22  # random numbers held at once
@@ -28,7 +29,10 @@ class Interval:
 
 
 def bootstrap_mean(values: Sequence[float], resamples: int, seed: int) -> Interval:
-    """Mean of `values` with its 95% percentile-bootstrap interval (Efron 1979); give paired differences for a gain."""
+    """Mean of `values` with its 95% percentile-bootstrap interval (Efron 1979), which has no width where all are alike.
+
+    `mean_interval` and `paired_difference` are for what may be shares.
+    """
     import numpy as np
 
     data = np.asarray(values, dtype=float)
@@ -36,6 +40,17 @@ def bootstrap_mean(values: Sequence[float], resamples: int, seed: int) -> Interv
     means = data[rng.integers(0, len(data), size=(resamples, len(data)))].mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(data.mean()), float(low), float(high))
+
+
+def mean_interval(values: Sequence[float], resamples: int, seed: int) -> Interval:
+    """Mean of `values` with its 95% interval: Wilson's of zeros and ones, else the percentile bootstrap.
+
+    A bootstrap of n zeros would be certain that it is 0. Halves are ties: where all are, Wilson's stands in as well,
+    which is too wide rather than too narrow of values between 0 and 1.
+    """
+    if {*values} <= {0.0, 1.0} or {*values} == {0.5}:
+        return wilson(sum(values), len(values))
+    return bootstrap_mean(values, resamples, seed)
 
 
 def bootstrap_draws(statistic: Callable[[NDArray], float], n: int, resamples: int, seed: int) -> list[float]:
@@ -63,11 +78,27 @@ def between(draws: Sequence[float]) -> tuple[float, float]:
 
 
 def paired_difference(ours: Sequence[float], theirs: Sequence[float], resamples: int, seed: int) -> Interval:
-    """Mean of ours minus theirs, question by question, with its percentile-bootstrap interval.
+    """Mean of ours minus theirs, question by question, with its interval: the percentile bootstrap's.
 
-    Raises ValueError where the two differ in length.
+    Of zeros and ones, and of zeros, halves and ones that all differ alike, it is that of `shares_difference`. Raises
+    ValueError where the two differ in length.
     """
-    return bootstrap_mean([a - b for a, b in zip(ours, theirs, strict=True)], resamples, seed)
+    gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
+    values = {*ours, *theirs}
+    if values <= {0.0, 1.0} or (values <= {0.0, 0.5, 1.0} and len({*gaps}) == 1):
+        return shares_difference(sum(gap for gap in gaps if gap > 0), -sum(gap for gap in gaps if gap < 0), len(gaps))
+    return bootstrap_mean(gaps, resamples, seed)
+
+
+def shares_difference(wins: float, losses: float, n: int) -> Interval:
+    """Difference of two shares of the same n questions with its 95% interval, which has a width at 0 of n as well.
+
+    `wins` are questions that only we have, `losses` those that only they have. It is Wald's interval after one of each
+    is added to the questions (Bonett and Price 2012; recommended by Fagerland, Lydersen and Laake 2014).
+    """
+    won, lost = (wins + 1) / (n + 2), (losses + 1) / (n + 2)
+    half = Z * ((won + lost - (won - lost) ** 2) / (n + 2)) ** 0.5
+    return Interval((wins - losses) / n, max(-1.0, won - lost - half), min(1.0, won - lost + half))
 
 
 def mean_over_seeds(values: Sequence[float]) -> Interval:
@@ -83,11 +114,11 @@ def mean_over_seeds(values: Sequence[float]) -> Interval:
 
 def wilson(successes: float, n: int) -> Interval:
     """Share successes/n with its 95% Wilson score interval (Wilson 1927); exact enough down to small n."""
-    z = 1.959964
     share = successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
-    return Interval(share, centre - half, centre + half)
+    centre = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
+    half = Z / (1 + Z * Z / n) * (share * (1 - share) / n + Z * Z / (4 * n * n)) ** 0.5
+    low, high = min(share, centre - half), max(share, centre + half)  # rounding puts the ends of 0 and n of n inside
+    return Interval(share, max(0.0, low), min(1.0, high))
 
 
 def standard_error(values: Sequence[float]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,11 +33,20 @@ NO = measured(*[0.0] * 10)
 
 
 def test_yes_and_no_are_compared_by_the_sign_test() -> None:
-    """8 questions won and none lost: 2 / 2^8."""
+    """8 questions won and none lost: 2 / 2^8. Of the interval 9/12 and 1/12 are the shares won and lost."""
     found = difference(YES_8_OF_10, NO, 300, 300, 0)
     assert (found.value, found.n, found.test) == (0.8, 10, "sign test")
     assert found.p == pytest.approx(2 / 2**8)
-    assert found.low is not None and found.high is not None and 0.4 <= found.low < 0.8 < found.high <= 1.0
+    half = 1.959964 * math.sqrt((9 / 12 + 1 / 12 - (8 / 12) ** 2) / 12)
+    assert (found.low, found.high) == (pytest.approx(8 / 12 - half), 1.0)
+
+
+def test_shares_that_never_differ_are_not_sure_to_be_the_same() -> None:
+    """0 of 10 on both sides: one question won and one lost of 12, so 0 -+ 1.96 sqrt((2/12) / 12)."""
+    half = 1.959964 * math.sqrt(2 / 12 / 12)
+    for each in (NO, measured(*[0.5] * 10)):  # an even share of all: ties
+        found = difference(each, each, 300, 300, 0)
+        assert (found.value, found.low, found.high) == (0.0, pytest.approx(-half), pytest.approx(half))
 
 
 def test_scores_are_compared_by_permutations() -> None:
@@ -128,7 +138,7 @@ def test_p_values_of_a_call_are_one_family() -> None:
 
 
 def test_an_interval_off_zero_is_not_enough() -> None:
-    """5 of 5 questions won: p = 1/16, though no resample of the differences reaches 0."""
+    """5 of 5 questions won: p = 1/16, though the interval, 5/7 -+ 1.96 sqrt((7/7 - (5/7)^2) / 7), leaves out 0."""
     found = compare(
         [line("base", "base"), line("a")],
         {"m": {"base": measured(*[0.0] * 5), "a": measured(*[1.0] * 5)}},
@@ -136,7 +146,8 @@ def test_an_interval_off_zero_is_not_enough() -> None:
         100,
         0,
     )
-    assert (found[0].low, found[0].p_holm, found[0].clear) == (1.0, 2 / 2**5, False)
+    assert found[0].low == pytest.approx(5 / 7 - 1.959964 * math.sqrt((1 - (5 / 7) ** 2) / 7))
+    assert (found[0].p_holm, found[0].clear) == (2 / 2**5, False)
 
 
 def test_true_nulls_are_called_clear_one_time_in_twenty_at_most() -> None:

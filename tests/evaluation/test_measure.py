@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlhf.evaluation.measure import Tools, corpus_scores, mean_scores
+from rlhf.evaluation.measure import Scores, Tools, corpus_scores, mean_scores
 from rlhf.evaluation.text_resample import summed_scores
 
 
@@ -26,6 +26,24 @@ def test_questions_without_a_value_are_neither_counted_nor_taken_for_0(tools: To
     assert scores.low is not None and 1.0 <= scores.low <= 2.0
     with pytest.raises(ValueError, match="no question has a value"):
         mean_scores([None], tools)
+
+
+def test_a_share_has_wilsons_interval_also_at_its_ends(tools: Tools) -> None:
+    """0 of 8 reaches up to z^2 / (8 + z^2), 8 of 8 down to 8 / (8 + z^2), z = 1.96; a single one as 1 of 1."""
+    square = 1.959964**2
+    none, every, alone = (mean_scores(values, tools) for values in ([0.0] * 8, [1.0, None] * 8, [1.0]))
+    assert (none.low, none.high) == (0.0, pytest.approx(square / (8 + square)))
+    assert (every.low, every.high, every.n) == (pytest.approx(8 / (8 + square)), 1.0, 8)
+    assert (alone.low, alone.high) == (pytest.approx(1 / (1 + square)), 1.0)
+
+
+def test_ties_alone_are_not_sure_to_be_half(tools: Tools) -> None:
+    ties = mean_scores([0.5] * 8, tools)
+    assert ties.low is not None and ties.high is not None and ties.low < 0.3 < 0.7 < ties.high
+
+
+def test_one_value_that_is_no_share_has_no_interval(tools: Tools) -> None:
+    assert mean_scores([None, 3.25], tools) == Scores(3.25, 1, None, None, (None, 3.25))
 
 
 def test_a_metric_of_the_whole_set_keeps_its_draws_in_pairs(tools: Tools) -> None:

@@ -152,7 +152,8 @@ def test_against_pairs_the_answers() -> None:
     better = Answers([""] * 10, {}, [reward + 0.1 for reward in rewards], None)
     found = against(better, Answers([""] * 10, {}, rewards, None), spec)
     assert found["final/reward_difference_low"] == pytest.approx(0.1)
-    assert found["final/win_rate"] == found["final/win_rate_low"] == 1.0
+    assert found["final/win_rate"] == found["final/win_rate_high"] == 1.0
+    assert found["final/win_rate_low"] == pytest.approx(10 / (10 + 1.959964**2))  # Wilson's end of 10 of 10
 
 
 def test_distinct_2_by_hand() -> None:

@@ -18,6 +18,7 @@ from rlhf.evaluation.statistics import (
     mean_over_seeds,
     paired_difference,
     paired_permutation,
+    shares_difference,
     sign_test,
     standard_error,
     wilson,
@@ -73,6 +74,40 @@ def test_wilson_is_symmetric_and_stays_inside_0_and_1() -> None:
     assert none.low == pytest.approx(0.0, abs=1e-12)
     assert all_of_them.high == pytest.approx(1.0, abs=1e-12)
     assert all_of_them.low == pytest.approx(1 - none.high)
+
+
+def test_paired_shares_against_published_intervals() -> None:
+    """Of the R package contingencytables on Cavo et al. 2012 (6 and 16 of 161 patients changed): -0.1195 to -0.0032."""
+    found = shares_difference(6, 16, 161)
+    assert (found.mean, found.low, found.high) == pytest.approx((-0.0621, -0.1195, -0.0032), abs=5e-5)
+    turned = shares_difference(16, 6, 161)
+    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
+
+
+@pytest.mark.parametrize("n", [8, 12, 20])
+def test_intervals_of_paired_shares_hold_the_truth_by_exact_enumeration(n: int) -> None:
+    """All outcomes of n pairs with their trinomial probabilities: 95% in the mean, never below 92%."""
+    from scipy.stats import multinomial
+
+    outcomes = [(wins, losses) for wins in range(n + 1) for losses in range(n + 1 - wins)]
+    ends = [shares_difference(*outcome, n) for outcome in outcomes]
+    counts = [(wins, losses, n - wins - losses) for wins, losses in outcomes]
+    held = []
+    for won in (0.001, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9):
+        for lost in (0.001, 0.02, 0.05, 0.09, 0.2, 0.3):
+            if won + lost < 1 or won + lost == 1:
+                chances = multinomial.pmf(counts, n, [won, lost, max(0.0, 1 - won - lost)])
+                inside = [end.low <= won - lost <= end.high for end in ends]
+                held.append(float(chances[inside].sum()))
+    assert min(held) > 0.92
+    assert 0.95 < sum(held) / len(held) < 0.99
+
+
+def test_ties_count_half_where_all_differ_alike() -> None:
+    assert paired_difference([1.0] * 8, [0.5] * 8, 100, 0) == shares_difference(4, 0, 8)
+    assert paired_difference([1.0, 0.0] * 4, [0.0, 1.0] * 4, 100, 0) == shares_difference(4, 4, 8)
+    mixed = paired_difference([1.0, 0.5] * 4, [0.5, 0.5] * 4, 100, 0)  # varies: its bootstrap
+    assert mixed == bootstrap_mean([0.5, 0.0] * 4, 100, 0)
 
 
 def test_standard_error_by_hand() -> None:

@@ -11,11 +11,13 @@ from left_by_jobs import finished, leave
 from test_savings import job, left
 
 from rlhf.errors import UserError
+from rlhf.evaluation.measure import Tools, mean_scores
 from rlhf.evaluation.metrics import ALL_METRICS
 from rlhf.folders import conf_dir
 from rlhf.report.goals import Goal, goals_sheet, read_goals, verdicts
 from rlhf.report.record import read_record
 
+UNUSED = ("train", "logprobs", "judge", "store", "say")
 WIN = {"final/win_rate": 0.6, "final/win_rate_low": 0.52, "final/win_rate_high": 0.68}
 
 
@@ -62,6 +64,14 @@ def test_intervals_of_suites_count_as_well(tmp_path: Path) -> None:
     goal = {"metric": "text/bleu", "at_least": 29.0}
     told = judged(tmp_path, goal, {"text/bleu": 30.0}, evaluation=found)
     assert told == ("not told", "30 [28, 32]")
+
+
+def test_none_of_eight_does_not_tell_of_one_in_a_hundred(tmp_path: Path) -> None:
+    """By the interval that suites give their shares: up to z^2 / (8 + z^2) = 0.3244."""
+    share = mean_scores([0.0] * 8, Tools(resamples=100, seed=0, **dict.fromkeys(UNUSED)))  # type: ignore[arg-type]
+    found = {"metrics": {"safety/rude": {"dpo-tiny": {"value": share.value, "low": share.low, "high": share.high}}}}
+    goal = {"metric": "safety/rude", "at_most": 0.01}
+    assert judged(tmp_path, goal, {"safety/rude": 0.0}, evaluation=found) == ("not told", "0 [0, 0.3244]")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from rlhf.evaluation.metrics import Metric
 from rlhf.evaluation.nli_labels import PLACE
 from rlhf.evaluation.persona_inference import Reader
 from rlhf.evaluation.persona_talk import Script, Speak, Talk, converse, scripts_of
-from rlhf.evaluation.suites.persona import NO_NLI, open_reader, share_scores
+from rlhf.evaluation.suites.persona import NO_NLI, open_reader
 from rlhf.evaluation_spec import SimulationSpec
 
 SOURCE = "multi-turn consistency and engagement of study S1 (STUDIES.md, Q01, Q02, Q12); this project's simulation"
@@ -152,11 +152,8 @@ def _scores(
 ) -> dict[str, Scores]:
     """Return a score per conversation, at the place of its question."""
     scores: dict[str, Scores] = {}
-    kinds: tuple[tuple[dict[str, Metric], Callable[..., Any], Callable[..., Scores]], ...] = (
-        (MEANS, turns.means, lambda each: mean_scores(each, tools)),
-        (SHARES, turns.any_turn, share_scores),
-    )
-    for metrics, over_turns, over_talks in kinds:
+    kinds: tuple[tuple[dict[str, Metric], Callable[..., Any]], ...] = ((MEANS, turns.means), (SHARES, turns.any_turn))
+    for metrics, over_turns in kinds:
         for name, metric in metrics.items():
             if name not in values:  # without an NLI model
                 continue
@@ -164,7 +161,7 @@ def _scores(
             for script, value in zip(scripts, over_turns(values[name]), strict=True):
                 each[script.place] = value
             if any(value is not None for value in each):
-                scores[metric.name] = over_talks(each)
+                scores[metric.name] = mean_scores(each, tools)
     return scores
 
 

@@ -14,12 +14,11 @@ from functools import cache
 
 from rlhf.data.personas import persona_sentences
 from rlhf.data.rows import Row
-from rlhf.evaluation.measure import Findings, Scores, Suite, Table, Tools, mean_scores
+from rlhf.evaluation.measure import Findings, Suite, Table, Tools, mean_scores
 from rlhf.evaluation.metrics import Metric
 from rlhf.evaluation.nli_labels import PLACE, check_nli
 from rlhf.evaluation.persona_inference import Reader, stands
 from rlhf.evaluation.persona_words import Engagement, copied, engagement, keyword_consistency
-from rlhf.evaluation.statistics import wilson
 from rlhf.evaluation_spec import PersonaSpec
 
 S1 = "study S1 (STUDIES.md, Q01 and Q02); a reconstruction, see rlhf/evaluation/persona_words.py"
@@ -143,8 +142,7 @@ def build(spec: PersonaSpec, tools: Tools) -> Suite:
         if reader is not None:
             inferred, shares = _inferred(questions, texts, personas, shown, reader(), spec, tools.seed)
             each |= inferred
-        scores = {name: mean_scores(values, tools) for name, values in each.items() if _any(values)}
-        scores |= {name: share_scores(values) for name, values in shares.items() if _any(values)}
+        scores = {name: mean_scores(values, tools) for name, values in (each | shares).items() if _any(values)}
         tables = {"persona by turn": by_turn(questions, each | shares)} if scores else {}
         notes = _notes(questions, personas, shown, engaging, spec)
         return Findings(scores, tables, notes)
@@ -165,13 +163,6 @@ def open_reader(spec: PersonaSpec, place: str) -> Callable[[], Reader] | None:
 def drawn(places: Sequence[int], count: int, seed: int) -> list[int]:
     """Return up to `count` of some places, in their order: the test set that is measured (study S1 has 500 and 300)."""
     return sorted(random.Random(f"persona {seed}").sample(places, min(count, len(places))))
-
-
-def share_scores(each: Sequence[float | None]) -> Scores:
-    """Return the share of ones among zeros and ones with its Wilson interval, which is honest at 0 of n."""
-    values = [value for value in each if value is not None]
-    interval = wilson(sum(values), len(values))
-    return Scores(interval.mean, len(values), max(0.0, interval.low), min(1.0, interval.high), tuple(each))
 
 
 def earlier_turns(row: Row) -> list[str]:
