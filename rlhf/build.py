@@ -234,7 +234,7 @@ def _source_clashes(run: Run) -> Iterator[str]:
     """Tell what is missing of weights and data, and data that cannot teach what is asked of it."""
     model, dataset = run.model, run.dataset
     for key, path in (("model.path", model.path), ("dataset.path", getattr(dataset, "path", None))):
-        if path is not None and not Path(path).expanduser().exists():
+        if path and not Path(path).expanduser().exists():
             yield f"{key}: there is no file or folder {path}. Give one that exists."
     if model.init in ("random", "tiny") and "model_type" not in model.architecture:
         yield f"model.architecture.model_type: model.init={model.init} builds from a config class. Name its model_type."
@@ -250,6 +250,8 @@ def _source_clashes(run: Run) -> Iterator[str]:
         yield "model.path: no weights are named. Set model.path=FOLDER or model.hub_id=OWNER/NAME."
     if not isinstance(dataset, FileDataset):
         return
+    if dataset.path == "":  # which would be the folder of the command
+        yield "dataset.path: it is empty, as an unset variable is. Set dataset.path=FILE."
     if dataset.path is None and dataset.hub_id is None:
         yield f"dataset.path: dataset={dataset.name} names no data. Set dataset.path=FILE or dataset.hub_id=OWNER/NAME."
     pairs = dataset.has_pairs
