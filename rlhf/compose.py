@@ -57,6 +57,7 @@ def parse_words(words: Sequence[str]) -> Words:
     while waiting:
         word = waiting.pop()
         if not word.startswith("-"):
+            word = _with_home(word)
             _refuse_unreadable(word)
             overrides += replaced(word)
             continue
@@ -237,7 +238,7 @@ class Composer:
         if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
             place = match.group(1)
             key, _, value = place.partition("=")
-            as_list = f", or write one list: '{key}=[{value}]'" if "." in key else ""
+            as_list = f", or write one list: '{key}=[{value}]'" if "." in key and not key.endswith(".path") else ""
             return UserError(place, "it has several values", f"Add -m for a sweep over them{as_list}")
         if "Multiple values for" in text or "force-add of config groups" in text:
             return UserError(place, "the group has an option already", f"Write {place.lstrip('+')} without the `+`")
@@ -275,6 +276,12 @@ class Composer:
                 node = OmegaConf.select(config, ".".join(path)) if path else config
                 return node if isinstance(node, DictConfig) else OmegaConf.create()
         return OmegaConf.create()
+
+
+def _with_home(word: str) -> str:
+    """Write the home folder for the `~` of KEY=~/FILE, which most shells leave as it is."""
+    key, equals, value = word.partition("=")
+    return f"{key}={Path(value).expanduser()}" if equals and value.startswith("~/") else word
 
 
 def _refuse_unreadable(word: str) -> None:

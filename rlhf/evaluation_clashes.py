@@ -21,8 +21,10 @@ def evaluation_clashes(run: Run) -> Iterator[str]:
         known = f"the gold reward is known only for support_toy, not for {dataset.name}"
         yield f"evaluation.judge: {known}. Use {instead}."
     for key, path in (("model.path", model.path), ("dataset.path", getattr(dataset, "path", None))):
-        if path is not None and not Path(path).expanduser().exists():
+        if path and not Path(path).expanduser().exists():
             yield f"{key}: there is no file or folder {path}. Give one that exists."
+    if isinstance(dataset, FileDataset) and dataset.path == "":  # which would be the folder of the command
+        yield "dataset.path: it is empty, as an unset variable is. Set dataset.path=FILE."
     if isinstance(dataset, FileDataset) and dataset.path is None and dataset.hub_id is None:
         yield f"dataset.path: dataset={dataset.name} names no data. Set dataset.path=FILE or dataset.hub_id=OWNER/NAME."
     sampled = spec.max_new_tokens + (0 if model.family == "seq2seq" else method.max_prompt_tokens)

@@ -34,7 +34,10 @@ def hint(raw: Mapping[str, Any], spec: FileDataset) -> str:
         what = "format" if not others else "formats"
         also = "".join(f", or dataset={name}" for name in others)
         return f"It looks like the {what} {' or '.join(alike)}: use dataset={first} dataset.path={path}{also}"
-    return "Use dataset=table and name the columns, say dataset.columns='{prompt: question, completion: answer}'"
+    columns = "dataset.columns='{prompt: question, completion: answer}'"
+    if spec.format == MAPPED:
+        return f"Mend the row, or name the columns that there are: {columns}"
+    return f"Use dataset=table and name the columns, say {columns}"
 
 
 # settings to try a record with; none of them decides whether it is in a format

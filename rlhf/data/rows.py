@@ -50,9 +50,17 @@ class Count:
     after: int
 
 
+SHARED = {  # what two parts may share -> how a table calls it
+    "group": "group",
+    "prompt": "prompt, in another group",
+    "dialogues": "opening of a dialogue, in another group",
+    "answers": "answers",
+}
+
+
 @dataclass(frozen=True)
 class Overlap:
-    """How many rows of a held-out part share something with a part that it should be strange to."""
+    """How many rows of a held-out part share something (a key of `SHARED`) with a part it should be strange to."""
 
     what: Literal["group", "prompt", "dialogues", "answers"]  # prompt, dialogues: the same text in another group
     part: str

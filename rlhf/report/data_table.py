@@ -149,9 +149,9 @@ def _kinds(title: str, lines: Sequence[tuple[str, int, float]], note: str) -> Ta
 
 
 def _overlap(told: Mapping[str, Any]) -> Table:
-    near, words = told["near_duplicates"], {"group": "group", "prompt": "prompt, other group", "answers": "answers"}
+    near = told["near_duplicates"]
     lines = [
-        (words[one["what"]], one["part"], one["other"], f"{one['rows']:,}", share(one["rows"], one["of"]))
+        (one["same"], one["part"], one["other"], f"{one['rows']:,}", share(one["rows"], one["of"]))
         for one in told["overlap"]
         if one["rows"] or one["what"] == "prompt"
     ]

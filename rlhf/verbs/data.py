@@ -90,7 +90,8 @@ def _inspect(
         tokens, note = _tokens(run)
         told, findings = inspect(run.dataset, corpus, shape, run.inspection, tokens, lambda own: _style(own, run))
     page = Path(output) if output else FOLDER / f"{corpus.name}-{corpus.fingerprint[:SHOWN]}.html"
-    told |= {"words": words, "page": str(page), "tokens_note": note, "source": _source(run)}
+    told |= {"words": words, "command": _command(words), "page": str(page)}
+    told |= {"tokens_note": note, "source": _source(run)}
     refuse_unwritable(page.parent, "--output FILE")
     _replace(page, render_data(told))
     written = {"page": str(page)}
@@ -120,9 +121,13 @@ def _options(words: list[str]) -> tuple[dict[str, str], list[str]]:
             rest.append(word)
             continue
         given[flag] = value if joined else waiting.pop() if waiting else ""
-        if not given[flag] or given[flag].startswith("-"):
+        if not given[flag] or given[flag].startswith("--"):
             raise UserError(flag, "it needs a value", f"Write {flag} {'N' if flag == '--rows' else 'FILE'}")
     return given, rest
+
+
+def _command(words: list[str]) -> str:
+    return shlex.join(["rlhf", "data", *words])
 
 
 def _count(given: Mapping[str, str]) -> int:
@@ -145,11 +150,13 @@ def _composed(words: list[str]) -> Run:
     said = {word.partition("=")[0].lstrip("+") for word in parsed.overrides}
     if not said & {"experiment", "evaluation", "evaluation.judge"}:
         words = ["evaluation.judge=none", *words]  # nothing is judged here
+    if several := next((word for word in parsed.overrides if word.startswith("dataset=") and "," in word), None):
+        raise UserError(several, "one data set at a time", "Run `rlhf data` for each")
     if not said & {"experiment", "method"}:
         try:
             ((_, run),) = jobs(parse_words([*words]))
         except UserError as error:
-            if error.place != "dataset" or " holds " not in error.problem:
+            if " holds " not in str(error):  # told alone or beside what else is wrong
                 raise
             words = ["method=sft", *words]
         else:
@@ -238,7 +245,7 @@ def _track(run: Run, told: Mapping[str, Any], page: Path, words: list[str]) -> d
         "inspection": run.inspection.model_dump(),
         "model": {"name": run.model.name},
     }
-    tags = {"command": shlex.join(["rlhf", "data", *words])}
+    tags = {"command": _command(words)}
     tracked = tracker.start_run(f"data-{told['name']}", role="data", tags=tags, params=params)
     tracked.dataset(f"{told['name']}-{told['shape']}", told["fingerprint"], told["parts"])
     severities = [finding["severity"] for finding in told["findings"]]

@@ -93,6 +93,11 @@ def test_tokens_are_those_of_the_model_that_is_named(here: Here, tmp_path: Path)
         (("--cfg", "job"), ("--cfg: ", "rlhf data has no such flag")),
         (("--output", "page.txt"), ("page.txt: ", "End --output in .html")),
         (("--output",), ("--output: it needs a value. Write --output FILE",)),
+        (("--export-test", "t.jsonl", "--rows", "-1"), ("--rows -1: is not a number of rows",)),
+        (("dataset=support_toy,hh_rlhf",), ("dataset=support_toy,hh_rlhf: one data set at a time",)),
+        (("dataset=table", "dataset.path="), ("dataset.path: it is empty, as an unset variable is",)),
+        (("dataset=table", "dataset.path=~/absent/x.jsonl"), (f"no file or folder {Path.home()}/absent/x.jsonl",)),
+        (("dataset=table", "dataset.path=a.jsonl,b.jsonl"), ("it has several values. Add -m for a sweep over them.",)),
         (("--rows", "5"), ("--rows: ", "Add --export-test FILE.jsonl")),
         (("--export-test", "t.jsonl", "--rows", "none"), ("--rows none: is not a number of rows",)),
         (("--export-test", "t.csv"), ("t.csv: ", "End --export-test in .jsonl")),
@@ -111,7 +116,7 @@ def test_what_cannot_be_is_refused_in_one_line(
 ) -> None:
     (tmp_path / "empty.jsonl").touch()
     write(tmp_path, [{"prompt": "Hi", "completion": "Hello."}, '{"prompt": '], "torn.jsonl")
-    here("data", "tracking=none", *words, folder=tmp_path).refused(2, *parts)
+    assert "(and 1 more" not in here("data", "tracking=none", *words, folder=tmp_path).refused(2, *parts)
     assert not (tmp_path / "outputs").exists()
 
 

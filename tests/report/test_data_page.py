@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from browser import needs_browser, show
 
+from rlhf.data.rows import SHARED
 from rlhf.report.data_page import OWN, render_data
 
 EVIL = "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\"><!-- \u2028"
@@ -31,7 +32,8 @@ def values() -> dict[str, Any]:
     tokens = {"model": "tiny", "lengths": [lengths("prompt", "tokens", limit=8)], "over": over, "together": True}
     return {
         "name": "mine", "fingerprint": "0123456789abcdef" * 4, "shape": "preference", "source": EVIL,
-        "words": ["dataset=table", EVIL], "page": "x.html", "tokens_note": "", "rows": 10, "looked_at": 10,
+        "command": f"rlhf data dataset=table '{EVIL}'", "page": "x.html", "tokens_note": "", "rows": 10,
+        "looked_at": 10,
         "findings": [
             {"severity": severity, "kind": "ties", "told": f"{severity} {EVIL}", "remedy": "Do."}
             for severity in ("error", "warning", "info")
@@ -44,7 +46,10 @@ def values() -> dict[str, Any]:
         ],
         "parts": {"train": 6, "validation": 2, "test": 2},
         "labels": {"good": 3, "bad": 1},
-        "overlap": [{"what": "prompt", "part": "test", "other": "train", "rows": 1, "of": 2}],
+        "overlap": [
+            {"what": what, "same": same, "part": "test", "other": "train", "rows": 1, "of": 2}
+            for what, same in SHARED.items()
+        ],
         "similarity": 0.8, "piece": 5,
         "schema": {"records": 12, "unreadable": 0, "columns": [
             {"column": EVIL, "types": {"text": 9, "list": 3}, "nulls": 0, "empties": 1, "mean_characters": 3,

@@ -15,7 +15,7 @@ from rlhf.data.inspect.findings import Finding, all_findings, as_values, labels_
 from rlhf.data.inspect.masked import all_masked
 from rlhf.data.inspect.schema import schema
 from rlhf.data.inspect.texts import drawn
-from rlhf.data.rows import Corpus, Shape
+from rlhf.data.rows import SHARED, Corpus, Shape
 from rlhf.inspection_spec import InspectionSpec
 
 Style = Callable[[Corpus], Mapping[str, Any] | None]  # what single words and the length tell of pairs, if there are any
@@ -53,7 +53,7 @@ def inspect(
         "parts": {"train": len(corpus.train), "validation": len(corpus.validation), "test": len(corpus.test)},
         "shape": shape,
         "labels": labels_of(corpus),
-        "overlap": [asdict(one) for one in corpus.overlap],
+        "overlap": [{**asdict(one), "same": SHARED[one.what]} for one in corpus.overlap],
         "similarity": spec.near_duplicates.similarity,
         "piece": spec.near_duplicates.characters,
         "cleaning": _cleaning(dataset, corpus, spec),

@@ -11,7 +11,7 @@ function head() {
   return el("header", {}, el("h1", {}, `Data set ${told.name}`),
     el("p", { class: "soft small source" }, `${told.shape} rows · ${told.source} · data ${told.fingerprint.slice(0, 16)}`),
     el("div", { class: "tiles", role: "list" }, tiles.map(([label, value, detail]) => el("dl", { class: "tile", role: "listitem" }, el("dt", {}, label), el("dd", {}, value), el("dd", {}, detail)))),
-    command(["rlhf data", ...told.words].join(" ")));
+    command(told.command));
 }
 function findings() {
   const names = { error: "error", warning: "warning", info: "note" };
@@ -64,8 +64,8 @@ function kinds() {
   return section("kinds", "Kinds", "", el("div", { class: "grid" }, made), figures, left);
 }
 function parts() {
-  const words = { group: "group", prompt: "prompt, in another group", answers: "answers" }, near = told.near_duplicates;
-  const lines = told.overlap.filter((one) => one.rows || one.what !== "answers").map((one) => [words[one.what], one.part, one.other, whole(one.rows), percent(one.rows, one.of)]);
+  const near = told.near_duplicates;
+  const lines = told.overlap.filter((one) => one.rows || one.what === "prompt").map((one) => [one.same, one.part, one.other, whole(one.rows), percent(one.rows, one.of)]);
   for (const [part, rows] of Object.entries(near.leaked)) lines.push(["nearly the same prompt", part, "a part before it", whole(rows), percent(rows, near.held_out[part])]);
   const examples = near.examples.filter((cluster) => cluster.length > 1);
   return section("split", "What the parts share", "Rows of a held-out part that share something with a part it should be strange to.",
