@@ -22,6 +22,7 @@ from rlhf.evaluating.find import Recorded
 
 MEASURING = ("evaluation", "dataset", "hardware", "tracking")  # groups whose keys may be set
 NEWER = ("method", "adapter", "quantization", "upstream", "hardware")  # which another version may have written
+TRUST = "model.trust_remote_code"  # code that came with a model runs where this command line says so, too
 OWN = ("trainer", "rewards", "peak_flops")  # keys below them are the user's
 WHY = {
     "method": "it was trained with its own method settings",
@@ -63,19 +64,24 @@ def settings_of(recorded: Mapping[str, Any], words: Words) -> dict[str, Any]:
 def run_of(settings: Mapping[str, Any], words: Words, recorded: Recorded, first: Run | None = None) -> Run:
     """Build the `Run` that measures what was recorded; with data and settings of measuring of the `first`, if given.
 
-    Raises `UserError` where a word clashes with it, or its own settings cannot be built any more.
+    Raises `UserError` where a word clashes with it, its own settings cannot be built any more, or its model brings code
+    of its own that no word trusts: its files may be anybody's.
     """
     values = settings_of(settings, words)
     values["store"] = str(recorded.stage.parent)
     if first is not None:
         values |= {group: getattr(first, group).model_dump() for group in MEASURING}
     try:
-        return build(values, to_train=False)
+        run = build(values, to_train=False)
     except UserError as error:
         if error.place.partition(".")[0] in MEASURING:
             raise
         problem = f"its own settings are refused ({error.place}: {error.problem})"
         raise UserError(recorded.asked, problem, "Mend what they name, or train it again with this version") from error
+    if run.model.trust_remote_code and f"{TRUST}=true" not in map(str.lower, words.overrides):
+        problem = "it asks to run code that came with its model"
+        raise UserError(recorded.asked, problem, f"If you trust that code, add {TRUST}=true")
+    return run
 
 
 def tracking_of(words: Words) -> TrackingSpec:
@@ -88,6 +94,10 @@ def tracking_of(words: Words) -> TrackingSpec:
 def refuse_training_word(word: str) -> None:
     """Raise `UserError` for a word that is about training."""
     key = _key(word)
+    if key == TRUST:
+        if word.lower() not in (f"{TRUST}=true", f"{TRUST}=false"):
+            raise UserError(word, "it is true or false", f"Write {TRUST}=true to run code that came with the model")
+        return
     group = re.split(r"[.@/]", key.rpartition("@")[2] if "@" in key else key)[0]
     if group not in MEASURING:
         why = WHY.get(group, "it says nothing of how a finished run is measured")
@@ -103,7 +113,8 @@ def _composed(composer: Composer, words: Words, recorded: Mapping[str, Any]) -> 
     """Compose the run's kind of method with the words, but for keys of a data set that is the run's own."""
     kind = [f"{group}={recorded[group]['name']}" for group in ("method", "adapter", "quantization")]
     own_data = not any(_key(word) == "dataset" for word in words.overrides)
-    kept = [word for word in words.overrides if not (own_data and _key(word).startswith("dataset"))]
+    said = [word for word in words.overrides if _key(word) != TRUST]  # the model is the run's own
+    kept = [word for word in said if not (own_data and _key(word).startswith("dataset"))]
     return composer.compose([*kind, *kept])
 
 
