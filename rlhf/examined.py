@@ -31,7 +31,8 @@ def examine_job(job: Job, finished: Finished, plots: Path) -> dict[str, Any]:
     found = examined(rows, judged, job.run.evaluation)
     if finished.reused:  # else the stage has told it
         record_pairs(found, job.tracked)
-    job.tracked.figure(draw_reliability(found.tables[RELIABILITY].rows, plots / FIGURE, finished.name))
+    if RELIABILITY in found.tables:
+        job.tracked.figure(draw_reliability(found.tables[RELIABILITY].rows, plots / FIGURE, finished.name))
     return {
         "metrics": {name: score.value for name, score in found.scores.items()},
         "lines": [*pair_lines(found), *found.notes],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
@@ -14,11 +15,11 @@ from rlhf.evaluating.find import Recorded
 from rlhf.evaluating.together import Together, group_of, start_gone, trained_on_them
 from rlhf.evaluation.measure import Findings, Scores
 from rlhf.evaluation.measured import Evaluation, Voice
-from rlhf.evaluation.preference_pairs import examine
 from rlhf.evaluation.reward import JudgedPairs, judge_pairs
 from rlhf.models.load import load_scorer
 from rlhf.pipeline import Job
 from rlhf.stages.device import choose_device, limit_threads
+from rlhf.stages.pairs import examined
 from rlhf.tracking import NullRun, NullTracker
 
 SUITE = "preference"
@@ -50,7 +51,7 @@ def measure_scorers(recorded: Sequence[Recorded], runs: Sequence[Run], console: 
             seed=run.seed,
         ).eval()
         judged = judge_pairs(scorer, job.codec(run.method), corpus, spec)
-        findings = examine(corpus.test, judged, spec.preference, spec.bootstrap, spec.seed)
+        findings = examined(corpus.test, judged, spec)
         name = one.stage.name
         found[name] = Findings({**_summary(judged), **findings.scores}, findings.tables, findings.notes)
         voices.append(Voice(name, "policy", one.label, finished.fingerprint, group_of(one, run), run.seed))
@@ -63,6 +64,6 @@ def _summary(judged: JudgedPairs) -> Mapping[str, Scores]:
     """The numbers that a reward run ends with, told with their number of pairs."""
     values, n = judged.metrics(), len(judged.chosen)
     low, high = values.pop("final/accuracy_low"), values.pop("final/accuracy_high")
-    scores = {name: Scores(value, n) for name, value in values.items()}
+    scores = {name: Scores(value, n) for name, value in values.items() if math.isfinite(value)}
     accuracy = scores["final/accuracy"].value
     return scores | {"final/accuracy": Scores(accuracy, n, low, high, tuple(judged.right))}

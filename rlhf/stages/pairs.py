@@ -19,8 +19,20 @@ PAIRS = "pairs.json"  # in the stage's folder
 
 
 def examined(rows: Sequence[Row], judged: JudgedPairs, spec: EvaluationSpec) -> Findings:
-    """Measure the scores of held-out pairs as the evaluation's settings say."""
-    return examine(rows, judged, spec.preference, spec.bootstrap, spec.seed)
+    """Measure the scores of held-out pairs as the evaluation's settings say.
+
+    Scores that are no numbers, and a failure, leave a note and nothing else: the model is trained, and is what counts.
+    """
+    if wrong := sum(not math.isfinite(margin) for margin in judged.margins):
+        return _untold(f"the margin of {wrong} of {len(judged.margins)} is not finite")
+    try:
+        return examine(rows, judged, spec.preference, spec.bootstrap, spec.seed)
+    except Exception as error:
+        return _untold(f"{type(error).__name__}: {' '.join(str(error).split())[:300] or 'no message'}")
+
+
+def _untold(why: str) -> Findings:
+    return Findings({}, {}, (f"What the held-out pairs say of calibration and baselines is left out: {why}.",))
 
 
 def kept_pairs(folder: Path, rows: Sequence[Row]) -> JudgedPairs | None:
@@ -40,6 +52,8 @@ def record_pairs(found: Findings, tracked: Any) -> None:
 
 def pair_lines(found: Findings) -> list[str]:
     """Tell in a few lines whether the reward model beats its baselines and whether its confidence comes true."""
+    if BASELINES not in found.tables:  # a note says why
+        return []
     lines = []
     for label, _, _, gain, low, high, _, _, p in found.tables[BASELINES].rows:
         verdict = "beats" if low > 0 else "is worse than" if high < 0 else "is not clearly better than"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from rlhf.evaluation.measured import load_findings
 from rlhf.evaluation.preference_pairs import SINGLE
 from rlhf.examined import examine_job
+from rlhf.stages import pairs
 from rlhf.stages.pairs import PAIRS
 from tests.stages.test_judge import job_of
 
@@ -47,3 +50,36 @@ def test_a_policy_has_no_pairs_of_its_own(store: Path, tmp_path: Path) -> None:
     job = job_of(store, "method=sft", "++method.trainer.max_steps=1")
     told = examine_job(job, job.build(job.run.method, upstream=False), tmp_path)
     assert told == {"metrics": {}, "lines": [], "pairs": {}}
+
+
+def test_scores_that_are_no_numbers_leave_a_note_and_the_run_its_model(store: Path, tmp_path: Path) -> None:
+    job = job_of(store, *WORDS)
+    finished = job.build(job.run.method, upstream=False)
+    kept = json.loads((finished.folder / PAIRS).read_text(encoding="utf-8"))
+    for wrong in (math.nan, math.inf):
+        kept["chosen"][0] = wrong
+        (tmp_path / PAIRS).write_text(json.dumps(kept), encoding="utf-8")
+        told = examine_job(job, replace(finished, folder=tmp_path), tmp_path)
+        assert told["metrics"] == {}
+        (line,) = told["lines"]
+        assert f"the margin of 1 of {len(kept['chosen'])} is not finite" in line
+
+
+def test_a_failure_of_examining_loses_no_trained_model(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault is put where pairs are examined; when it is, the model must lie in its folder already."""
+    job = job_of(store, *WORDS, "seed=7")
+    found: list[Path] = []
+
+    def broken(*_: object) -> None:
+        found.extend(store.glob("reward-*/model/model.safetensors"))
+        raise ZeroDivisionError("no pair\nat all")
+
+    found_before = len(list(store.glob("reward-*/model/model.safetensors")))
+    monkeypatch.setattr(pairs, "examine", broken)
+    finished = job.build(job.run.method, upstream=False)
+    assert len(found) == found_before + 1
+    assert (finished.folder / "model/model.safetensors").exists() and finished.result["metrics"]["final/accuracy"] >= 0
+    (line,) = examine_job(job, finished, tmp_path)["lines"]
+    assert "ZeroDivisionError: no pair at all" in line
