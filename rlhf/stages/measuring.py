@@ -22,12 +22,12 @@ from rlhf.evaluation.controls import NONSENSE, nonsense, references
 from rlhf.evaluation.measure import Findings, Scorer, Suite, Tools
 from rlhf.evaluation.measured import Evaluation, dump_findings, load_findings
 from rlhf.evaluation.policy import evaluation_prompts
-from rlhf.evaluation.readers import identity
 from rlhf.evaluation.suites import build_suite, is_live, module_of
 from rlhf.fingerprint import digest, environment, file_sizes, loading_packages, versions
 from rlhf.models.sample import response_logprobs
 from rlhf.sources import suite_digest
 from rlhf.stages.evaluate import Evaluator
+from rlhf.stages.readers import identity
 from rlhf.stages.speakers import ORDER, Entry, Model, control, distinct
 from rlhf.store import lock_of, read_json, write_json
 

@@ -11,7 +11,7 @@ from rlhf import fingerprint
 from rlhf.compose import jobs, parse_words
 from rlhf.door import check_readable
 from rlhf.errors import UserError
-from rlhf.evaluation.readers import identity
+from rlhf.stages.readers import identity
 from tests.bench import run_of
 
 NEW, OLD = "b" * 40, "a" * 40
