@@ -595,7 +595,7 @@ SOURCES: dict[str, set[str]] = {  # by hand: file -> stages that compute with it
     "ppo/loss.py": {"ppo"},
     "ppo/rewards/linear.py": {"ppo"},
     "ppo/sources/identity.py": set(),
-    "losses.py": {"reward", "ppo", "evaluate"},
+    "losses.py": {"reward", "evaluate"},
     "kl.py": {"ppo", "evaluate"},
     "models/load.py": EVERY | {"evaluate"},
     "models/bridge.py": EVERY | {"evaluate"},
@@ -607,7 +607,13 @@ SOURCES: dict[str, set[str]] = {  # by hand: file -> stages that compute with it
     "data/hh_rlhf.py": set(),  # its rows are hashed
     "data/__init__.py": set(),
     "evaluation/reward.py": {"reward"},
-    "evaluation/policy.py": {"ppo", "evaluate"},
+    "evaluation/policy.py": {"evaluate"},
+    "evaluation/prompts.py": {"ppo", "evaluate"},  # on which its progress is measured
+    "evaluation/measure.py": {"evaluate"},
+    "evaluation/preference_implicit.py": {"evaluate"},
+    "evaluation/preference_metrics.py": {"evaluate"},
+    "evaluation/calibration.py": {"evaluate"},
+    "evaluation/statistics.py": {"reward", "evaluate"},
     "evaluation/cost.py": set(),
     "config.py": EVERY | {"evaluate"},
     "ppo_spec.py": set(),  # values are hashed, not their bounds

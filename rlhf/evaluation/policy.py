@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from rlhf.config import EvaluationSpec
 from rlhf.data.rows import Corpus, Row
 from rlhf.evaluation.preference_implicit import implicit_pairs
+from rlhf.evaluation.prompts import distinct_prompts
 from rlhf.evaluation.statistics import bootstrap_mean, mean_interval, standard_error, wins
 from rlhf.kl import response_kl, stepwise_kl
 from rlhf.models.codec import Codec
@@ -43,14 +43,6 @@ class Answers:
 def evaluation_prompts(corpus: Corpus, spec: EvaluationSpec) -> list[Row]:
     """Draw up to `spec.prompts` rows of the test split with distinct prompts."""
     return distinct_prompts(corpus.test, spec)
-
-
-def distinct_prompts(held_out: Sequence[Row], spec: EvaluationSpec) -> list[Row]:
-    """Draw up to `spec.prompts` of some rows, each with another prompt; the same ones whatever the rows' order."""
-    distinct = {str(row.prompt): place for place, row in enumerate(held_out)}  # places: the rows may fill a disk
-    places = [distinct[key] for key in sorted(distinct)]
-    random.Random(spec.seed).shuffle(places)
-    return [held_out[place] for place in places[: spec.prompts]]
 
 
 def answer(

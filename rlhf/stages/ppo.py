@@ -14,7 +14,7 @@ from rlhf import ranks
 from rlhf.alike import all_alike
 from rlhf.config import PPO
 from rlhf.evaluation import metrics as names
-from rlhf.evaluation.policy import distinct_prompts
+from rlhf.evaluation.prompts import distinct_prompts
 from rlhf.models.codec import Codec
 from rlhf.models.load import add_adapter, load_policy, save_model
 from rlhf.ppo.actor_critic import ActorCritic

@@ -15,7 +15,7 @@ from rlhf.config import PPO
 from rlhf.errors import RunFailure
 from rlhf.evaluation import ppo_metrics as names
 from rlhf.evaluation.flops import MODEL_TYPES
-from rlhf.evaluation.policy import distinct_prompts
+from rlhf.evaluation.prompts import distinct_prompts
 from rlhf.models.load import trainable_parameters
 from rlhf.models.states import plain_model
 from rlhf.ppo.actor_critic import ActorCritic

@@ -15,7 +15,7 @@ from datasets import Dataset
 from rlhf.compose import jobs, parse_words
 from rlhf.data import load_corpus
 from rlhf.data.arrow import ArrowRows
-from rlhf.evaluation.policy import distinct_prompts
+from rlhf.evaluation.prompts import distinct_prompts
 from rlhf.evaluation.reward import some
 from rlhf.models.codec import Codec
 from rlhf.ppo.rollout import Rollouts, Share
