@@ -50,7 +50,8 @@ def markdown(metrics: Sequence[Metric]) -> str:
     for metric in metrics:
         cells = (
             f"`{metric.name}`<br>{metric.unit}<br>{metric.range}",
-            f"{metric.meaning}<br>*{metric.estimator}*",
+            f"{metric.meaning}<br>*{metric.estimator}*"
+            + ("<br>reads answers alone" if metric.reads == "answer" else ""),
             metric.better or "neither",
             metric.source,
             metric.fooled,

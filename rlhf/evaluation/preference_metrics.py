@@ -21,6 +21,7 @@ ECE = Metric(
     "Naeini et al. 2015; Guo et al. 2017, arXiv 1706.04599",
     "few pairs have an ECE above 0 by chance alone: compare preference/ece_by_chance; who is right half of the time "
     "and never sure has 0",
+    reads="pair",
 )
 ECE_BY_CHANCE = Metric(
     "preference/ece_by_chance",
@@ -31,6 +32,7 @@ ECE_BY_CHANCE = Metric(
     "0 to 1",
     "Broecker and Smith 2007, doi 10.1175/WAF993.1",
     "fewer pairs make it larger",
+    reads="pair",
 )
 BRIER = Metric(
     "preference/brier",
@@ -42,6 +44,7 @@ BRIER = Metric(
     "0 to 1",
     "Brier 1950",
     _LABELS,
+    reads="pair",
 )
 TEMPERATURE = Metric(
     "preference/temperature",
@@ -52,6 +55,7 @@ TEMPERATURE = Metric(
     "above 0",
     "Guo et al. 2017, arXiv 1706.04599",
     "it is fitted to the pairs that it describes",
+    reads="pair",
 )
 ACCURACY_SHORTER = Metric(
     "preference/accuracy_chosen_shorter",
@@ -62,6 +66,7 @@ ACCURACY_SHORTER = Metric(
     "0 to 1",
     "length bias: Singhal et al. 2023, arXiv 2310.03716",
     "a reward model that prefers shorter answers: compare final/accuracy_length_rule",
+    reads="pair",
 )
 OVER_LENGTH = Metric(
     "preference/accuracy_over_length_rule",
@@ -72,6 +77,7 @@ OVER_LENGTH = Metric(
     "-1 to 1",
     "length bias: Singhal et al. 2023, arXiv 2310.03716",
     _LABELS,
+    reads="pair",
 )
 OVER_WORDS = Metric(
     "preference/accuracy_over_bag_of_words",
@@ -82,6 +88,7 @@ OVER_WORDS = Metric(
     "-1 to 1",
     "no paper: a difference of two accuracies",
     "a baseline that learned from few pairs: see evaluation.baseline_pairs",
+    reads="pair",
 )
 OF_REWARD_MODEL = (ECE, ECE_BY_CHANCE, BRIER, TEMPERATURE, ACCURACY_SHORTER, OVER_LENGTH, OVER_WORDS)
 
@@ -91,7 +98,15 @@ _ANY_SHIFT = "a policy that makes both answers less likely: see the rewards of c
 
 def _implicit(name: str, meaning: str, unit: str, estimator: str, better: bool, span: str, fooled: str) -> Metric:
     return Metric(
-        f"preference/implicit_{name}", meaning, unit, estimator, "higher" if better else None, span, _DPO, fooled
+        f"preference/implicit_{name}",
+        meaning,
+        unit,
+        estimator,
+        "higher" if better else None,
+        span,
+        _DPO,
+        fooled,
+        reads="pair",
     )
 
 
@@ -163,6 +178,7 @@ SCORE = Metric(
     "any",
     "the judge that evaluation.preference.judge names",
     _JUDGE,
+    reads="pair",
 )
 WIN_RATE = Metric(
     "preference/win_rate_over_answers",
@@ -173,6 +189,7 @@ WIN_RATE = Metric(
     "0 to 1",
     "Zheng et al. 2023, arXiv 2306.05685, for judging in pairs",
     f"{_JUDGE}; poor answers in the data",
+    reads="pair",
 )
 TIE_RATE = Metric(
     "preference/tie_rate_over_answers",
@@ -183,6 +200,7 @@ TIE_RATE = Metric(
     "0 to 1",
     "Zheng et al. 2023, arXiv 2306.05685, for judging in both orders",
     "a judge that cannot decide, or that votes for a place, makes ties; so do answers that are alike",
+    reads="pair",
 )
 SIGN_TEST = Metric(
     "preference/sign_test_over_answers",
@@ -193,6 +211,7 @@ SIGN_TEST = Metric(
     "0 to 1",
     "Dixon and Mood 1946",
     "it says nothing of how much better an answer is, and is not corrected for the number of comparisons",
+    reads="pair",
 )
 FIRST_SHARE = Metric(
     "preference/judge_first_share",
@@ -203,6 +222,7 @@ FIRST_SHARE = Metric(
     "0 to 1",
     "Zheng et al. 2023, arXiv 2306.05685",
     "two biases that cancel each other",
+    reads="pair",
 )
 CONSISTENCY = Metric(
     "preference/judge_consistency",
@@ -213,6 +233,7 @@ CONSISTENCY = Metric(
     "0 to 1",
     "Zheng et al. 2023, arXiv 2306.05685",
     "a judge that always says tie",
+    reads="pair",
 )
 UNCLEAR = Metric(
     "preference/judge_unclear",
@@ -223,5 +244,6 @@ UNCLEAR = Metric(
     "0 to 1",
     "no paper: counted",
     "0 for a judge that always names a side, whatever it read",
+    reads="pair",
 )
 OF_ANSWERS = (SCORE, WIN_RATE, TIE_RATE, SIGN_TEST, FIRST_SHARE, CONSISTENCY, UNCLEAR)

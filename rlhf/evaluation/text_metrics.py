@@ -17,6 +17,7 @@ BLEU = Metric(
     "0 to 100",
     "Papineni et al. 2002; Post 2018 (arXiv 1804.08771), sacreBLEU",
     f"{_ALIKE}. The set must have answers of four words or more. Numbers of other tokenizers do not compare",
+    reads="pair",
 )
 CHRF = Metric(
     "text/chrf",
@@ -29,6 +30,7 @@ CHRF = Metric(
     "Popovic 2015, sacreBLEU's chrF2",
     "Any text in the same language shares many short runs: answers to other questions score about 20. Longer "
     "answers recall more",
+    reads="pair",
 )
 
 
@@ -42,6 +44,7 @@ def _rouge(name: str, what: str, formula: str) -> Metric:
         "0 to 1",
         "Lin 2004; library rouge-score, with words of any script (its own tokenizer drops all but a-z and 0-9)",
         f"{_ALIKE}. Frequent words alone (the, you, your) earn some of it",
+        reads="pair",
     )
 
 
@@ -61,6 +64,7 @@ EXACT_MATCH = Metric(
     "0 to 1",
     "Rajpurkar et al. 2016 (arXiv 1606.05250); punctuation of all scripts as in MLQA (arXiv 1910.07475)",
     "Near 0 wherever an answer may be worded freely; high where a model learned a few stock answers by heart",
+    reads="pair",
 )
 F1 = Metric(
     "text/f1",
@@ -72,6 +76,7 @@ F1 = Metric(
     "0 to 1",
     "SQuAD (arXiv 1606.05250); the F1 of ConvAI2 (Dinan et al. 2019, arXiv 1902.00098)",
     f"{_ALIKE}. On ConvAI2 one constant answer of frequent words beat every trained model",
+    reads="pair",
 )
 BERTSCORE_F1 = Metric(
     "text/bertscore_f1",
@@ -84,6 +89,7 @@ BERTSCORE_F1 = Metric(
     "Zhang et al. 2020 (arXiv 1904.09675), library bert-score",
     "Any fluent text scores high (RoBERTa: 0.8 and more), and unknown signs are alike: only distances to the control "
     "lines say something. Numbers of other encoders or layers do not compare",
+    reads="pair",
 )
 
 
@@ -98,6 +104,7 @@ def _distinct(size: int, what: str) -> Metric:
         "0 to 1",
         "Li et al. 2016 (arXiv 1510.03055)",
         "Random words are the most distinct of all; short answers seem more varied",
+        reads="answer",
     )
 
 
@@ -113,6 +120,7 @@ SELF_BLEU = Metric(
     "0 to 100",
     "Zhu et al. 2018 (Texygen, arXiv 1802.01886)",
     "Random words repeat nothing and score near 0; good answers of one house style are alike",
+    reads="answer",
 )
 REPEATED = Metric(
     "text/repeated",
@@ -123,6 +131,7 @@ REPEATED = Metric(
     "0 to 1",
     "no paper: counted",
     "One changed word hides a repetition: read it with self-BLEU. A right answer may serve two questions",
+    reads="answer",
 )
 LEXICAL_DIVERSITY = Metric(
     "text/lexical_diversity",
@@ -133,6 +142,7 @@ LEXICAL_DIVERSITY = Metric(
     "0 to 1",
     "type-token ratio (Johnson 1944)",
     "The shorter the better: an answer of one word has 1.0. text/mattr has a fixed window instead",
+    reads="answer",
 )
 MATTR = Metric(
     "text/mattr",
@@ -144,6 +154,7 @@ MATTR = Metric(
     "1 / window to 1",
     "Covington and McFall 2010",
     "Random words have the most variety",
+    reads="answer",
 )
 NLL = Metric(
     "text/nll",
@@ -155,6 +166,7 @@ NLL = Metric(
     "cross-entropy (Shannon 1948)",
     "Repetition and copies of the prompt are likely, and so are the base model's own dull samples: lower than the "
     "references' line is not better",
+    reads="pair",
 )
 PERPLEXITY = Metric(
     "text/perplexity",
@@ -165,22 +177,27 @@ PERPLEXITY = Metric(
     "1 and more",
     "Jelinek et al. 1977",
     NLL.fooled,
+    reads="pair",
 )
 WORDS = Metric(
     "text/words", "length of answers", "words", f"mean over answers; {_WORDS}", None, "0 and more", "no paper: counted",
     "Judges and votes like longer answers, whatever they say",
+    reads="answer",
 )  # fmt: skip
 CHARACTERS = Metric(
     "text/characters", "length of answers", "characters", "mean over answers of Unicode code points", None,
     "0 and more", "no paper: counted", "As text/words",
+    reads="answer",
 )  # fmt: skip
 UNIQUE_WORDS = Metric(
     "text/unique_words", "different words of an answer (STUDIES.md, Q14)", "words", f"mean over answers; {_WORDS}",
     None, "0 and more", "no paper: counted", "Grows with length",
+    reads="answer",
 )  # fmt: skip
 EMPTY = Metric(
     "text/empty", "share of answers without a word, sign or emoji", "share", "mean over answers of [only white space]",
     "lower", "0 to 1", "no paper: counted", "Any single character is an answer",
+    reads="answer",
 )  # fmt: skip
 SAME_LANGUAGE = Metric(
     "text/same_language",
@@ -193,6 +210,7 @@ SAME_LANGUAGE = Metric(
     "Lui and Baldwin 2012 (langid.py), library py3langid, 31 languages",
     "Any words of the language do. Short texts and mixtures are told wrongly now and then: the references' line is the "
     "ceiling",
+    reads="pair",
 )
 
 METRICS = (

@@ -33,14 +33,16 @@ class Flag:
     """A metric on which nonsense is not clearly worse than `against`: the references, or the best trained model.
 
     `roles` are those of the nonsense, what is least like an answer first; `sure` where one of them scores as well or
-    better, not only too near to be told apart. `told` is the whole sentence, `together` what is said of several
-    metrics at once that have it in common.
+    better, not only too near to be told apart; `absent` where the nonsense has the best possible value of a metric
+    that counts what should not be there, as saying nothing always has. `told` is the whole sentence, `together` what
+    is said of several metrics at once that have it in common.
     """
 
     metric: str
     roles: tuple[str, ...]
     against: str
     sure: bool
+    absent: bool
     told: str
     together: str
 
@@ -50,7 +52,8 @@ def flags(speakers: Sequence[Line], found: Measurements, resamples: int, seed: i
 
     It should be worse than the reference answers. Where those have the best possible value (of BLEU, because they are
     compared with themselves), nonsense that is worse than they are is compared with the best trained model as well.
-    Of fewer than `FEWEST` questions nothing is claimed either way (`unheld`).
+    The references in another order (`shuffled`) are not held against metrics that read answers alone: they are the
+    same answers. Of fewer than `FEWEST` questions nothing is claimed either way (`unheld`).
     """
     made = []
     for name, values in found.items():
@@ -58,7 +61,9 @@ def flags(speakers: Sequence[Line], found: Measurements, resamples: int, seed: i
         if metric is None or metric.better is None:
             continue
         nonsense = {one.role: values[one.name] for one in speakers if one.role in SUBJECTS and one.name in values}
-        ordered = {role: nonsense[role] for role in SUBJECTS if role in nonsense and nonsense[role].counted >= FEWEST}
+        blind = {"shuffled"} if metric.reads == "answer" else set()
+        held = [role for role in SUBJECTS if role in nonsense and role not in blind]
+        ordered = {role: nonsense[role] for role in held if nonsense[role].counted >= FEWEST}
         flag = None
         reference = next((values[one.name] for one in speakers if one.role == "reference" and one.name in values), None)
         if reference is not None and reference.counted < FEWEST:
@@ -113,7 +118,8 @@ def _flag(
     elif not as_good:
         together = "nonsense is worse than references, but not clearly so on this number of values"
     against = "references" if label == "references" else "policy"
-    return Flag(name, tuple(fooled), against, bool(as_good), sentence, together)
+    absent = metric.better == "lower" and all(_perfect(metric, bad.value) for bad in fooled.values())
+    return Flag(name, tuple(fooled), against, bool(as_good), absent, sentence, together)
 
 
 def _clearly_worse(bad: Measured, good: Measured, sign: float, resamples: int, seed: int) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 
 from rlhf.evaluation.pooled import Line, pooled
 from rlhf.report.evaluation_cells import Cell, Column, SuiteTable
-from rlhf.report.evaluation_table import facts, interval, label, reading, unit
+from rlhf.report.evaluation_notes import facts, reading
+from rlhf.report.evaluation_table import interval, label, unit
 from rlhf.report.html import PAGE, assemble
 from rlhf.report.shown import gain, plain
 

@@ -17,16 +17,14 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from rlhf.evaluation.compare import LEVEL
-from rlhf.evaluation.statistics import FEWEST
 from rlhf.report.evaluation_cells import Cell, Column, SuiteTable, suite_tables
+from rlhf.report.evaluation_notes import MARK, facts, reading
 from rlhf.report.shown import plain
 
 if TYPE_CHECKING:
@@ -36,11 +34,11 @@ if TYPE_CHECKING:
     from rlhf.evaluation.pooled import Line
     from rlhf.evaluation.verdicts import Flag
 
-MARK = "~"  # of a difference that is not clear, for eyes and files without colour
 UNCLEAR = "bright_black"
 NARROWEST = 9  # of a column of numbers
 GAP = 2  # between columns
 NARROWEST_LABEL = 28  # most characters of a label before it goes on in the next line, on narrow screens
+NAMED = 2  # metrics that a warning names
 SHARED = 3  # metrics from which on their flags are told in one sentence
 RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
@@ -187,12 +185,15 @@ def footnotes(suite: SuiteTable) -> list[str]:
 
 
 def flag_lines(data: Mapping[str, Any]) -> list[str]:
-    """The flags of all suites, for a run's warnings; of three metrics or more at once what they share."""
-    told = []
-    for together, some in _alike([flag for suite in suite_tables(data) for flag in suite.flags]).items():
-        names = ", ".join(flag.metric for flag in some)
-        told += [flag.told for flag in some] if len(some) < SHARED else [f"{names}: {together}"]
-    return told
+    """One line for a run's warnings on metrics that nonsense does well on, which names the page that tells of each.
+
+    None of those that count what should not be there: nonsense always lacks it. None at all where no other has a flag.
+    """
+    names = [flag.metric for suite in suite_tables(data) for flag in suite.flags if not flag.absent]
+    if not names:
+        return []
+    named = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return [f"nonsense does well on {named}: see evaluation.html"]
 
 
 def _alike(flags: Sequence[Flag]) -> dict[str, list[Flag]]:
@@ -205,40 +206,6 @@ def _alike(flags: Sequence[Flag]) -> dict[str, list[Flag]]:
 def raised(number: int) -> str:
     """A number as a footnote's mark."""
     return "".join(RAISED[int(digit)] for digit in str(number))
-
-
-def facts(suite: SuiteTable) -> list[str]:
-    """What was compared in a suite's table, and what could not be."""
-    told = []
-    if suite.compared and suite.baseline is not None:
-        told.append(f"{suite.compared} comparisons with {suite.baseline.label}, corrected together.")
-        if suite.drawn and suite.compared * suite.finest >= LEVEL:
-            told.append(
-                f"evaluation.bootstrap is too small for so many: it takes {math.ceil(suite.compared / LEVEL):,} "
-                "resamples for a metric of the whole set to be clearly different."
-            )
-    if suite.too_few:
-        told.append(f"Not tested, too few questions (fewer than {FEWEST}): {', '.join(suite.too_few)}.")
-    if suite.unheld:
-        told.append(f"Not held against nonsense, fewer than {FEWEST} questions: {', '.join(suite.unheld)}.")
-    if suite.untested:
-        told.append(f"Not tested, no values to compare in pairs: {', '.join(suite.untested)}.")
-    return told
-
-
-def reading(suites: Sequence[SuiteTable], where: str) -> list[str]:
-    """How to read the tables, where intervals stand `where`."""
-    told = [f"{where} its 95% interval. ↑ higher is better, ↓ lower. n: what values are taken over."]
-    if any(suite.pooled for suite in suites):
-        told.append("Seeds: their mean, with Student's 95% interval of three or more, else from the lowest .. highest.")
-    if any(suite.compared for suite in suites):
-        (baseline,) = {suite.baseline.label for suite in suites if suite.baseline}
-        told.append(
-            f"{MARK} and grey: no clear difference from {baseline} on the same questions (95% interval of the paired "
-            "difference includes 0, or p is not below 0.05 after Holm's correction over the table). Bold: clearly "
-            "better than every other model, on a metric without a flag."
-        )
-    return told
 
 
 def to_markdown(data: Mapping[str, Any], suites: Sequence[SuiteTable]) -> str:

@@ -19,6 +19,40 @@ def test_every_metric_has_all_its_fields(group: str) -> None:
     assert gaps == []
 
 
+@pytest.mark.parametrize("group", [group for group in groups() if group not in ("run", "ppo")])
+def test_every_metric_of_a_suite_says_what_it_reads(group: str) -> None:
+    assert [metric.name for metric in groups()[group] if metric.reads not in ("pair", "answer")] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reads"),
+    [
+        ("text/bleu", "pair"),
+        ("text/same_language", "pair"),
+        ("text/distinct_2", "answer"),
+        ("text/repeated", "answer"),
+        ("text/lexical_diversity", "answer"),
+        ("text/self_bleu", "answer"),
+        ("text/empty", "answer"),
+        ("safety/asks_personal_data", "answer"),
+        ("safety/rude", "answer"),
+        ("safety/over_refusal", "pair"),
+        ("persona/s1_engagement", "answer"),
+        ("persona/s1_keyword_consistency", "pair"),
+        ("task/intent_accuracy", "pair"),
+    ],
+)
+def test_whether_a_metric_sees_the_question(name: str, reads: str) -> None:
+    metric = describe(name)
+    assert metric is not None and metric.reads == reads
+
+
+def test_the_table_says_what_reads_answers_alone() -> None:
+    """Nobody wonders why these can't tell answers to other questions from good ones."""
+    words = Metric("a/b", "how long", "words", "mean", None, "0 or more", "nobody", "talk", reads="answer")
+    assert "how long<br>*mean*<br>reads answers alone |" in markdown([words])
+
+
 def test_no_name_is_given_twice() -> None:
     names = [metric.name for _, metric in EVERY]
     assert sorted({name for name in names if names.count(name) > 1}) == []

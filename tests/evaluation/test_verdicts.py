@@ -52,6 +52,24 @@ def test_each_kind_of_nonsense_says_something_else_of_a_metric() -> None:
     }
 
 
+def test_answers_to_other_questions_are_not_held_against_metrics_of_answers_alone() -> None:
+    """They are the references in another order: whatever is read of them alone is the same, and says nothing."""
+    same = measured(0.5)
+    assert raised("text/lexical_diversity", reference=same, shuffled=same) == []
+    assert raised("text/f1", reference=same, shuffled=same)[0].roles == ("shuffled",)
+    assert raised("text/lexical_diversity", reference=same, shuffled=same, random=same)[0].roles == ("random",)
+
+
+def test_what_nonsense_lacks_is_told_from_what_it_does_well() -> None:
+    """Nothing rude in nonsense is absence; as many rude words as references have is none, nor is the best F1."""
+    none, some = Measured(0.0, 60, None, None, (0.0,) * 60, (), (0.0,), ""), measured(0.2)
+    assert raised("safety/rude", reference=none, random=none)[0].absent
+    assert not raised("safety/rude", reference=some, random=some)[0].absent
+    assert not raised("text/f1", reference=some, random=some)[0].absent
+    perfect = Measured(1.0, 60, None, None, (1.0,) * 60, (), (1.0,), "")
+    assert not raised("text/f1", reference=some, random=perfect)[0].absent
+
+
 def test_nonsense_that_is_worse_but_not_clearly_is_told_so() -> None:
     """Of eight questions the reference wins four by 0.9 and loses four by 0.1: the interval holds 0."""
     good = Measured(0.5, 8, 0.1, 0.9, (0.9, 0.1) * 4, (), (0.5,), "questions")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from evaluation_by_hand import evaluation
+from evaluation_by_hand import evaluation, score, yes
 
 from rlhf.evaluated import suite_warnings, write_files
+from rlhf.report.evaluation_cells import suite_tables
 
 
 def test_an_evaluation_leaves_four_files_of_the_same_numbers(tmp_path: Path) -> None:
@@ -20,10 +21,24 @@ def test_an_evaluation_leaves_four_files_of_the_same_numbers(tmp_path: Path) -> 
     assert "<title>Evaluation of dpo</title>" in page
 
 
-def test_warnings_name_failed_suites_and_what_nonsense_does_well_on(tmp_path: Path) -> None:
-    assert suite_warnings(tmp_path) == []
-    write_files(tmp_path, evaluation(), "Evaluation of dpo")
-    failed, repetition, distinct = suite_warnings(tmp_path)
-    assert failed == "out of memory"
-    assert repetition.startswith("response/repetition: random tokens score 0.0198, references 0.0997: it can't tell")
-    assert distinct.startswith("final/distinct_2: random tokens score 0.9, references 0.1: it can't tell")
+def test_warnings_name_failed_suites_and_what_nonsense_does_well_on() -> None:
+    assert suite_warnings(evaluation()) == [
+        "out of memory",
+        "nonsense does well on response/repetition, final/distinct_2: see evaluation.html",
+    ]
+
+
+def test_no_warning_of_what_nonsense_lacks_and_one_line_of_all_others() -> None:
+    """Nonsense asks for nothing, in every run: that stays in the table. Of four other metrics two are named."""
+    data = evaluation() | {"failures": {}}
+    voices = data["metrics"]["final/accuracy"]
+    data["metrics"] = {"safety/rude": {name: score(yes(2 if name == "dpo" else 0)) for name in voices}}
+    data["suites"] = {"safety": {"metrics": ["safety/rude"], "tables": {}, "notes": []}}
+    (safety,) = suite_tables(data)
+    assert [flag.metric for flag in safety.flags] == ["safety/rude"]
+    assert suite_warnings(data) == []
+    names = [f"text/rouge_{size}" for size in ("1", "2", "l")] + ["text/f1"]
+    data["metrics"] |= {name: {who: score(yes(9)) for who in voices} for name in names}
+    data["suites"]["text"] = {"metrics": names, "tables": {}, "notes": []}
+    told = "nonsense does well on text/rouge_1, text/rouge_2 and 2 more: see evaluation.html"
+    assert suite_warnings(data) == [told]

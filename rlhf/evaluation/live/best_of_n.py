@@ -34,6 +34,7 @@ REWARD = Metric(
     "any",
     "Nakano et al. 2021, arXiv 2112.09332, appendix I",
     _FOOLED,
+    reads="pair",
 )
 GAIN = Metric(
     "preference/best_of_n_gain",
@@ -44,6 +45,7 @@ GAIN = Metric(
     "0 and more",
     "Nakano et al. 2021, arXiv 2112.09332, appendix I",
     _FOOLED,
+    reads="pair",
 )
 GOLD = Metric(
     "preference/best_of_n_gold",
@@ -54,6 +56,7 @@ GOLD = Metric(
     "any",
     "Gao et al. 2022, arXiv 2210.10760",
     "phrases of the toy world's tables count, in whatever sense they stand",
+    reads="pair",
 )
 KL = Metric(
     "preference/best_of_n_kl",
@@ -64,6 +67,7 @@ KL = Metric(
     "0 and more",
     "Beirami et al. 2024, arXiv 2401.01879",
     "far above the true KL where n nears the number of answers that the policy can give",
+    reads="pair",
 )
 METRICS = (REWARD, GAIN, GOLD, KL)
 

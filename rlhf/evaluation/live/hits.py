@@ -31,6 +31,7 @@ HITS = Metric(
     "0 to 1",
     CONVAI2,
     "the topic alone gives many answers away; a model that ranks well can still write badly",
+    reads="pair",
 )
 WITHOUT_PERSONA = Metric(
     "persona/hits_at_1_without_persona",
@@ -42,6 +43,7 @@ WITHOUT_PERSONA = Metric(
     "0 to 1",
     CONVAI2,
     "a model that was only trained with a persona is at a loss without one",
+    reads="pair",
 )
 CHANCE = Metric(
     "persona/hits_at_1_chance",
@@ -52,6 +54,7 @@ CHANCE = Metric(
     "0 to 1",
     CONVAI2,
     "it is no measurement",
+    reads="pair",
 )
 METRICS: tuple[Metric, ...] = (HITS, WITHOUT_PERSONA, CHANCE)
 

@@ -27,7 +27,9 @@ _ALONE = "one question at a time (batch 1), tokenizing and decoding included, th
 
 
 def _seconds(name: str, meaning: str, estimator: str, fooled: str) -> Metric:
-    return Metric(f"latency/{name}", meaning, "seconds", estimator, "lower", "above 0", "monotonic clock", fooled)
+    return Metric(
+        f"latency/{name}", meaning, "seconds", estimator, "lower", "above 0", "monotonic clock", fooled, reads="pair"
+    )
 
 
 SECONDS_MEAN = _seconds("seconds_mean", "time until an answer is there, on average", _ALONE + "mean", _SHORT)
@@ -60,6 +62,7 @@ TOKENS = Metric(
     "1 to evaluation.latency.max_new_tokens",
     "count of the model's own tokens",
     "another tokenizer cuts the same words into more or fewer tokens",
+    reads="pair",
 )
 TOKENS_PER_SECOND = Metric(
     "latency/tokens_per_second",
@@ -70,6 +73,7 @@ TOKENS_PER_SECOND = Metric(
     "above 0",
     "monotonic clock",
     "a tokenizer that cuts words into more tokens; " + _BUSY,
+    reads="pair",
 )
 THROUGHPUT = Metric(
     "latency/throughput",
@@ -81,6 +85,7 @@ THROUGHPUT = Metric(
     "above 0",
     "monotonic clock",
     "a tokenizer that cuts words into more tokens, answers that are all of one length; " + _BUSY,
+    reads="pair",
 )
 METRICS = (
     SECONDS_MEAN, SECONDS_MEDIAN, SECONDS_P95, SECONDS_MAX, FIRST_TOKEN, PER_TOKEN, TOKENS, TOKENS_PER_SECOND,

@@ -26,8 +26,11 @@ _TALK = "mean over a conversation's answers; mean over conversations"
 _SCRIPT = "a scripted user does not hear the policy, so that an answer may be to another question"
 
 
-def _metric(name: str, meaning: str, unit: str, estimator: str, better: Any, span: str, fooled: str) -> Metric:
-    return Metric(f"persona/simulated_{name}", meaning, unit, estimator, better, span, SOURCE, f"{fooled}; {_SCRIPT}")
+def _metric(
+    name: str, meaning: str, unit: str, estimator: str, better: Any, span: str, fooled: str, reads: Any
+) -> Metric:
+    fooled = f"{fooled}; {_SCRIPT}"
+    return Metric(f"persona/simulated_{name}", meaning, unit, estimator, better, span, SOURCE, fooled, reads)
 
 
 CONSISTENCY = _metric(
@@ -38,6 +41,7 @@ CONSISTENCY = _metric(
     "higher",
     "0 to 1",
     "saying the persona back in every turn scores 1",
+    reads="pair",
 )
 ENGAGEMENT = _metric(
     "s1_engagement",
@@ -47,6 +51,7 @@ ENGAGEMENT = _metric(
     "higher",
     "0 to 1",
     "unrelated words with markers and a question mark score above every good answer",
+    reads="answer",
 )
 REPEATED = _metric(
     "repeated",
@@ -56,9 +61,17 @@ REPEATED = _metric(
     "lower",
     "0 to 1",
     "one changed word makes an answer new; random words repeat nothing",
+    reads="answer",
 )
 WORDS = _metric(
-    "words", "length of the answers", "words", _TALK, None, "0 or more", "neither long nor short answers are good"
+    "words",
+    "length of the answers",
+    "words",
+    _TALK,
+    None,
+    "0 or more",
+    "neither long nor short answers are good",
+    reads="answer",
 )
 CONTRADICTION = _metric(
     "contradiction",
@@ -68,6 +81,7 @@ CONTRADICTION = _metric(
     "lower",
     "0 to 1",
     "who says nothing contradicts nothing, and longer conversations have more chances",
+    reads="pair",
 )
 SELF_CONTRADICTION = _metric(
     "self_contradiction",
@@ -77,6 +91,7 @@ SELF_CONTRADICTION = _metric(
     "lower",
     "0 to 1",
     "who says nothing, or always the same, contradicts nothing",
+    reads="pair",
 )
 METRICS: tuple[Metric, ...] = (CONSISTENCY, ENGAGEMENT, REPEATED, WORDS, CONTRADICTION, SELF_CONTRADICTION)
 MEANS = {

@@ -34,6 +34,7 @@ S1_CONSISTENCY = Metric(
     "0 to 1",
     S1,
     "saying the persona back word for word scores 1, good answers about 0.05; a denial has the same words",
+    reads="pair",
 )
 S1_ENGAGEMENT = Metric(
     "persona/s1_engagement",
@@ -44,11 +45,22 @@ S1_ENGAGEMENT = Metric(
     "0 to 1",
     S1,
     "a line of unrelated words with two markers and a question mark scores above every good answer",
+    reads="answer",
 )
 
 
 def _part(name: str, meaning: str, estimator: str, fooled: str) -> Metric:
-    return Metric(f"persona/s1_{name}", meaning, "share", f"{estimator}; mean over answers", None, "0 to 1", S1, fooled)
+    return Metric(
+        f"persona/s1_{name}",
+        meaning,
+        "share",
+        f"{estimator}; mean over answers",
+        None,
+        "0 to 1",
+        S1,
+        fooled,
+        reads="answer",
+    )
 
 
 S1_QUESTIONS = _part(
@@ -70,6 +82,7 @@ COPIED = Metric(
     "0 to 1",
     "this project",
     "0 says nothing of an answer; much of it says that a high keyword consistency is an echo",
+    reads="pair",
 )
 ENTAILMENT = Metric(
     "persona/entailment",
@@ -80,6 +93,7 @@ ENTAILMENT = Metric(
     "0 to 1",
     DNLI,
     f"saying the persona back entails all of it (see persona/copied); {_NLI_FOOLED}",
+    reads="pair",
 )
 CONTRADICTION = Metric(
     "persona/contradiction",
@@ -90,6 +104,7 @@ CONTRADICTION = Metric(
     "0 to 1",
     f"{DNLI}; study S1's goal of under 5% (STUDIES.md, Q12)",
     f"nonsense and empty answers contradict nothing; {_NLI_FOOLED}",
+    reads="pair",
 )
 C_SCORE = Metric(
     "persona/c_score",
@@ -100,6 +115,7 @@ C_SCORE = Metric(
     "minus to plus the persona's sentences",
     "Madotto et al. 2019, arXiv 1905.10033",
     f"saying the persona back scores best (see persona/copied); {_NLI_FOOLED}",
+    reads="pair",
 )
 SELF_CONTRADICTION = Metric(
     "persona/self_contradiction",
@@ -110,6 +126,7 @@ SELF_CONTRADICTION = Metric(
     "0 to 1",
     DNLI,
     f"nonsense and empty answers contradict nothing; {_NLI_FOOLED}",
+    reads="pair",
 )
 METRICS: tuple[Metric, ...] = (
     S1_CONSISTENCY, S1_ENGAGEMENT, S1_QUESTIONS, S1_EMPATHY, S1_LENGTH, S1_VARIETY, COPIED, ENTAILMENT, CONTRADICTION,

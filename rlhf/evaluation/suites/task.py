@@ -42,6 +42,7 @@ def _of(key: str, own: str) -> tuple[Metric, Metric]:
         "0 to 1",
         _CIRCULAR,
         fooled.format(key=key),
+        reads="pair",
     )
     f1 = Metric(
         f"task/{key}_macro_f1{own}",
@@ -52,6 +53,7 @@ def _of(key: str, own: str) -> tuple[Metric, Metric]:
         "0 to 1",
         "scikit-learn's f1_score(average='macro') over the kinds asked for",
         fooled.format(key=key),
+        reads="pair",
     )
     return accuracy, f1
 
@@ -65,6 +67,7 @@ PLACEHOLDERS_KEPT = Metric(
     "0 to 1",
     _OURS,
     "list placeholders without a sentence around them, or repeat a question that has them",
+    reads="pair",
 )
 PLACEHOLDERS_KNOWN = Metric(
     "task/placeholders_known",
@@ -75,6 +78,7 @@ PLACEHOLDERS_KNOWN = Metric(
     "0 to 1",
     _OURS,
     "write few: an answer without a placeholder isn't counted, which n shows; an echo invents none",
+    reads="pair",
 )
 PLACEHOLDERS_BROKEN = Metric(
     "task/placeholders_broken",
@@ -85,6 +89,7 @@ PLACEHOLDERS_BROKEN = Metric(
     "0 or more",
     _OURS,
     "write no placeholder at all",
+    reads="answer",
 )
 ENTITIES_KEPT = Metric(
     "task/entities_kept",
@@ -95,6 +100,7 @@ ENTITIES_KEPT = Metric(
     "0 to 1",
     _OURS,
     "repeat the question",
+    reads="pair",
 )
 ENTITIES_CHANGED = Metric(
     "task/entities_changed",
@@ -106,6 +112,7 @@ ENTITIES_CHANGED = Metric(
     "0 to 1",
     _OURS,
     "repeat the question, or name nothing: then the answer isn't counted, which n shows",
+    reads="pair",
 )
 METRICS = (
     *(metric for key in KEYS for own in _READ for metric in _of(key, own)),
