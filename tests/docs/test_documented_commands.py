@@ -77,6 +77,9 @@ RUN = {
     "rlhf method=sft hardware=cpu hardware.energy=rated": TOY,
     "rlhf -m experiment=cost_lora_vs_full": f"{TOY} seed=1",
     "rlhf -m experiment=cost_quantization": f"{TOY} seed=1",
+    "rlhf method=sft dataset.languages=[en] dataset.rows=1200 method.trainer.num_train_epochs=2": TOY,
+    "rlhf -m experiment=cost_quantization hydra/launcher=local hydra.launcher.jobs=1 hardware=cpu dataset.rows=600 "
+    "method.trainer.num_train_epochs=2 evaluation.prompts=100 method.starts_from=my_gpt2": f"{TOY} seed=1",
     "rlhf method=sft dataset.languages=[en] dataset.rows=2000": f"{STEPS} dataset.rows=150",
     "rlhf method=sft model=gpt2 model.path=my_gpt2": f"{TOY} model.context_length=256",
     "rlhf method=sft dataset=table dataset.path=answers.csv dataset.columns.prompt=question "
