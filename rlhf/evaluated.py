@@ -15,44 +15,58 @@ from rlhf.evaluation.pooled import CONTROLS
 from rlhf.stages.evaluate import Evaluator, Row
 from rlhf.stages.measuring import measure
 from rlhf.stages.speakers import Model, distinct
-from rlhf.store import read_json
 
-FILE = "evaluation.json"
+FILE, PAGE = "evaluation.json", "evaluation.html"
+FILES = (FILE, "evaluation.md", "evaluation.csv", PAGE)
 COLUMNS = ["metric", "speaker", "value", "low", "high", "n"]
+Told = tuple[Evaluation | None, list[str]]  # what was found, and what a run's warnings say of it
 
 
-def evaluate_job(evaluator: Evaluator, rows: Sequence[Row], folder: Path, tracked: Any) -> Evaluation | None:
+def evaluate_job(evaluator: Evaluator, rows: Sequence[Row], folder: Path, tracked: Any) -> Told:
     """Run the suites that the job names on its models, record what they find, leave files of it in `folder`.
 
-    None where it names none.
+    What was found is None where the job names no suite. Files that cannot be made are a warning: the numbers are in the
+    job's result all the same.
     """
     suites = evaluator.spec.suites
     if not suites:
-        return None
+        return None, []
     models = [Model(row, evaluator) for row in rows]
     found = measure(models, suites)
     data = found.dump(whole=True) | {
         "settings": evaluator.spec.model_dump(),
         "samples": sample_answers(evaluator, models, found),
     }
-    for file in write_files(folder, data, f"Evaluation of {rows[-1].name}"):
-        tracked.file(file)
+    warnings = []
+    try:
+        write_files(folder, data, f"Evaluation of {rows[-1].name}")
+    except OSError:  # a full disk is told as such
+        raise
+    except Exception as error:
+        warnings.append(f"evaluation: not all of its files in {folder} could be made ({_told(error)})")
+    for file in (folder / name for name in FILES):
+        if file.exists():
+            tracked.file(file)
     *before, own = distinct(models)[1]
     chain = {model.row.role: name for model, name in zip(models, before, strict=False)}
     tracked.metrics(policy_metrics(found, own) | control_metrics(found, chain), None)
     tracked.table("evaluation", COLUMNS, list(table_rows(found)))
-    return found
+    return found, [*suite_warnings(data), *warnings]
 
 
-def suite_warnings(folder: Path) -> list[str]:
-    """What the warnings of a run say of its evaluation in `folder`: failed suites, metrics that nonsense does well on.
-
-    Nothing where there is none.
-    """
+def suite_warnings(data: Mapping[str, Any]) -> list[str]:
+    """What the warnings of a run say of its evaluation: failed suites, metrics that nonsense does well on."""
     from rlhf.report.evaluation_table import flag_lines
 
-    data = read_json(folder / FILE)
-    return [*data["failures"].values(), *flag_lines(data)] if data else []
+    failed = list(data["failures"].values())
+    try:
+        return [*failed, *flag_lines(data)]
+    except Exception as error:
+        return [*failed, f"evaluation: which metrics nonsense does well on could not be told ({_told(error)})"]
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300] or 'no message'}"
 
 
 def sample_answers(first: Evaluator, models: Sequence[Model], found: Evaluation) -> list[dict[str, Any]]:
@@ -78,12 +92,12 @@ def write_files(folder: Path, data: Mapping[str, Any], title: str) -> list[Path]
     from rlhf.report.evaluation_page import render_evaluation
     from rlhf.report.evaluation_table import to_csv, to_markdown
 
+    write_values(folder / FILE, data)  # first: they are there whatever becomes of their forms
     suites = suite_tables(data)
-    write_values(folder / FILE, data)
     write_whole(folder / "evaluation.md", to_markdown(data, suites))
     write_whole(folder / "evaluation.csv", to_csv(suites))
-    write_whole(folder / "evaluation.html", render_evaluation(data, suites, title))
-    return [folder / name for name in (FILE, "evaluation.md", "evaluation.csv", "evaluation.html")]
+    write_whole(folder / PAGE, render_evaluation(data, suites, title))
+    return [folder / name for name in FILES]
 
 
 def policy_metrics(found: Evaluation, speaker: str) -> dict[str, float]:

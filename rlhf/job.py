@@ -21,9 +21,8 @@ from rlhf.config import Run
 from rlhf.data import load_corpus
 from rlhf.disk import locked
 from rlhf.errors import RunFailure, UserError, unwritable
-from rlhf.evaluated import evaluate_job, suite_warnings
+from rlhf.evaluated import PAGE, Told, evaluate_job
 from rlhf.evaluation.cost import ENERGY_SOURCE, energy_of
-from rlhf.evaluation.measured import Evaluation
 from rlhf.evaluation.suites import module_of
 from rlhf.examined import examine_job
 from rlhf.fingerprint import loading_packages, versions
@@ -135,8 +134,8 @@ def _attempt(run: Run, folder: Path, words: Sequence[str], sweep_id: str | None,
         evaluator = Evaluator(job) if run.method.trains_policy else None
         rows = evaluator.rows(finished) if evaluator else []
         judge = (evaluator.scorer if evaluator else None) or finished.origin.judge
-        found = evaluate_job(evaluator, rows, folder, tracked) if evaluator else None
-        outcome |= _record(job, finished, rows, judge, found, folder)
+        told: Told = evaluate_job(evaluator, rows, folder, tracked) if evaluator else (None, [])
+        outcome |= _record(job, finished, rows, judge, told, folder)
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt)
         code = 130 if stopped else getattr(unwritable(error) or error, "exit_code", 1)
@@ -179,18 +178,18 @@ def _show(outcome: dict[str, Any], folder: Path, tracked: Any, tracker: Any, con
         console.print(f"measured {told}", highlight=False, soft_wrap=True)
     console.print(f"model    {outcome['stage']}/model", highlight=False, soft_wrap=True)
     console.print(f"files    {folder}", highlight=False, soft_wrap=True)
-    if outcome["evaluation"]:
-        console.print(f"measured {folder}/evaluation.html", highlight=False, soft_wrap=True)
+    if outcome["evaluation"] and (folder / PAGE).exists():
+        console.print(f"measured {folder}/{PAGE}", highlight=False, soft_wrap=True)
     if tracked.url:
         console.print(f"open UI  {tracker.ui_command}", highlight=False, soft_wrap=True)
         console.print(f"run      {tracked.url}", highlight=False, soft_wrap=True)
 
 
 def _record(
-    job: Job, finished: Finished, rows: list[Row], judge: Finished | None, found: Evaluation | None, folder: Path
+    job: Job, finished: Finished, rows: list[Row], judge: Finished | None, told: Told, folder: Path
 ) -> dict[str, Any]:
     """Send summary metrics, samples and plots of a finished job to the tracker."""
-    tracked = job.tracked
+    tracked, (found, of_suites) = job.tracked, told
     metrics = dict(rows[-1].metrics if rows else finished.result["metrics"] | job.pipeline_cost(finished))
     warnings = warnings_of(finished.method, metrics, finished.result["curves"])
     if judge is not None:
@@ -199,7 +198,7 @@ def _record(
     tracked.metrics(metrics, None)
     if found is not None:  # whose numbers are tracked already
         metrics |= found.values_of(rows[-1].name)
-        warnings += suite_warnings(folder)
+        warnings += of_suites
     of_pairs = examine_job(job, finished, folder / "plots")
     metrics |= of_pairs["metrics"]
     tracked.tags({"stage_folder": str(finished.folder.resolve()), "fingerprint": finished.fingerprint})
