@@ -25,6 +25,7 @@ from rlhf.evaluation.statistics import (
 )
 
 LEVEL = 0.05
+ROUNDING = 1e-12  # of a value: what floats alone may differ by
 FINEST = 200  # random permutations per comparison of the family, so that correction leaves room below LEVEL
 
 
@@ -172,8 +173,9 @@ def _over_seeds(ours: Measured, theirs: Measured) -> tuple[Interval, float] | No
     gap = ours.value - theirs.value
     if not (many or others):
         return None
-    if len({*ours.seeds}) == 1 and len({*theirs.seeds}) == 1:  # seeds that all say the same
-        return Interval(gap, gap, gap), float(gap == 0)
+    varying = [seeds for seeds, counts in ((ours.seeds, many), (theirs.seeds, others)) if counts and not _alike(seeds)]
+    if not varying:  # all seeds that are tested say the same: Student's t has nothing to divide by
+        return Interval(gap, gap, gap), float(abs(gap) <= ROUNDING * abs(ours.value))
     if many and others:
         tested = ttest_ind(ours.seeds, theirs.seeds, equal_var=False)
     elif many:
@@ -182,3 +184,7 @@ def _over_seeds(ours: Measured, theirs: Measured) -> tuple[Interval, float] | No
         tested = ttest_1samp([ours.value - value for value in theirs.seeds], 0.0)
     ends = tested.confidence_interval()
     return Interval(gap, float(ends.low), float(ends.high)), float(tested.pvalue)
+
+
+def _alike(seeds: Sequence[float]) -> bool:
+    return max(seeds) - min(seeds) <= ROUNDING * max(map(abs, seeds))

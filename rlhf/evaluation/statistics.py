@@ -199,7 +199,10 @@ def holm(pvalues: Sequence[float]) -> list[float]:
     """P values adjusted for their number, in their order: each may be held against 0.05 by itself (Holm 1979).
 
     The smallest of m is multiplied by m, the next by m - 1 and so on; none falls below one before it or passes 1.
+    Raises ValueError where one of them is NaN, which has no place in that order.
     """
+    if any(value != value for value in pvalues):
+        raise ValueError(f"a p value is NaN: {list(pvalues)}")
     adjusted, highest = [0.0] * len(pvalues), 0.0
     for rank, place in enumerate(sorted(range(len(pvalues)), key=lambda place: pvalues[place])):
         highest = max(highest, min(1.0, (len(pvalues) - rank) * pvalues[place]))

@@ -28,6 +28,7 @@ def whole(value: float, questions: int, draws: Sequence[float]) -> Measured:
     return Measured(value, 900, None, None, (), tuple(draws), (value,), "", questions)
 
 
+AGREED = measured(seeds=(2.0, 2.0, 2.0))
 YES_8_OF_10 = measured(*[1.0] * 8, *[0.0] * 2)
 NO = measured(*[0.0] * 10)
 
@@ -111,6 +112,19 @@ def test_seeds_alone_are_compared_by_students_test() -> None:
     turned = difference(measured(seeds=(0.5,)), measured(seeds=ours), 9, 9, 0)
     assert (turned.value, turned.p) == (pytest.approx(-one.value), pytest.approx(one.p))
     assert difference(measured(seeds=(2.0, 2.0, 2.0)), measured(seeds=(1.0,)), 9, 9, 0).p == 0.0
+
+
+@pytest.mark.parametrize("others", [(1.0, 3.0), (2.0,), (2.0, 2.0), (1.9, 2.1, 2.0)])
+def test_seeds_that_agree_beside_others_have_a_p_value(others: tuple[float, ...]) -> None:
+    """Three seeds of 2 exactly against a mean of 2: no difference, and nothing that is not a number."""
+    for pair in ((AGREED, measured(seeds=others)), (measured(seeds=others), AGREED)):
+        found = difference(*pair, 9, 9, 0)
+        assert (found.value, found.test) == (0.0, "t over seeds")
+        assert found.p == pytest.approx(1.0)
+        assert found.low is not None and found.high is not None and found.low <= 0.0 <= found.high
+    values = {"base": measured(seeds=others), "a": AGREED}
+    (told,) = compare([line("base", "base"), line("a")], {"m": values}, line("base", "base"), 9, 0)
+    assert (told.p_holm, told.told) == (pytest.approx(1.0), "no clear difference")
 
 
 def test_a_difference_over_questions_must_hold_over_seeds_as_well() -> None:

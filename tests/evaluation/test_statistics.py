@@ -260,6 +260,11 @@ def test_holms_procedure_by_hand() -> None:
     assert holm([]) == []
 
 
+def test_what_is_no_p_value_is_not_corrected() -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        holm([0.01, math.nan, 0.5])
+
+
 def test_holm_keeps_its_promise_over_a_family() -> None:
     """Of 600 families of 8 true nulls at most 5% may hold a rejection: 30, with a standard deviation of 5.3."""
     rng = np.random.default_rng(0)
