@@ -19,7 +19,7 @@ from rlhf.data.rows import Row as Question
 from rlhf.disk import locked
 from rlhf.errors import RunFailure, UserError
 from rlhf.evaluation.controls import NONSENSE, nonsense, references
-from rlhf.evaluation.measure import Findings, Scorer, Suite, Tools
+from rlhf.evaluation.measure import Findings, Scorer, Suite, Table, Tools
 from rlhf.evaluation.measured import Evaluation, dump_findings, load_findings
 from rlhf.evaluation.policy import evaluation_prompts
 from rlhf.evaluation.suites import build_suite, is_live, module_of
@@ -98,13 +98,31 @@ class _Bench:
         with self.evaluator.progress(f"measuring {name}", len(told)) as advance:
             for done, entry in enumerate(told, start=1):
                 work = self._live(module, name, entry) if live else self._read(suite, entry)
-                found[entry.voice.name] = self._kept(name, module, entry, work)
+                found[entry.voice.name] = self._found(name, module, entry, work)
                 advance(done)
         if (compare := getattr(module, "compare", None)) is not None:
-            texts = {entry.voice.name: entry.texts for entry in entries if entry.model is not None}
-            for speaker, tables in compare(getattr(self.spec, name), self.tools, self.questions, texts).items():
+            models = [entry for entry in entries if entry.model is not None]
+            for speaker, tables in self._compared(name, module, compare, models).items():
                 found[speaker] = replace(found[speaker], tables={**found[speaker].tables, **tables})
         return found
+
+    def _found(self, name: str, module: Any, entry: Entry, work: Callable[[], Findings]) -> Findings:
+        label = f"{name}-{entry.voice.name}-{self._key(name, module, entry)[:12]}"
+        return load_findings(self._kept(label, module, lambda: dump_findings(work(), whole=True)))
+
+    def _compared(
+        self, name: str, module: Any, compare: Callable[..., Mapping[str, Mapping[str, Table]]], models: Sequence[Entry]
+    ) -> dict[str, Mapping[str, Table]]:
+        """Return the tables in which a suite sets each model beside the others."""
+        texts = {entry.voice.name: entry.texts for entry in models}
+
+        def work() -> dict[str, Any]:
+            found = compare(getattr(self.spec, name), self.tools, self.questions, texts)
+            return {speaker: dump_findings(Findings({}, tables, ()), whole=True) for speaker, tables in found.items()}
+
+        key = digest([[entry.voice.name, self._key(name, module, entry)] for entry in models])
+        kept = self._kept(f"{name}-compared-{key[:12]}", module, work)
+        return {speaker: load_findings(values).tables for speaker, values in kept.items()}
 
     def _read(self, suite: Callable[[], Suite], entry: Entry) -> Callable[[], Findings]:
         return lambda: suite()(self.questions, list(entry.texts))
@@ -124,11 +142,11 @@ class _Bench:
 
         return work
 
-    def _kept(self, name: str, module: Any, entry: Entry, work: Callable[[], Findings]) -> Findings:
-        """Take what the same suite found in the same answers before, or do the `work` and keep it."""
+    def _kept(self, label: str, module: Any, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Take what the same suite found in the same answers before, or do the `work` and keep it; plain values."""
         if not getattr(module, "KEEP", True):
             return work()
-        file = self.job.store / "evaluations" / f"{name}-{entry.voice.name}-{self._key(name, module, entry)[:12]}.json"
+        file = self.job.store / "evaluations" / f"{label}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         with locked(lock_of(file)):
             kept = read_json(file) if self.job.run.reuse else {}
@@ -136,10 +154,11 @@ class _Bench:
                 with suppress(OSError):  # a store that may only be read
                     os.utime(file, ns=(time.time_ns(), file.stat().st_mtime_ns))
                 self.asked |= kept["trained_on"]
-                return load_findings(kept["findings"])
-            findings = work()
-            write_json(file, {"findings": dump_findings(findings, whole=True), "trained_on": self.asked})
-        return findings
+                found: dict[str, Any] = kept["findings"]
+                return found
+            found = work()
+            write_json(file, {"findings": found, "trained_on": self.asked})
+        return found
 
     def _key(self, name: str, module: Any, entry: Entry) -> str:
         """Hash all that findings depend on but the training rows, which are known once a suite has asked for them."""

@@ -12,6 +12,7 @@ import pytest
 from rlhf.evaluation.controls import references
 from rlhf.evaluation.measured import Evaluation, dump_findings, load_findings
 from rlhf.evaluation.policy import evaluation_prompts
+from rlhf.evaluation.suites.preference import WINS
 from rlhf.pipeline import Job
 from rlhf.stages.device import choose_device
 from rlhf.stages.evaluate import Evaluator, Row
@@ -109,6 +110,27 @@ def test_findings_are_taken_from_the_store_and_not_computed_again(place: tuple[P
     assert list(kept(folder)) == list(before)
     anew = measure(two(evaluator_in(folder, "reuse=false")), ["text"])
     assert anew.values_of("echo") == found.values_of("echo")
+
+
+def test_how_a_judge_compares_models_is_kept_too_and_loads_no_judge_again(tmp_path: Path) -> None:
+    first = evaluator_in(tmp_path, "evaluation.judge=gold")
+    found = measure(two(first), ["preference"])
+    assert "judge" in vars(first)
+    (line,) = found.suites["preference"]["policy"].tables[WINS].rows
+    assert line[0] == "base"
+    (name,) = [name for name in kept(tmp_path) if name.startswith("preference-compared-")]
+    changed = kept(tmp_path)[name]
+    changed["findings"]["policy"]["tables"][WINS]["rows"] = [["base", 0.25]]
+    (tmp_path / "evaluations" / name).write_text(json.dumps(changed))
+    again = evaluator_in(tmp_path, "evaluation.judge=gold")
+    taken = measure(two(again), ["preference"]).suites["preference"]
+    assert taken["policy"].tables[WINS].rows == (("base", 0.25),)
+    assert taken["base"].tables == found.suites["preference"]["base"].tables
+    assert "judge" not in vars(again)
+    models = two(again)
+    other = said(again, "other", "policy", "o" * 64, ["Yes."] * 6)
+    anew = measure([models[0], other, models[1]], ["preference"]).suites["preference"]
+    assert [row[0] for row in anew["policy"].tables[WINS].rows] == ["base", "other"]
 
 
 def test_only_what_was_said_and_how_it_is_measured_decides_what_is_computed(place: tuple[Path, Evaluation]) -> None:
