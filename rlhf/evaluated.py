@@ -129,4 +129,4 @@ def table_rows(found: Evaluation) -> Iterator[list[Any]]:
 
 def write_values(file: Path, values: Mapping[str, Any]) -> None:
     """Write an evaluation's plain values, in full or not at all."""
-    write_whole(file, json.dumps(values, ensure_ascii=False))
+    write_whole(file, json.dumps(values, ensure_ascii=False, allow_nan=False))

@@ -9,6 +9,7 @@ together (Holm 1979).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -176,13 +177,15 @@ def _over_seeds(ours: Measured, theirs: Measured) -> tuple[Interval, float] | No
     varying = [seeds for seeds, counts in ((ours.seeds, many), (theirs.seeds, others)) if counts and not _alike(seeds)]
     if not varying:  # all seeds that are tested say the same: Student's t has nothing to divide by
         return Interval(gap, gap, gap), float(abs(gap) <= ROUNDING * abs(ours.value))
-    if many and others:
-        tested = ttest_ind(ours.seeds, theirs.seeds, equal_var=False)
-    elif many:
-        tested = ttest_1samp([value - theirs.value for value in ours.seeds], 0.0)
-    else:
-        tested = ttest_1samp([ours.value - value for value in theirs.seeds], 0.0)
-    ends = tested.confidence_interval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of one side whose seeds are alike: the other's spread counts
+        if many and others:
+            tested = ttest_ind(ours.seeds, theirs.seeds, equal_var=False)
+        elif many:
+            tested = ttest_1samp([value - theirs.value for value in ours.seeds], 0.0)
+        else:
+            tested = ttest_1samp([ours.value - value for value in theirs.seeds], 0.0)
+        ends = tested.confidence_interval()
     return Interval(gap, float(ends.low), float(ends.high)), float(tested.pvalue)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -35,21 +36,23 @@ class Evaluation:
     failures: Mapping[str, str]
 
     def values_of(self, speaker: str) -> dict[str, float]:
-        """Return all values of one speaker by metric."""
+        """Return all values of one speaker by metric, but those that are no finite number."""
         found = [by_speaker[speaker].scores for by_speaker in self.suites.values() if speaker in by_speaker]
-        return {name: score.value for scores in found for name, score in scores.items()}
+        values = {name: score.value for scores in found for name, score in scores.items()}
+        return {name: value for name, value in values.items() if math.isfinite(value)}
 
     def dump(self, *, whole: bool) -> dict[str, Any]:
         """Return plain values for JSON: `whole` for evaluation.json, else without what comparing in pairs takes.
 
-        `metrics` holds scores by metric, then by speaker; `suites` says which belong together, with tables and notes.
+        What is no finite number is None. `metrics` holds scores by metric, then by speaker; `suites` says which belong
+        together, with tables and notes.
         """
         metrics: dict[str, dict[str, Any]] = {}
         for by_speaker in self.suites.values():
             for speaker, findings in by_speaker.items():
                 for name, score in dump_findings(findings, whole=whole)["scores"].items():
                     metrics.setdefault(name, {})[speaker] = score
-        return {
+        values = {
             "questions": self.questions,
             "speakers": [asdict(voice) for voice in self.speakers],
             "metrics": metrics,
@@ -57,6 +60,17 @@ class Evaluation:
             "notes": list(self.notes),
             "failures": dict(self.failures),
         }
+        told: dict[str, Any] = finite(values)
+        return told
+
+
+def finite(values: Any) -> Any:
+    """Return plain values with None in place of numbers that JSON has no words for."""
+    if isinstance(values, Mapping):
+        return {key: finite(one) for key, one in values.items()}
+    if isinstance(values, list | tuple):
+        return [finite(one) for one in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
 def _told(by_speaker: Mapping[str, Findings]) -> dict[str, Any]:

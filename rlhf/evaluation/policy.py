@@ -148,9 +148,10 @@ def pair_margin(
 ) -> dict[str, float]:
     """Mean implicit-reward margin (chosen minus rejected) on held-out pairs, its standard error, and its accuracy."""
     margins = implicit_pairs(policy, reference, codec, rows, beta, batch_size).margins
+    error = {"final/margin_se": standard_error(margins)} if len(margins) > 1 else {}
     return {
         "final/margin": _mean(margins),
-        "final/margin_se": standard_error(margins),
+        **error,
         "final/accuracy": _mean([1.0 if m > 0 else 0.5 if m == 0 else 0.0 for m in margins]),
     }
 

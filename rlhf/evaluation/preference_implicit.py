@@ -55,7 +55,10 @@ def implicit_pairs(
 
 
 def implicit_scores(found: ImplicitRewards) -> dict[str, Scores]:
-    """Loss, accuracy, margin with its standard error, rewards and log-probs by side, each with an interval."""
+    """Loss, accuracy, margin with its standard error, rewards and log-probs by side, each with an interval.
+
+    A single pair has no standard error.
+    """
     import torch
 
     from rlhf.losses import preference_loss
@@ -75,7 +78,8 @@ def implicit_scores(found: ImplicitRewards) -> dict[str, Scores]:
     scores = {names.IMPLICIT_ACCURACY.name: Scores(accuracy.mean, n, accuracy.low, accuracy.high, tuple(right))}
     for metric, values in means.items():
         scores[metric.name] = _with_error(values)
-    scores[names.IMPLICIT_MARGIN_SE.name] = Scores(standard_error(margins), n)
+    if n > 1:
+        scores[names.IMPLICIT_MARGIN_SE.name] = Scores(standard_error(margins), n)
     return scores
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlhf.evaluation.measured import finite
 from rlhf.evaluation.pooled import Line, pooled
 from rlhf.report.evaluation_cells import Cell, Column, SuiteTable
 from rlhf.report.evaluation_notes import facts, reading
@@ -43,7 +43,7 @@ def told(data: Mapping[str, Any], tables: Sequence[SuiteTable]) -> dict[str, Any
         "settings": dict(_settings(data)),
         "samples": [_sample(sample, data["speakers"]) for sample in data.get("samples", ())],
     }
-    held: dict[str, Any] = _finite(values)
+    held: dict[str, Any] = finite(values)
     return held
 
 
@@ -139,12 +139,3 @@ def _sample(sample: Mapping[str, Any], speakers: list[Mapping[str, Any]]) -> dic
     if sample.get("reference") and not any(answer["role"] == "reference" for answer in answers):
         answers.insert(0, {"label": "reference answer", "role": "reference", "text": sample["reference"]})
     return {"prompt": sample["prompt"], "answers": answers}
-
-
-def _finite(value: Any) -> Any:
-    """Plain values with None in place of numbers that JSON has no words for."""
-    if isinstance(value, Mapping):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

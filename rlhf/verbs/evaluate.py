@@ -63,7 +63,7 @@ def run(words: list[str]) -> int:
         from rlhf.evaluating.measure import measure_runs
     data, files, opened = measure_runs(recorded, runs, given, progress)
     if as_json:
-        sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+        sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     else:
         _show(data, files, opened, console)
     return 1 if data["failures"] else 0

@@ -83,6 +83,8 @@ def test_a_policy_has_no_margin_over_itself(bench) -> None:
     run, codec, policy, _ = bench
     found = pair_margin(policy, policy, codec, ROWS, beta=0.3, batch_size=2)
     assert found == {"final/margin": 0.0, "final/margin_se": 0.0, "final/accuracy": 0.5}
+    alone = pair_margin(policy, policy, codec, ROWS[:1], beta=0.3, batch_size=2)
+    assert alone == {"final/margin": 0.0, "final/accuracy": 0.5}  # one pair has no standard error
 
 
 def test_pair_margin_is_that_of_the_literal_log_ratios(bench) -> None:

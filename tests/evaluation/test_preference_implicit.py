@@ -56,6 +56,7 @@ def test_scores_by_hand() -> None:
 def test_a_single_pair_has_no_interval() -> None:
     found = implicit_scores(ImplicitRewards([-5.0], [-8.0], [1.0], [-1.0]))
     assert found[names.IMPLICIT_MARGIN.name].low is None
+    assert names.IMPLICIT_MARGIN_SE.name not in found  # it would be infinite
     assert found[names.IMPLICIT_ACCURACY.name].low is not None
 
 

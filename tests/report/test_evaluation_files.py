@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from evaluation_by_hand import evaluation, score, yes
 
-from rlhf.evaluated import suite_warnings, write_files
+from rlhf.evaluated import suite_warnings, write_files, write_values
 from rlhf.report.evaluation_cells import suite_tables
 
 
@@ -42,3 +43,9 @@ def test_no_warning_of_what_nonsense_lacks_and_one_line_of_all_others() -> None:
     data["suites"]["text"] = {"metrics": names, "tables": {}, "notes": []}
     told = "nonsense does well on text/rouge_1, text/rouge_2 and 2 more: see evaluation.html"
     assert suite_warnings(data) == [told]
+
+
+def test_a_number_without_a_word_in_json_is_never_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_values(tmp_path / "evaluation.json", {"value": float("inf")})
+    assert not (tmp_path / "evaluation.json").exists()
