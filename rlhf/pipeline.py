@@ -36,7 +36,7 @@ from rlhf.stages.context import Device, StageContext, StageFunction, Watching, a
 from rlhf.stages.costs import adapter_bytes
 from rlhf.stages.device import release_memory
 from rlhf.stages.start import Finished, Origin, stands_on, starting_weights
-from rlhf.store import PARTIAL, PLAN, RESULT, Hold, file_sums, hold, is_whole, read_json, write_json
+from rlhf.store import DATA, PARTIAL, PLAN, RESULT, Hold, file_sums, hold, is_whole, read_json, write_json
 from rlhf.tracking import NullRun, NullTracker, TrackedRun, Tracker
 
 STAGES: dict[str, StageFunction] = {"sft": sft.run, "reward": reward.run, "dpo": dpo.run, "ppo": ppo.run}
@@ -221,7 +221,7 @@ class Job:
             tracked.tags({ENERGY_SOURCE: meter.energy_source or "none"})
             (work / "run.json").write_text(self.run.model_dump_json(indent=1, exclude={"tracking"}), encoding="utf-8")
             result |= {"fingerprint": link.fingerprint, "run_id": tracked.id, "sizes": file_sizes(work / "model")}
-            result["sums"] = file_sums(work, ("model", BASE))
+            result |= {"sums": file_sums(work, ("model", BASE)), DATA: context.corpus.fingerprint}
             write_json(work / RESULT, result)
             if folder.exists():
                 shutil.rmtree(folder)

@@ -26,6 +26,7 @@ from rlhf.stages.device import choose_device, limit_threads
 from rlhf.stages.evaluate import Evaluator
 from rlhf.stages.measuring import measure
 from rlhf.stages.speakers import Model, distinct
+from rlhf.store import DATA
 from rlhf.tracking import NullRun, NullTracker
 
 NOT_TRAINING = {"seed", "store", "reuse", "inspection", "evaluation", "hardware", "tracking"}
@@ -108,19 +109,26 @@ def start_gone(one: Recorded) -> list[str]:
 
 
 def trained_on_them(one: Recorded, run: Run, asked: Corpus, questions: Sequence[Row]) -> list[str]:
-    """Say how many `questions` of the corpus `asked` a run was trained on, where its own data is another."""
+    """Say how many `questions` of the corpus `asked` a run was trained on, where its own data is another.
+
+    The same settings may read other rows by now: the rows that it was trained on are known by their fingerprint.
+    """
     from pydantic import TypeAdapter
 
     from rlhf.dataset_spec import DatasetSpec
 
     try:
         own = TypeAdapter(DatasetSpec).validate_python(one.settings["dataset"])
-        if own == run.dataset:
+        then = one.result.get(DATA)
+        if own == run.dataset and then is None:  # its version kept no fingerprint
             return []
         trained = load_corpus(own, run.method.data_shape, Path(run.store))
     except ValueError as error:
         return [f"{one.label}: whether it was trained on these questions could not be checked ({error})"]
-    if trained.fingerprint == asked.fingerprint:
+    if then is not None and then != trained.fingerprint:
+        changed = f"its data, {own.name}, has changed since it was trained"
+        return [f"{one.label}: {changed}: whether it was trained on these questions is not known."]
+    if own == run.dataset or trained.fingerprint == asked.fingerprint:
         return []
     known = {str(row.prompt) for row in trained.train}
     seen = sum(str(row.prompt) in known for row in questions)

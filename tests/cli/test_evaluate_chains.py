@@ -73,6 +73,23 @@ def test_each_measured_run_gets_the_numbers_of_what_it_started_from(here: Here, 
     assert [voice["seed"] for voice in sft] == [1, 2] and sft[0]["group"] == sft[1]["group"] is not None
 
 
+def test_data_that_has_changed_since_a_run_was_trained_on_it_is_told(here: Here, tmp_path: Path) -> None:
+    """The file is turned round: its settings stay, and what was held out may have been trained on."""
+    from rlhf.__main__ import train
+
+    lines = [json.dumps({"prompt": f"Question {at}?", "completion": f"Answer {at}."}) for at in range(80)]
+    (tmp_path / "own.jsonl").write_text("\n".join(lines))
+    data = ("dataset=table", "dataset.path=own.jsonl", "evaluation.judge=none", "tracking=none")
+    quick = [word for word in QUICK if not word.startswith("dataset.")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        train(["method=sft", *quick, *data])
+    assert evaluated(here, tmp_path, "last")["notes"] == []
+    (tmp_path / "own.jsonl").write_text("\n".join(line.replace("Question", "Query") for line in lines))
+    (note,) = evaluated(here, tmp_path, "last")["notes"]
+    assert note.startswith("sft tiny_gpt2: its data, table, has changed since it was trained")
+
+
 @pytest.mark.parametrize("method", ["sft", "dpo"])
 def test_code_that_came_with_a_model_runs_only_where_this_command_line_says_so(
     here: Here, trained: Path, tmp_path: Path, method: str
