@@ -20,7 +20,6 @@ class Stand:
 
     entailed: int  # statements
     contradicted: int
-    worst: float  # the highest probability of a contradiction
 
     @property
     def balance(self) -> int:
@@ -49,7 +48,6 @@ def stands(
             Stand(
                 sum(inference.entailment >= spec.entailment for inference in inferences),
                 sum(inference.contradiction >= spec.contradiction for inference in inferences),
-                max((inference.contradiction for inference in inferences), default=0.0),
             )
         )
     return result

@@ -6,6 +6,7 @@ tells what the data is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,9 +16,11 @@ from rlhf.evaluation.described import describe
 from rlhf.evaluation.metrics import Metric
 from rlhf.evaluation.pooled import CONTROLS, Line, Measured, measurements, pooled
 from rlhf.evaluation.verdicts import Flag, flags, unheld
+from rlhf.report.shown import plain
 
 ORDER = ("reference", "base", "start", "sft", "policy", *CONTROLS[1:])
 LABEL = 40  # characters of a speaker's label
+MOST = 8  # decimals, beyond which powers of ten are shorter
 ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 
 
@@ -44,9 +47,38 @@ class Cell:
     best: bool
 
     @property
+    def texts(self) -> list[str]:
+        """Return the value and, where it has an interval, its ends as they are written."""
+        own = self.measured
+        return written(own.value) if own.low is None or own.high is None else written(own.value, own.low, own.high)
+
+    @property
     def unclear(self) -> bool:
         """Whether it was compared and is no clear difference."""
         return self.difference is not None and self.difference.clear is False
+
+
+def written(value: float, *ends: float) -> list[str]:
+    """A value and the ends of its interval, all with the same decimals: as `plain` has them or more.
+
+    A value below a tenth has three significant digits, and an interval's width two: 0.00312 of [0.00290, 0.00335].
+    """
+    numbers = [value, *ends]
+    size = abs(value)
+    usual = 3 if size < 10 else 1
+    needed = _decimals(value, 3) if size < 0.1 else 0
+    if ends:
+        needed = max(needed, _decimals(max(ends) - min(ends), 2))
+    if needed <= usual or size >= 10_000 or not all(map(math.isfinite, numbers)):
+        return [plain(number) for number in numbers]
+    return [f"{number:.{needed}f}" if needed <= MOST else f"{number:.3g}" for number in numbers]
+
+
+def _decimals(number: float, digits: int) -> int:
+    """Decimals that show so many significant digits of a number; 0 of none."""
+    if number == 0 or not math.isfinite(number):
+        return 0
+    return digits - 1 - math.floor(math.log10(abs(number)))
 
 
 @dataclass(frozen=True)

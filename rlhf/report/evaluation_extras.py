@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rlhf.report.data_table import spark
-from rlhf.report.shown import plain
+from rlhf.report.evaluation_cells import written
 
 LONGEST = 60  # characters of a cell
 ROWS = 20  # of one table; the page shows all
@@ -84,4 +84,4 @@ def _is_number(cell: Any) -> bool:
 def _text(cell: Any) -> str:
     if cell is None:
         return ""
-    return plain(cell) if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else str(cell)
+    return written(cell)[0] if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else str(cell)

@@ -8,11 +8,10 @@ from typing import Any
 
 from rlhf.evaluation.measured import finite
 from rlhf.evaluation.pooled import Line, pooled
-from rlhf.report.evaluation_cells import Cell, Column, SuiteTable
+from rlhf.report.evaluation_cells import Cell, Column, SuiteTable, written
 from rlhf.report.evaluation_notes import facts, reading
 from rlhf.report.evaluation_table import interval, label, unit
 from rlhf.report.html import PAGE, assemble
-from rlhf.report.shown import gain, plain
 
 OWN = Path(__file__).parent / "evaluation_page"
 SHARED = ("1_dom.js", "2_chart.js", "2_frame.js")
@@ -99,9 +98,11 @@ def _cell(table: SuiteTable, cell: Cell) -> dict[str, Any]:
     own, gap = cell.measured, cell.difference
     compared = ""
     if gap is not None and table.baseline is not None:
-        compared = f"{gain(gap.value)} against {table.baseline.label}"
-        if gap.low is not None and gap.high is not None:
-            compared += f" [{plain(gap.low)}, {plain(gap.high)}]"
+        ends = () if gap.low is None or gap.high is None else (gap.low, gap.high)
+        difference, *shown = written(gap.value, *ends)
+        compared = f"{'+' if gap.value >= 0 else ''}{difference} against {table.baseline.label}"
+        if shown:
+            compared += f" [{', '.join(shown)}]"
         if gap.p is not None and gap.p_holm is not None:
             compared += f", {gap.test} on {gap.n:,}: p {_p(gap.p)}, corrected {_p(gap.p_holm)}"
         compared += f": {gap.told}"
@@ -109,7 +110,7 @@ def _cell(table: SuiteTable, cell: Cell) -> dict[str, Any]:
         "value": own.value,
         "low": own.low,
         "high": own.high,
-        "text": plain(own.value),
+        "text": cell.texts[0],
         "range": interval(cell),
         "kind": own.kind,
         "n": own.n,

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf.report.evaluation_cells import Cell, Column, SuiteTable, suite_tables
 from rlhf.report.evaluation_notes import MARK, facts, reading
-from rlhf.report.shown import plain
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -141,7 +140,7 @@ def _shown(cell: Cell | None, line: Line) -> Any:
 
 
 def _value(cell: Cell) -> str:
-    return (MARK if cell.unclear else "") + plain(cell.measured.value)
+    return (MARK if cell.unclear else "") + cell.texts[0]
 
 
 def interval(cell: Cell) -> str:
@@ -150,7 +149,7 @@ def interval(cell: Cell) -> str:
     if low is None or high is None:
         return ""
     between = ".." if cell.measured.kind == "range" else "–" if low >= 0 else " to "
-    return plain(low) + between + plain(high)
+    return between.join(cell.texts[1:])
 
 
 def _title(column: Column) -> str:

@@ -62,7 +62,7 @@ def test_it_holds_the_numbers_of_the_tables() -> None:
     answers = held["suites"][0]
     accuracy = {line["label"]: line["cells"][0] for line in answers["lines"]}
     assert accuracy["dpo beta=0.1"]["value"] == 0.75 and accuracy["dpo beta=0.1"]["best"]
-    assert accuracy["ppo"]["unclear"] and accuracy["ppo"]["compared"].startswith("+0.050 against base model [")
+    assert accuracy["ppo"]["unclear"] and accuracy["ppo"]["compared"].startswith("+0.0500 against base model [")
     assert accuracy["ppo"]["compared"].endswith("sign test on 40: p 0.500, corrected 1.000: no clear difference")
     assert accuracy["dpo beta=0.1"]["compared"].endswith("p < 0.001, corrected < 0.001: clear difference")
     assert accuracy["random tokens"]["compared"] == ""

@@ -11,7 +11,7 @@ from evaluation_by_hand import QUESTIONS, evaluation, score, speaker, yes
 from rich.console import Console
 from rich.style import Style
 
-from rlhf.report.evaluation_cells import suite_tables
+from rlhf.report.evaluation_cells import suite_tables, written
 from rlhf.report.evaluation_notes import facts
 from rlhf.report.evaluation_table import evaluation_table, to_csv, to_markdown
 
@@ -228,3 +228,39 @@ def test_a_speaker_without_a_number_has_a_dash() -> None:
     data["metrics"]["final/accuracy"]["ppo"] = score([None, *yes(12)[1:]])
     assert "| sft | - | *~0.500" in to_markdown(data, suite_tables(data))
     assert f"| n | {QUESTIONS - 1} to {QUESTIONS} | 40 |" in to_markdown(data, suite_tables(data))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [
+        ((0.00312,), ["0.00312"]),  # seconds per token
+        ((0.00312, 0.0029, 0.00335), ["0.00312", "0.00290", "0.00335"]),
+        ((-0.0421,), ["-0.0421"]),
+        ((0.75, 0.65, 0.85), ["0.750", "0.650", "0.850"]),  # as everywhere
+        ((0.0, 0.0, 0.3244), ["0.000", "0.000", "0.324"]),
+        ((5.2, 5.1996, 5.2004), ["5.20000", "5.19960", "5.20040"]),  # a width of 0.0008
+        ((25.34, 25.1, 25.6), ["25.34", "25.10", "25.60"]),
+        ((25.34, 20.0, 30.0), ["25.3", "20.0", "30.0"]),
+        ((2.5e-9, 2e-9, 3e-9), ["2.5e-09", "2e-09", "3e-09"]),
+        ((12345.678, 12000.0, 13000.0), ["1.23e+04", "1.2e+04", "1.3e+04"]),
+        ((float("inf"), 1.0, float("inf")), ["infinite", "1.000", "infinite"]),
+        ((0.0,), ["0.000"]),
+    ],
+)
+def test_small_numbers_and_narrow_intervals_have_the_digits_they_need(
+    numbers: tuple[float, ...], told: list[str]
+) -> None:
+    assert written(*numbers) == told
+
+
+def test_seconds_of_a_token_are_told_apart_in_every_form() -> None:
+    data = evaluation() | {"failures": {}}
+    data["metrics"] = {
+        "latency/seconds_per_token": {
+            "base": {"value": 0.00312, "n": 90, "low": 0.0029, "high": 0.00335},
+            "dpo": {"value": 0.00287, "n": 90, "low": 0.0027, "high": 0.0031},
+        }
+    }
+    data["suites"] = {"latency": {"metrics": ["latency/seconds_per_token"], "tables": {}, "notes": []}}
+    for text in (printed(data, 100), to_markdown(data, suite_tables(data))):
+        assert "0.00312" in text and "0.00290–0.00335" in text and "0.00287" in text
