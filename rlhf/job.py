@@ -173,9 +173,6 @@ def _show(outcome: dict[str, Any], folder: Path, tracked: Any, tracker: Any, con
         console.print(f"pairs    {line}", highlight=False, markup=False)
     for warning in outcome["warnings"]:
         console.print(f"[yellow]note[/]     {warning}", highlight=False)
-    if suites := list(outcome["evaluation"].get("suites", ())):
-        told = f"{' and '.join(suites)}; `rlhf evaluate run=last` shows them beside the control lines"
-        console.print(f"measured {told}", highlight=False, soft_wrap=True)
     console.print(f"model    {outcome['stage']}/model", highlight=False, soft_wrap=True)
     console.print(f"files    {folder}", highlight=False, soft_wrap=True)
     if outcome["evaluation"] and (folder / PAGE).exists():

@@ -121,10 +121,12 @@ def test_a_reward_model_is_measured_on_pairs(here: Here, trained: dict[str, Any]
 
 
 def test_a_suite_that_fails_ends_in_exit_code_1_with_the_others_shown(here: Here, trained: dict[str, Any]) -> None:
-    words = ("evaluate", "run=last", SUITES, "evaluation.text.encoder=nowhere")
-    done = here(*words, folder=trained["folder"])
+    endpoint = "evaluation.preference.endpoint"
+    nobody = (f"{endpoint}.base_url=http://127.0.0.1:9/v1", f"{endpoint}.retries=0", f"{endpoint}.questions=1")
+    words = ("evaluation.suites=[preference,task]", "evaluation.preference.judge=endpoint", *nobody)
+    done = here("evaluate", "run=last", *words, folder=trained["folder"])
     assert done.code == 1
-    assert "evaluation.text.encoder" in done.out and "task" in done.out
+    assert "evaluation.preference" in done.out and "intent_accuracy" in done.out.replace("\n", "")
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ def answers(place: Place) -> dict[str, int]:
 
 
 def test_result_json_tells_every_speaker_without_single_answers(ended: tuple[Place, dict[str, Any]]) -> None:
-    place, outcome = ended
-    told = outcome["evaluation"]
+    place, _ = ended
+    told = json.loads((place.folder / "job1" / "result.json").read_text())["evaluation"]
     assert [speaker["role"] for speaker in told["speakers"]] == [
         "reference", "base", "policy", "echo", "polite", "shuffled", "random",
     ]  # fmt: skip
@@ -35,7 +35,6 @@ def test_result_json_tells_every_speaker_without_single_answers(ended: tuple[Pla
     exact = told["metrics"]["text/exact_match"]
     assert {"value": 1.0, "n": 4}.items() <= exact["reference"].items()
     assert not {"each", "draws"} & exact["reference"].keys()
-    assert json.loads(json.dumps(told)) == told
     beside = json.loads((place.folder / "job1" / "evaluation.json").read_text())
     assert len(beside["metrics"]["text/exact_match"]["reference"]["each"]) == 4
 
