@@ -16,12 +16,15 @@ INTRODUCTION = """# Metrics
 Every number that this project measures, with its formula (*in italics*), unit, range, source, and how it can look good
 without the answers being good. No metric is safe from that: read it beside its control lines (the reference answers;
 and four kinds of nonsense: an echo of the question, one polite answer to everything, the answers to other questions,
-random tokens). One on which nonsense is not clearly worse than the references is flagged in every table.
+random tokens). One on which nonsense is not clearly worse than the references is flagged in every table. The answers to
+other questions are not held against metrics that read answers alone: they are the same answers.
 
-Intervals are 95%. Where answers to the same questions have a value each, two models are compared by the mean of the
-paired differences: percentile bootstrap for the interval, an exact sign test (yes or no) or a permutation test for the
-p value. Numbers of a whole set of answers (BLEU) are compared by the paired bootstrap. All p values of a table are
-corrected together (Holm 1979). Runs that differ only in their seed are taken together from three seeds on, and must
+Intervals are 95%: Wilson's (1927) of shares, which are honest at 0 of n as well, else the percentile bootstrap. Where
+answers to the same questions have a value each, two models are compared by the mean of the paired differences: for the
+interval Bonett and Price's (2012) of shares, else the percentile bootstrap, and an exact sign test (yes or no) or a
+permutation test for the p value. Numbers of a whole set of answers (BLEU) are compared by the paired bootstrap, from
+eight questions on, and with no p value below 1 / (resamples + 1). Fewer than eight questions are held against nonsense
+in no metric. All p values of a table are corrected together (Holm 1979). Runs that differ only in their seed are taken together from three seeds on, and must
 differ over seeds as well. A difference that fails either test is printed grey, with `~`, and called no clear
 difference; `n` says what a number is taken over.
 

@@ -40,6 +40,7 @@ _SAMPLED = "mean over held-out prompts, one answer sampled for each"
 _PAIRED = "mean of paired differences over held-out prompts"
 _WILSON = "Wilson score interval over held-out pairs, 95% (Wilson 1927)"
 _INTERVAL = "percentile bootstrap over held-out prompts, 95% (Efron 1979)"
+_SHARE_INTERVAL = f"Wilson score interval where nothing ties, else {_INTERVAL}"
 
 _ANY, _UNIT = "any number", "0 to 1"
 _JUDGED = "the judge that evaluation.judge names"
@@ -166,8 +167,8 @@ FINAL_WIN_RATE = Metric(
     _JUDGED,
     _EXPLOITED,
 )
-FINAL_WIN_RATE_LOW = _end(FINAL_WIN_RATE, "low", _INTERVAL)
-FINAL_WIN_RATE_HIGH = _end(FINAL_WIN_RATE, "high", _INTERVAL)
+FINAL_WIN_RATE_LOW = _end(FINAL_WIN_RATE, "low", _SHARE_INTERVAL)
+FINAL_WIN_RATE_HIGH = _end(FINAL_WIN_RATE, "high", _SHARE_INTERVAL)
 FINAL_RESPONSE_TOKENS = Metric(
     "final/response_tokens",
     "length of sampled answers, end-of-sequence token included",
