@@ -24,9 +24,9 @@ answers to the same questions have a value each, two models are compared by the 
 interval Bonett and Price's (2012) of shares, else the percentile bootstrap, and an exact sign test (yes or no) or a
 permutation test for the p value. Numbers of a whole set of answers (BLEU) are compared by the paired bootstrap, from
 eight questions on, and with no p value below 1 / (resamples + 1). Fewer than eight questions are held against nonsense
-in no metric. All p values of a table are corrected together (Holm 1979). Runs that differ only in their seed are taken together from three seeds on, and must
-differ over seeds as well. A difference that fails either test is printed grey, with `~`, and called no clear
-difference; `n` says what a number is taken over.
+in no metric. All p values of a table are corrected together (Holm 1979). Runs that differ only in their seed are taken
+together from three seeds on, and must differ over seeds as well. A difference that fails either test is printed grey,
+with `~`, and called no clear difference; `n` says what a number is taken over.
 
 ## Every run
 
