@@ -25,8 +25,7 @@ from rlhf.disk import folder_bytes, locked
 from rlhf.fingerprint import file_sizes
 
 Kind = Literal["stage", "references", "rows", "tokens", "evaluation", "model"]
-RESULT, PLAN, USED, PARTIAL = "result.json", "stage.json", "used", ".partial"
-DATA = "data"  # of a stage's result: fingerprint of the rows that it was trained on
+RESULT, PLAN, USED, PARTIAL, DATA = "result.json", "stage.json", "used", ".partial", "data"  # DATA: of its rows
 VALUES = "values"  # in a folder of KEPT, what it is about
 KEPT: tuple[Kind, ...] = ("references", "rows", "tokens")  # kinds that lie in a folder of that name
 REMOVED = ".removed-"  # in the name of what is being deleted
