@@ -57,8 +57,7 @@ def parse_words(words: Sequence[str]) -> Words:
     while waiting:
         word = waiting.pop()
         if not word.startswith("-"):
-            word = _with_home(word)
-            _refuse_unreadable(word)
+            _refuse_unreadable(word := _with_home(word))
             overrides += replaced(word)
             continue
         flag, joined, value = word.partition("=")
