@@ -5,6 +5,7 @@ Metrics of the set come as statistics per question and a formula of their sums, 
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -92,9 +93,21 @@ def rouge(answer: str, reference: str) -> dict[str, float]:
 
 @cache
 def _rouge_scorer() -> Any:
+    return rouge_scorer()(["rouge1", "rouge2", "rougeL"], tokenizer=_Words())
+
+
+@cache
+def rouge_scorer() -> Any:
+    """Import rouge-score's RougeScorer and make the logger it brings let go of the stream that is sys.stderr now.
+
+    absl takes hold of it when it is imported and closes it when logging is set up anew, as Hydra does for each job:
+    a notebook's stream, or what pytest catches, would be gone (absl.logging.PythonHandler.close).
+    """
+    from absl.logging import get_absl_handler
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_Words())
+    get_absl_handler().python_handler.stream = sys.__stderr__
+    return RougeScorer
 
 
 class _Words:

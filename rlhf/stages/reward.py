@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from trl import RewardConfig, RewardTrainer
 
+from rlhf import ranks
 from rlhf.evaluation.reward import judge_pairs
 from rlhf.models.load import BASE, Source, add_adapter, load_scorer, merge_adapter, save_model
 from rlhf.stages.context import StageContext, StageResult
@@ -42,7 +43,8 @@ def run(context: StageContext) -> StageResult:
     costs = account(context, scorer, train, history)
     save_model(scorer, codec.tokenizer, context.folder / "model")
     judged = judge_pairs(scorer, codec, context.corpus, context.run.evaluation)
-    write_json(context.folder / PAIRS, asdict(judged))
-    record_pairs(examined(context.corpus.test, judged, context.run.evaluation), context.tracked)
+    if ranks.first():
+        write_json(context.folder / PAIRS, asdict(judged))
+        record_pairs(examined(context.corpus.test, judged, context.run.evaluation), context.tracked)
     finish(context)
     return StageResult(metrics=costs | judged.metrics(), curves=history.curves)

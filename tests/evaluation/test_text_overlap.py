@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from nltk.translate.bleu_score import corpus_bleu
-from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
@@ -23,6 +24,7 @@ from rlhf.evaluation.text_overlap import (
     nll_statistics,
     perplexity_formula,
     rouge,
+    rouge_scorer,
     signature,
     word_f1,
 )
@@ -76,7 +78,7 @@ def test_rouge_reads_every_script() -> None:
     spanish, chinese = rouge("¿Dónde está?", "Dónde estaba"), rouge("您的订单到了。", "您的包裹到了。")
     assert spanish["rouge1"] == 0.5  # one word of two and two; está and estaba are two words
     assert chinese["rouge1"] == pytest.approx(4 / 6)  # six signs each, 您 的 到 了 in both
-    assert RougeScorer(["rouge1"]).score("您的订单到了。", "您的订单到了。")["rouge1"].fmeasure == 0
+    assert rouge_scorer()(["rouge1"]).score("您的订单到了。", "您的订单到了。")["rouge1"].fmeasure == 0
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_bleu_and_chrf_are_sacrebleus(pairs) -> None:
 
 @given(pairs_of(PLAIN))
 def test_rouge_of_plain_english_is_the_librarys(pairs) -> None:
-    library = RougeScorer(["rouge1", "rouge2", "rougeL"])
+    library = rouge_scorer()(["rouge1", "rouge2", "rougeL"])
     for answer, reference in pairs:
         expected = {name: score.fmeasure for name, score in library.score(reference, answer).items()}
         assert rouge(answer, reference) == expected
@@ -180,3 +182,17 @@ def test_identical_texts_are_perfect(pairs) -> None:
     assert bleu(texts, texts) == pytest.approx(100 if long_enough else 0)
     assert chrf(texts, texts) == pytest.approx(100 if any(text.strip() for text in texts) else 0)
     assert all(word_f1(text, text) == exact_match(text, text) == 1 for text in texts)
+
+
+def test_a_stream_that_is_stderr_when_rouge_is_loaded_is_not_closed_when_logging_is_set_up_anew() -> None:
+    script = """
+import io, logging.config, sys
+sys.stderr = caught = io.StringIO()  # as in a notebook
+from rlhf.evaluation.text_overlap import rouge
+assert rouge("a b", "a b")["rouge1"] == 1
+sys.stderr = sys.__stderr__
+logging.config.dictConfig({"version": 1})
+print(caught.closed)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
