@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -170,12 +171,10 @@ class Client:
             text = error.read(LARGEST).decode("utf-8", "replace")
         except (OSError, HTTPException):
             return ""
-        try:
+        with suppress(ValueError):  # no JSON: told as it is
             found = json.loads(text)
             found = found.get("error", found) if isinstance(found, dict) else found
             text = str(found.get("message", found)) if isinstance(found, dict) else str(found)
-        except ValueError:
-            pass
         return self._told(" ".join(text.split()))[:TOLD]
 
     def _parsed(self, body: bytes) -> Reply:
@@ -204,10 +203,8 @@ def _retry_after(value: str | None) -> float | None:
     """Return the seconds that a Retry-After header asks for, given as a number or as a date."""
     if value is None:
         return None
-    try:
+    with suppress(ValueError):
         return max(0.0, float(value))
-    except ValueError:
-        pass
     try:
         when = parsedate_to_datetime(value)
     except ValueError:

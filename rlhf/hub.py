@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rlhf import ranks
@@ -76,13 +77,10 @@ def _answers() -> bool:
     def ask() -> None:
         from huggingface_hub import constants, get_session
 
-        try:
+        with suppress(Exception):  # its transport raises what it likes: all of it means that there was no answer
             get_session().head(constants.ENDPOINT, timeout=QUICK)
             answered.set()
-        except Exception:  # its transport raises what it likes: all of it means that there was no answer
-            pass
-        finally:
-            done.set()
+        done.set()
 
     threading.Thread(target=ask, daemon=True).start()
     done.wait(QUICK + 1)  # the client is imported within that
