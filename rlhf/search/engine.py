@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from optuna import Study
 
 PATIENCE = 10  # draws that were made before, in a row, until an untried setting is taken by chance
+DRAWING = timedelta(seconds=10)  # in which a living process has written down all that it drew for a trial
 RETRY = "retry_of"
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -133,6 +136,7 @@ class Engine:
             self.study.enqueue_trial(dict(fixed))
         self.study.sampler = make_sampler(self.spec.sampler, self.spec.seed, self._index(), self.spec.jobs)
         trial = self.study.ask(fixed_distributions=self.distributions)
+        self._wait_for_draws_before(trial.number)
         first = next((t for t in self.counted if t.number < trial.number and alike(t.params, trial.params)), None)
         if first is not None:
             trial.set_user_attr(TWIN, first.number)
@@ -140,6 +144,20 @@ class Engine:
             return None
         trial.set_user_attr(OWNER, self.owner)
         return Setting(trial.number, trial.params, trial.user_attrs.get(JOB))
+
+    def _wait_for_draws_before(self, number: int) -> None:
+        """Wait until other processes have written down what they drew earlier: two may draw the same at one moment.
+
+        A trial's number is given before its parameters, so whoever has the higher number sees the other one's.
+        """
+
+        def drawing(trial: FrozenTrial) -> bool:
+            if trial.state != TrialState.RUNNING or trial.params.keys() == self.distributions.keys():
+                return False
+            return abs(datetime.now() - (trial.datetime_start or datetime.now())) < DRAWING  # clocks may differ
+
+        while not self.private and any(drawing(trial) for trial in self.trials[:number]):
+            time.sleep(0.02)
 
     def _index(self) -> int:
         """How many settings were drawn so far, those that were cut short counted once."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import sqlite3
+import threading
+import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +16,10 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.trial import TrialState
 
-from rlhf.search.engine import Engine, Outcome, Setting
+from rlhf.search.engine import DRAWING, Engine, Outcome, Setting
 from rlhf.search.space import Space, alike, written
 from rlhf.search.spec import SearchSpec, read_spec
-from rlhf.search.study import counts, open_study
+from rlhf.search.study import OWNER, counts, open_study
 
 Objective = Callable[[Mapping[str, Any]], list[float]]
 LINE = {"x": {"type": "float", "low": -5.0, "high": 5.0, "log": False, "step": None}}
@@ -123,6 +127,36 @@ def test_a_setting_drawn_again_while_it_still_runs_takes_its_value_once_it_is_kn
         finish(engine, setting, lambda params: [float(params["a"])])
     assert all(trial.state == TrialState.COMPLETE for trial in engine.trials)
     assert all(trial.values == [float(trial.params["a"])] for trial in engine.trials)
+
+
+def test_a_process_waits_for_what_another_one_is_drawing(tmp_path: Path) -> None:
+    """Optuna numbers a trial, then writes down its parameters one by one: between the two nobody can compare them."""
+    engine = engine_of(spec_of(CELLS, 4, sampler=sampler("grid")), tmp_path / "study.db", private=False)
+    first, second, *_ = engine.space.cells()
+    other = engine.study.ask()
+
+    def draw() -> None:
+        for name, distribution in engine.distributions.items():
+            internal = distribution.to_internal_repr(first[name])
+            engine.study._storage.set_trial_param(other._trial_id, name, internal, distribution)
+        other.set_user_attr(OWNER, engine.owner)
+
+    late = threading.Timer(1.0, draw)
+    late.start()
+    setting = engine.ask()
+    late.join()
+    assert setting is not None and alike(setting.params, second)
+
+
+def test_a_process_that_died_while_it_drew_is_not_waited_for(tmp_path: Path) -> None:
+    engine = engine_of(spec_of(PLANE, 4), tmp_path / "study.db", private=False)
+    left = engine.study.ask()
+    with sqlite3.connect(tmp_path.parent / "studies.db") as database:
+        began = str(datetime.now() - DRAWING)
+        database.execute("UPDATE trials SET datetime_start = ? WHERE trial_id = ?", (began, left._trial_id))
+    before = time.monotonic()
+    assert engine.ask() is not None
+    assert time.monotonic() - before < DRAWING.total_seconds()
 
 
 @pytest.mark.parametrize("name", ["tpe", "random", "grid", "qmc", "nsga2"])
