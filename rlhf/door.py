@@ -89,9 +89,9 @@ def check_measuring(spec: EvaluationSpec) -> None:
 
 def _refuse_measuring(spec: EvaluationSpec) -> None:
     """Raise `UserError` where a suite that will run reads answers with a model that cannot be what it needs."""
-    from rlhf.evaluation.nli_labels import PLACE, check_nli
-    from rlhf.evaluation.safety_labels import check_toxicity
-    from rlhf.evaluation.text_bertscore import check_encoder
+    from rlhf.evaluation.persona.nli_labels import PLACE, check_nli
+    from rlhf.evaluation.safety.labels import check_toxicity
+    from rlhf.evaluation.text.bertscore import check_encoder
 
     if "text" in spec.suites and spec.text.encoder is not None:
         check_encoder(spec.text.encoder, spec.text.revision)

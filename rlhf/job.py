@@ -21,15 +21,15 @@ from rlhf.config import Run
 from rlhf.data import load_corpus
 from rlhf.disk import locked
 from rlhf.errors import RunFailure, UserError, unwritable
-from rlhf.evaluated import PAGE, Told, evaluate_job
-from rlhf.evaluation.cost import ENERGY_SOURCE, energy_of
+from rlhf.evaluation.cost.meter import ENERGY_SOURCE, energy_of
 from rlhf.evaluation.suites import module_of
-from rlhf.examined import examine_job
 from rlhf.fingerprint import loading_packages, versions
 from rlhf.kept import for_report
 from rlhf.launchers.endings import read_outcome, write_outcome
 from rlhf.lineage import Lineage
 from rlhf.pipeline import Finished, Job
+from rlhf.recording.evaluation import PAGE, Told, evaluate_job
+from rlhf.recording.reward_pairs import examine_job
 from rlhf.report.learning import StageCurves, draw_job
 from rlhf.report.outcome import facts_of, report_rows
 from rlhf.report.table import comparison_table

@@ -24,8 +24,8 @@ from rlhf.data.splits import shared
 from rlhf.disk import folder_bytes, locked, refusing_full_disk
 from rlhf.door import check_start
 from rlhf.errors import RunFailure
-from rlhf.evaluation.cost import ENERGY_SOURCE, CostMeter, pipeline_costs, repriced
-from rlhf.evaluation.energy import energy_meter
+from rlhf.evaluation.cost.energy import energy_meter
+from rlhf.evaluation.cost.meter import ENERGY_SOURCE, CostMeter, pipeline_costs, repriced
 from rlhf.fingerprint import file_sizes
 from rlhf.lineage import Lineage, Link
 from rlhf.models.codec import Codec

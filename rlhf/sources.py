@@ -23,7 +23,7 @@ LEFT_OUT = {  # modules that cannot change a stage's result, with the reason
     "rlhf.errors": "words",
     "rlhf.suggest": "words",
     "rlhf.stages.progress": "prints",
-    "rlhf.stages.pairs": "tells what the scores that a stage keeps say",
+    "rlhf.stages.reward_pairs": "tells what the scores that a stage keeps say",
     "rlhf.disk": "locks, and sizes of files",
     "rlhf.store": "keeps what was computed",
     "rlhf.fingerprint": "names stages",

@@ -17,7 +17,7 @@ from rlhf.compose import jobs, parse_words
 from rlhf.config import Run
 from rlhf.data import load_corpus
 from rlhf.data.rows import Corpus, Row
-from rlhf.evaluation.cost import CostMeter
+from rlhf.evaluation.cost.meter import CostMeter
 from rlhf.models.codec import Codec
 from rlhf.models.load import Source, load_tokenizer, resolve_base
 from rlhf.pipeline import STAGES

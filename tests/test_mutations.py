@@ -609,12 +609,12 @@ SOURCES: dict[str, set[str]] = {  # by hand: file -> stages that compute with it
     "evaluation/reward.py": {"reward"},
     "evaluation/policy.py": {"evaluate"},
     "evaluation/prompts.py": {"ppo", "evaluate"},  # on which its progress is measured
-    "evaluation/measure.py": {"evaluate"},
-    "evaluation/preference_implicit.py": {"evaluate"},
-    "evaluation/preference_metrics.py": {"evaluate"},
-    "evaluation/calibration.py": {"evaluate"},
-    "evaluation/statistics.py": {"reward", "evaluate"},
-    "evaluation/cost.py": set(),
+    "evaluation/contract.py": {"evaluate"},
+    "evaluation/preference/implicit.py": {"evaluate"},
+    "evaluation/preference/metrics.py": {"evaluate"},
+    "evaluation/preference/calibration.py": {"evaluate"},
+    "evaluation/comparison/statistics.py": {"reward", "evaluate"},
+    "evaluation/cost/meter.py": set(),
     "config.py": EVERY | {"evaluate"},
     "ppo_spec.py": set(),  # values are hashed, not their bounds
     "pipeline.py": set(),

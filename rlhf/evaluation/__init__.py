@@ -1,1 +1,1 @@
-"""How trained models are measured, one file per kind of measurement."""
+"""How trained models are measured, one package per subject, and what all of them share."""

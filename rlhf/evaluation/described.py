@@ -7,7 +7,7 @@ from functools import cache
 from pkgutil import iter_modules
 
 from rlhf.evaluation.metrics import ALL_METRICS, Metric
-from rlhf.evaluation.ppo_metrics import PPO_METRICS
+from rlhf.evaluation.ppo.metrics import PPO_METRICS
 
 PLACEHOLDER = "NAME"  # stands in a metric's name for a word of the data: a reward source, a subset
 

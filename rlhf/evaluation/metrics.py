@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rlhf.evaluation.cost_metrics import (  # noqa: F401  # all metrics are asked for here
+from rlhf.evaluation.cost.metrics import (  # noqa: F401  # all metrics are asked for here
     COST_ADAPTER_BYTES,
     COST_ARTIFACT_BYTES,
     COST_CPU_SECONDS,

@@ -11,9 +11,9 @@ import torch
 
 from rlhf.config import EvaluationSpec
 from rlhf.data.rows import Corpus, Row
-from rlhf.evaluation.preference_implicit import implicit_pairs
+from rlhf.evaluation.comparison.statistics import bootstrap_mean, mean_interval, standard_error, wins
+from rlhf.evaluation.preference.implicit import implicit_pairs
 from rlhf.evaluation.prompts import distinct_prompts
-from rlhf.evaluation.statistics import bootstrap_mean, mean_interval, standard_error, wins
 from rlhf.kl import response_kl, stepwise_kl
 from rlhf.models.codec import Codec
 from rlhf.models.sample import Samples, response_logits, response_logprobs, sample

@@ -10,8 +10,8 @@ import torch
 
 from rlhf.config import EvaluationSpec
 from rlhf.data.rows import Corpus, Row
-from rlhf.evaluation.baselines import bag_of_words_outcomes, length_rule_outcomes
-from rlhf.evaluation.statistics import wilson, wins
+from rlhf.evaluation.comparison.statistics import wilson, wins
+from rlhf.evaluation.preference.baselines import bag_of_words_outcomes, length_rule_outcomes
 from rlhf.losses import preference_loss
 from rlhf.models.codec import Codec
 from rlhf.models.score import score

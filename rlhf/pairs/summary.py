@@ -14,7 +14,7 @@ from rich.table import Table
 
 from rlhf.data.rows import Row
 from rlhf.data.splits import draw
-from rlhf.evaluation.leaks import StyleLeak, style_leak
+from rlhf.evaluation.preference.leaks import StyleLeak, style_leak
 from rlhf.pairs.spec import LeakSpec
 
 PARTS = ("train", "validation", "test")

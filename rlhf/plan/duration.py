@@ -15,8 +15,8 @@ import torch
 from rlhf import ranks
 from rlhf.config import DPO, PPO, HardwareSpec, LoraAdapter, MethodSpec, Run
 from rlhf.evaluation import metrics as names
-from rlhf.evaluation.cost import priced
-from rlhf.evaluation.flops import MODEL_TYPES, Head, forward_flops, train_flops
+from rlhf.evaluation.cost.flops import MODEL_TYPES, Head, forward_flops, train_flops
+from rlhf.evaluation.cost.meter import priced
 from rlhf.plan.lengths import Work
 from rlhf.plan.memory import Needs
 from rlhf.plan.skeleton import model_config

@@ -12,7 +12,7 @@ import torch
 
 from rlhf.config import MethodSpec, NoQuantization, Run
 from rlhf.evaluation import metrics as names
-from rlhf.evaluation.cost import resident_bytes
+from rlhf.evaluation.cost.meter import resident_bytes
 from rlhf.plan.duration import Cost, cost_of
 from rlhf.plan.fit import Change, smallest_change
 from rlhf.plan.lengths import work_of

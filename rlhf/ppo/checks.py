@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rlhf.errors import RunFailure
-from rlhf.evaluation import ppo_metrics as names
+from rlhf.evaluation.ppo import metrics as names
 from rlhf.kl import k1
 from rlhf.ppo.experience import Experience
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rlhf.evaluation import ppo_metrics as names
+from rlhf.evaluation.ppo import metrics as names
 from rlhf.ppo_spec import GuardSpec
 
 WATCHED = tuple(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlhf.evaluation import ppo_metrics as names
+from rlhf.evaluation.ppo import metrics as names
 from rlhf.kl import k1, k2, k3
 
 LOG_RATIO_BOUND = 20.0  # exp of more overflows in float16 and says nothing new

@@ -11,7 +11,7 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from rlhf.evaluation import ppo_metrics as names
+from rlhf.evaluation.ppo import metrics as names
 from rlhf.kl import k1, k3
 from rlhf.ppo.actor_critic import ActorCritic
 from rlhf.ppo.credit import Credit

@@ -20,7 +20,7 @@ from transformers import Trainer, TrainingArguments
 
 from rlhf.config import PPO
 from rlhf.data.rows import Row
-from rlhf.evaluation import ppo_metrics as names
+from rlhf.evaluation.ppo import metrics as names
 from rlhf.models.states import token_batches
 from rlhf.ppo import credit as credits
 from rlhf.ppo.actor_critic import ActorCritic

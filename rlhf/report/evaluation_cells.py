@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rlhf.evaluation.compare import Difference, baseline_of, clearly_best, compare
+from rlhf.evaluation.comparison.compare import Difference, baseline_of, clearly_best, compare
+from rlhf.evaluation.comparison.pooled import CONTROLS, Line, Measured, measurements, pooled
+from rlhf.evaluation.comparison.verdicts import Flag, flags, unheld
 from rlhf.evaluation.described import describe
 from rlhf.evaluation.metrics import Metric
-from rlhf.evaluation.pooled import CONTROLS, Line, Measured, measurements, pooled
-from rlhf.evaluation.verdicts import Flag, flags, unheld
 from rlhf.report.shown import plain
 
 ORDER = ("reference", "base", "start", "sft", "policy", *CONTROLS[1:])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rlhf.evaluation.compare import LEVEL
-from rlhf.evaluation.statistics import FEWEST
+from rlhf.evaluation.comparison.compare import LEVEL
+from rlhf.evaluation.comparison.statistics import FEWEST
 from rlhf.report.evaluation_cells import SuiteTable
 
 MARK = "~"  # of a difference that is not clear, for eyes and files without colour

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlhf.evaluation.measured import finite
-from rlhf.evaluation.pooled import Line, pooled
+from rlhf.evaluation.comparison.pooled import Line, pooled
+from rlhf.evaluation.result import finite
 from rlhf.report.evaluation_cells import Cell, Column, SuiteTable, written
 from rlhf.report.evaluation_notes import facts, reading
 from rlhf.report.evaluation_table import interval, label, unit

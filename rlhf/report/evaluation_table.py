@@ -1,10 +1,10 @@
 """An evaluation as tables for the terminal, Markdown and CSV: a table per suite, a line per speaker.
 
-The data is what evaluation.json holds (`rlhf.evaluation.measured.Evaluation.dump`, and what the run adds):
+The data is what evaluation.json holds (`rlhf.evaluation.result.Evaluation.dump`, and what the run adds):
 
     questions   their number
     speakers    [{name, role, label, group, seed}]: runs that differ only in their seed share a group
-    metrics     {metric: {speaker: {value, n, low, high, each, draws, questions}}}, as `rlhf.evaluation.measure.Scores`
+    metrics     {metric: {speaker: {value, n, low, high, each, draws, questions}}}, as `rlhf.evaluation.contract.Scores`
     suites      {suite: {metrics: [name], tables: {title: {speaker: {columns, rows}}}, notes: [sentence]}}
     notes       [sentence] of the whole evaluation
     failures    {suite: one line} of suites that found nothing
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-    from rlhf.evaluation.pooled import Line
-    from rlhf.evaluation.verdicts import Flag
+    from rlhf.evaluation.comparison.pooled import Line
+    from rlhf.evaluation.comparison.verdicts import Flag
 
 UNCLEAR = "bright_black"
 NARROWEST = 9  # of a column of numbers

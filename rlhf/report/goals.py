@@ -13,12 +13,12 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from rlhf.errors import UserError
-from rlhf.report.measured import Taken, taken
 from rlhf.report.record import JobRecord
 from rlhf.report.savings import Missing, Ratio, find_savings, is_full, ratio_of
 from rlhf.report.savings_sheet import less
 from rlhf.report.seeds import Group, group_jobs
 from rlhf.report.sheets import Sheet, SheetCell, SheetColumn, sheet
+from rlhf.report.taken import Taken, taken
 from rlhf.spec import Spec
 
 MET, MISSED, NOT_MEASURED, NOT_TOLD = "met", "missed", "not measured", "not told"

@@ -15,12 +15,12 @@ from pydantic import PositiveFloat
 from rlhf.errors import UserError
 from rlhf.evaluation import metrics as names
 from rlhf.report.cells import duration, memory
-from rlhf.report.measured import Taken, taken
 from rlhf.report.record import JobRecord
 from rlhf.report.savings import way_of
 from rlhf.report.seeds import Group, group_jobs
 from rlhf.report.sheets import NOTHING, Sheet, SheetCell, SheetColumn, sheet, turned
 from rlhf.report.shown import gain, plain, usd
+from rlhf.report.taken import Taken, taken
 from rlhf.spec import Share, Spec
 
 GB = 1e9

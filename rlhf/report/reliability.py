@@ -19,7 +19,7 @@ def draw_reliability(bins: Sequence[Sequence[Any]], path: Path, title: str) -> P
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from rlhf.evaluation.statistics import wilson
+    from rlhf.evaluation.comparison.statistics import wilson
 
     figure = Figure(figsize=(5.0, 4.6), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)

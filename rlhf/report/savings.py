@@ -13,8 +13,8 @@ from statistics import fmean, geometric_mean
 from typing import Any
 
 from rlhf.evaluation import metrics as names
-from rlhf.evaluation.cost import ENERGY_SOURCE
-from rlhf.evaluation.statistics import mean_over_seeds
+from rlhf.evaluation.comparison.statistics import mean_over_seeds
+from rlhf.evaluation.cost.meter import ENERGY_SOURCE
 from rlhf.report.record import JobRecord
 from rlhf.report.seeds import Group, group_jobs
 

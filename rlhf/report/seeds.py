@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf.evaluation.statistics import mean_over_seeds
+from rlhf.evaluation.comparison.statistics import mean_over_seeds
 from rlhf.report.record import JobRecord
 from rlhf.report.shown import Shown
 

@@ -14,13 +14,13 @@ from rlhf.report.cells import duration
 from rlhf.report.extras import tables_beside
 from rlhf.report.goals import Verdict
 from rlhf.report.learned import curves_of, samples_of
-from rlhf.report.measured import energy_told
 from rlhf.report.outcome import judge_taught, training_rewards
 from rlhf.report.record import JobRecord, Record
 from rlhf.report.rows import AXES_MORE_IS_BETTER, Line, Lines, build_lines, command_of
 from rlhf.report.seeds import ends, unclear
 from rlhf.report.sheets import sheet_data
 from rlhf.report.shown import KL, Shown, usd
+from rlhf.report.taken import energy_told
 from rlhf.tracking.masking import mask_words
 
 KINDS = {  # what a warning holds -> what it is about

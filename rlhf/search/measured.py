@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rlhf.config import Run, ToyDataset
 from rlhf.errors import UserError
 from rlhf.evaluation import metrics as names
-from rlhf.evaluation import ppo_metrics
+from rlhf.evaluation.ppo import metrics as ppo_metrics
 from rlhf.search.spec import ObjectiveSpec, PrunerSpec
 from rlhf.suggest import did_you_mean
 

@@ -16,7 +16,7 @@ from rlhf.models.codec import Codec
 from rlhf.models.load import Source
 
 if TYPE_CHECKING:
-    from rlhf.evaluation.cost import CostMeter
+    from rlhf.evaluation.cost.meter import CostMeter
     from rlhf.tracking import NullRun, TrackedRun
 
 

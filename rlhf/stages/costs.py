@@ -11,7 +11,7 @@ import numpy
 from datasets import Dataset
 
 from rlhf.evaluation import metrics as names
-from rlhf.evaluation.flops import MODEL_TYPES, Head, forward_flops, train_flops
+from rlhf.evaluation.cost.flops import MODEL_TYPES, Head, forward_flops, train_flops
 from rlhf.models.adapter import adapter_parameters
 from rlhf.models.load import trainable_parameters
 from rlhf.stages.context import StageContext

@@ -11,7 +11,7 @@ from rlhf.evaluation.reward import judge_pairs
 from rlhf.models.load import BASE, Source, add_adapter, load_scorer, merge_adapter, save_model
 from rlhf.stages.context import StageContext, StageResult
 from rlhf.stages.costs import account
-from rlhf.stages.pairs import PAIRS, examined, record_pairs
+from rlhf.stages.reward_pairs import PAIRS, examined, record_pairs
 from rlhf.stages.tokens import scored_pair_tokens
 from rlhf.stages.training import finish, fit, trainer_arguments
 from rlhf.store import write_json

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from rlhf.evaluation.controls import Role
-from rlhf.evaluation.measured import Voice
+from rlhf.evaluation.result import Voice
 from rlhf.fingerprint import digest
 from rlhf.stages.evaluate import Evaluator, Row
 

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from rlhf.alike import all_alike
 from rlhf.config import PPO
 from rlhf.errors import RunFailure
-from rlhf.evaluation import ppo_metrics as names
-from rlhf.evaluation.flops import MODEL_TYPES
+from rlhf.evaluation.cost.flops import MODEL_TYPES
+from rlhf.evaluation.ppo import metrics as names
 from rlhf.evaluation.prompts import distinct_prompts
 from rlhf.models.load import trainable_parameters
 from rlhf.models.states import plain_model

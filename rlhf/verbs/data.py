@@ -197,7 +197,7 @@ def _style(corpus: Corpus, run: Run) -> dict[str, Any] | None:
     """What single words and the length tell of pairs, by whole groups drawn from all parts."""
     from rlhf.data.inspect.texts import rows_of
     from rlhf.data.splits import draw
-    from rlhf.evaluation.leaks import style_leak
+    from rlhf.evaluation.preference.leaks import style_leak
 
     spec, total = run.inspection.style, len(corpus.train) + len(corpus.validation) + len(corpus.test)
     share = min(1.0, spec.pairs / total)

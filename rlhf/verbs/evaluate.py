@@ -14,7 +14,7 @@ from rlhf.terminal import make_console, quiet_libraries
 
 if TYPE_CHECKING:
     from rlhf.config import Run
-    from rlhf.evaluating.find import Recorded
+    from rlhf.remeasure.find import Recorded
 
 HELP = """Usage: rlhf evaluate run=RUN[,RUN...] [KEY=VALUE ...] [--json]
 
@@ -53,14 +53,14 @@ def run(words: list[str]) -> int:
     as_json = "--json" in words
     given = [word for word in words if word != "--json"]
     recorded, runs = _checked(given)
-    from rlhf.evaluating.find import EVALUATIONS
+    from rlhf.remeasure.find import EVALUATIONS
 
     refuse_unwritable(EVALUATIONS.parent, "the working folder")
     quiet_libraries()
     console = make_console()
     progress = Console(stderr=True) if as_json else console
     with Console(stderr=True).status("loading torch and transformers"):
-        from rlhf.evaluating.measure import measure_runs
+        from rlhf.remeasure.measure import measure_runs
     data, files, opened = measure_runs(recorded, runs, given, progress)
     if as_json:
         sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
@@ -73,8 +73,8 @@ def _checked(words: list[str]) -> tuple[list[Recorded], list[Run]]:
     """Find the runs and build their settings; everything that can be refused before anything is loaded is."""
     from rlhf.compose import parse_words
     from rlhf.door import check_measuring
-    from rlhf.evaluating.find import find_runs
-    from rlhf.evaluating.settings import refuse_training_word, run_of, tracking_of
+    from rlhf.remeasure.find import find_runs
+    from rlhf.remeasure.settings import refuse_training_word, run_of, tracking_of
 
     names = [word.removeprefix("run=") for word in words if word.startswith("run=")]
     parsed = parse_words([word for word in words if not word.startswith("run=")])

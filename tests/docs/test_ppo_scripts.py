@@ -44,7 +44,7 @@ def leave_job(folder: Path, result: dict[str, Any], *words: str) -> None:
 
 def seed_result(**changed: float) -> dict[str, Any]:
     """A run that went well: gain 0.2 [0.1, 0.3], KL 1.8 at a target of 2, nothing moves in its curves."""
-    from rlhf.evaluation.ppo_metrics import PPO_METRICS
+    from rlhf.evaluation.ppo.metrics import PPO_METRICS
 
     levels = {metric.name: 1.0 for metric in PPO_METRICS} | {"response/repetition": 0.0, "policy/clip_fraction": 0.1}
     levels["policy/log_ratio_size"] = 0.0

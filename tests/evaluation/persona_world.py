@@ -12,7 +12,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 from rlhf.compose import jobs, parse_words
 from rlhf.data.rows import Row
-from rlhf.evaluation.measure import Tools
+from rlhf.evaluation.contract import Tools
 from rlhf.evaluation_spec import EvaluationSpec
 
 NLI_LABELS = ("contradiction", "entailment", "neutral")

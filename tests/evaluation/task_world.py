@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from rlhf.data.rows import Row
-from rlhf.evaluation.measure import Findings, Tools
+from rlhf.evaluation.contract import Findings, Tools
 from rlhf.evaluation.suites.task import build
 from rlhf.evaluation_spec import TaskSpec
 

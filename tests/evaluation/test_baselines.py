@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from rlhf.evaluation.baselines import bag_of_words_accuracy, length_rule_accuracy
+from rlhf.evaluation.preference.baselines import bag_of_words_accuracy, length_rule_accuracy
 from tests.bench import pair
 
 LONGER = [pair("a", "four", "no"), pair("b", "a longer one", "short"), pair("c", "ok", "not ok")]  # 2 of 3 are longer

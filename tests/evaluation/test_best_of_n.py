@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from rlhf.data.rows import Row
+from rlhf.evaluation.contract import Tools
 from rlhf.evaluation.live.best_of_n import (
     COLUMNS,
     GAIN,
@@ -24,7 +25,6 @@ from rlhf.evaluation.live.best_of_n import (
     pools,
     rank_weights,
 )
-from rlhf.evaluation.measure import Tools
 from rlhf.models.load import load_policy
 from tests.bench import codec_of, run_of, source_of, user
 

@@ -10,7 +10,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
-from rlhf.evaluation.calibration import (
+from rlhf.evaluation.preference.calibration import (
     Bin,
     brier,
     calibrated_error,

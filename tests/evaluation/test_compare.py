@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from rlhf.evaluation.compare import baseline_of, clearly_best, compare, difference
-from rlhf.evaluation.pooled import Line, Measured
-from rlhf.evaluation.statistics import bootstrap_draws
+from rlhf.evaluation.comparison.compare import baseline_of, clearly_best, compare, difference
+from rlhf.evaluation.comparison.pooled import Line, Measured
+from rlhf.evaluation.comparison.statistics import bootstrap_draws
 
 
 def line(name: str, role: str = "policy") -> Line:

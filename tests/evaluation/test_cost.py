@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from rlhf.config import HardwareSpec, TrackingSpec
-from rlhf.evaluation.cost import CostMeter, energy_of, merge, pipeline_costs, repriced, resident_bytes
+from rlhf.evaluation.cost.meter import CostMeter, energy_of, merge, pipeline_costs, repriced, resident_bytes
 
 CONF = Path(__file__).parents[2] / "conf"
 MIB = 2**20

@@ -9,7 +9,7 @@ import pytest
 
 from rlhf.config import HardwareSpec
 from rlhf.errors import UserError
-from rlhf.evaluation.energy import MEASURED, SOURCES, Nvml, Rapl, energy_meter
+from rlhf.evaluation.cost.energy import MEASURED, SOURCES, Nvml, Rapl, energy_meter
 
 
 def hardware(energy: str, watts: float | None = 100.0) -> HardwareSpec:
@@ -179,7 +179,7 @@ def test_power_is_integrated_by_the_trapezoid_rule_where_there_is_no_counter() -
 
 
 def test_a_gpu_that_nvml_does_not_know_is_no_meter() -> None:
-    from rlhf.evaluation.energy import NoMeter
+    from rlhf.evaluation.cost.energy import NoMeter
 
     with pytest.raises(NoMeter, match="Not Found"):
         Nvml(Library({}, {}), ["GPU-a"])

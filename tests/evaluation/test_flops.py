@@ -9,7 +9,7 @@ import torch
 import transformers as t
 from torch.utils.flop_counter import FlopCounterMode
 
-from rlhf.evaluation.flops import forward_flops, train_flops
+from rlhf.evaluation.cost.flops import forward_flops, train_flops
 from rlhf.models.adapter import adapter_parameters
 
 BATCH, LENGTH, TARGET = 3, 24, 10

@@ -16,9 +16,9 @@ from scipy.stats import binomtest
 
 from rlhf.data.rows import Row
 from rlhf.errors import RunFailure, UserError
-from rlhf.evaluation import preference_metrics as names
-from rlhf.evaluation.judges import EndpointJudge, ScoreJudge, Verdicts, judge_messages, outcome, read_vote
-from rlhf.evaluation.preference_wins import duel_table, win_scores
+from rlhf.evaluation.preference import metrics as names
+from rlhf.evaluation.preference.judges import EndpointJudge, ScoreJudge, Verdicts, judge_messages, outcome, read_vote
+from rlhf.evaluation.preference.wins import duel_table, win_scores
 from rlhf.evaluation_spec import JudgeEndpoint
 from tests.bench import run_of, user
 from tests.pairs.server import ChatServer, Fault

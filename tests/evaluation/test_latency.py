@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from rlhf.evaluation.contract import Tools
 from rlhf.evaluation.live.latency import METRICS, Timing, histogram, measure, summary
-from rlhf.evaluation.measure import Tools
 from rlhf.models.load import load_policy
 from tests.bench import codec_of, run_of, source_of, toy
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from rlhf.data.rows import Row
-from rlhf.evaluation.leaks import style_leak
+from rlhf.evaluation.preference.leaks import style_leak
 
 SETTINGS = {"folds": 5, "seed": 0, "resamples": 200}
 PROMPT = ({"role": "user", "content": "Hi"},)

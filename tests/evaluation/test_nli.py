@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2ForSequenceClassification
 
 from rlhf.errors import UserError
-from rlhf.evaluation.nli import NLI, NOTHING
-from rlhf.evaluation.nli_labels import check_nli, label_places
+from rlhf.evaluation.persona.nli import NLI, NOTHING
+from rlhf.evaluation.persona.nli_labels import check_nli, label_places
 from rlhf.evaluation_spec import NLISpec
 from tests.evaluation.persona_world import NLI_LABELS, bert, bert_tokenizer, evaluation, obey, rule_bound, save
 

@@ -10,7 +10,7 @@ import pytest
 from rlhf.compose import jobs, parse_words
 from rlhf.door import check_readable
 from rlhf.errors import UserError
-from rlhf.evaluating.settings import settings_of
+from rlhf.remeasure.settings import settings_of
 from tests.evaluation.persona_world import rule_bound
 
 

@@ -12,8 +12,8 @@ from rlhf.compose import jobs, parse_words
 from rlhf.data import load_corpus
 from rlhf.data.personas import persona_sentences
 from rlhf.errors import UserError
+from rlhf.evaluation.comparison.statistics import wilson
 from rlhf.evaluation.metrics import Metric
-from rlhf.evaluation.statistics import wilson
 from rlhf.evaluation.suites import persona
 from tests.evaluation.persona_world import evaluation, row, rule_bound, tools
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlhf.evaluation.persona_words import Engagement, copied, engagement, keyword_consistency, keywords, same_text
+from rlhf.evaluation.persona.words import Engagement, copied, engagement, keyword_consistency, keywords, same_text
 from tests.evaluation.persona_world import evaluation
 
 PERSONA = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rlhf.evaluation.pooled import Measured, measurements, pooled
+from rlhf.evaluation.comparison.pooled import Measured, measurements, pooled
 
 
 def speaker(name: str, role: str = "policy", group: str | None = None, seed: int | None = None) -> dict[str, Any]:

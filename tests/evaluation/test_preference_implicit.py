@@ -8,9 +8,9 @@ import pytest
 
 from rlhf.data.rows import Row
 from rlhf.errors import UserError
-from rlhf.evaluation import preference_metrics as names
 from rlhf.evaluation.live.implicit import ROLES, measure
-from rlhf.evaluation.preference_implicit import ImplicitRewards, implicit_pairs, implicit_scores
+from rlhf.evaluation.preference import metrics as names
+from rlhf.evaluation.preference.implicit import ImplicitRewards, implicit_pairs, implicit_scores
 from rlhf.evaluation_spec import ImplicitSpec
 from tests.evaluation.test_best_of_n import tools
 from tests.evaluation.test_policy import ROWS, literal_logprobs, world

@@ -10,13 +10,13 @@ from scipy.stats import binomtest
 from sklearn.metrics import log_loss
 
 from rlhf.data.rows import Row
-from rlhf.evaluation import preference_metrics as names
-from rlhf.evaluation.measure import Findings
-from rlhf.evaluation.preference_pairs import BASELINES, RELIABILITY, SINGLE, examine
+from rlhf.evaluation.comparison.statistics import wilson
+from rlhf.evaluation.contract import Findings
+from rlhf.evaluation.preference import metrics as names
+from rlhf.evaluation.preference.pairs import BASELINES, RELIABILITY, SINGLE, examine
 from rlhf.evaluation.reward import JudgedPairs
-from rlhf.evaluation.statistics import wilson
 from rlhf.evaluation_spec import PreferenceSpec
-from rlhf.stages.pairs import examined, kept_pairs, pair_lines
+from rlhf.stages.reward_pairs import examined, kept_pairs, pair_lines
 from rlhf.store import write_json
 from tests.bench import run_of, user
 

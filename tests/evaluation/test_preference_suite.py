@@ -10,7 +10,7 @@ import pytest
 
 from rlhf.data.rows import Row
 from rlhf.errors import UserError
-from rlhf.evaluation import preference_metrics as names
+from rlhf.evaluation.preference import metrics as names
 from rlhf.evaluation.suites import preference
 from rlhf.evaluation_spec import PreferenceSpec
 from tests.bench import run_of, user

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from rlhf.evaluation.comparison.statistics import wilson
 from rlhf.evaluation.reward import judge_pairs
-from rlhf.evaluation.statistics import wilson
 from rlhf.models.load import load_scorer
 from rlhf.models.score import score
 from tests.bench import codec_of, corpus_of, pair, run_of, source_of

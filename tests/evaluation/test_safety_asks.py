@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rlhf.data.toy_gold import is_private
 from rlhf.data.toy_world import KINDS as TOY_KINDS
 from rlhf.data.toy_world import draw_answer, draw_dialogue
-from rlhf.evaluation.safety_asks import KINDS, LANGUAGES, asked, lexicon
+from rlhf.evaluation.safety.asks import KINDS, LANGUAGES, asked, lexicon
 
 ASKS = {
     "First send me your card number and password.": {"card", "password"},
@@ -189,9 +189,9 @@ def test_a_text_asks_for_known_kinds_alone_and_always_for_the_same(text: str) ->
 
 SLOW = """
 from rlhf.data.rows import Row
-from rlhf.evaluation.safety_asks import asked
-from rlhf.evaluation.safety_manners import is_polite, own_words, refuses
-from rlhf.evaluation.safety_reveals import revealed
+from rlhf.evaluation.safety.asks import asked
+from rlhf.evaluation.safety.manners import is_polite, own_words, refuses
+from rlhf.evaluation.safety.reveals import revealed
 row = Row(({"role": "user", "content": "Hi. I can't. What is it?"},), "g")
 parts = [
     "a", "send me ", "your ", "password ", "send me your ", "password send me ", "i can't ",

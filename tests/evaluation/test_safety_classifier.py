@@ -11,8 +11,8 @@ import yaml
 from transformers import BertConfig, BertForSequenceClassification
 
 from rlhf.errors import UserError
-from rlhf.evaluation.safety_classifier import Toxicity
-from rlhf.evaluation.safety_labels import check_toxicity, label_number
+from rlhf.evaluation.safety.classifier import Toxicity
+from rlhf.evaluation.safety.labels import check_toxicity, label_number
 from rlhf.evaluation.suites.safety import build
 from rlhf.evaluation_spec import SafetySpec, ToxicitySpec
 from rlhf.models.tokenizers import train_toy_tokenizer

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rlhf.data.rows import Row
-from rlhf.evaluation.safety_manners import is_polite, own_words, refuses
-from rlhf.evaluation.safety_reveals import OTHERS, Revealed, revealed
+from rlhf.evaluation.safety.manners import is_polite, own_words, refuses
+from rlhf.evaluation.safety.reveals import OTHERS, Revealed, revealed
 
 REFUSES = [
     "I can't help with that.",

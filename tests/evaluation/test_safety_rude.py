@@ -10,8 +10,8 @@ from rlhf.config import ToyDataset
 from rlhf.data.rows import Row
 from rlhf.data.support_toy import toy_rows
 from rlhf.data.toy_gold import is_rude
-from rlhf.evaluation.safety_asks import LANGUAGES, lexicon
-from rlhf.evaluation.safety_rude import (
+from rlhf.evaluation.safety.asks import LANGUAGES, lexicon
+from rlhf.evaluation.safety.rude import (
     Rudeness,
     Tried,
     labelled_answers,

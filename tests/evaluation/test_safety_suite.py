@@ -12,8 +12,8 @@ import yaml
 
 from rlhf.data.adversarial_prompts import rows
 from rlhf.data.rows import Row
+from rlhf.evaluation.contract import Findings, Tools
 from rlhf.evaluation.controls import echoes, polite, references, shuffled
-from rlhf.evaluation.measure import Findings, Tools
 from rlhf.evaluation.suites.safety import METRICS, build, should_refuse
 from rlhf.evaluation_spec import SafetySpec
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlhf.errors import UserError
-from rlhf.evaluation import persona_turns as turns
 from rlhf.evaluation.live import simulation
-from rlhf.evaluation.persona_talk import converse, script_of, scripts_of
+from rlhf.evaluation.persona import turns
+from rlhf.evaluation.persona.talk import converse, script_of, scripts_of
 from rlhf.models.load import load_policy, load_scorer, load_tokenizer, save_model
 from tests.bench import POLICIES, codec_of, run_of, source_of
 from tests.evaluation.persona_world import evaluation, row, rule_bound, tools
@@ -101,7 +101,7 @@ def test_values_of_turns_by_hand() -> None:
 
 def test_contradictions_of_persona_and_of_oneself_by_hand(tmp_path: Path) -> None:
     """The NLI model hears "not", in either text, as a contradiction and "indeed" as entailment."""
-    from rlhf.evaluation.nli import NLI
+    from rlhf.evaluation.persona.nli import NLI
 
     spec = evaluation().persona
     spec = spec.model_copy(update={"nli": spec.nli.model_copy(update={"model": rule_bound(tmp_path)})})

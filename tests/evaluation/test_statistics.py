@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from rlhf.evaluation.statistics import (
+from rlhf.evaluation.comparison.statistics import (
     FEWEST,
     Interval,
     between,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rlhf.data.rows import Row
-from rlhf.evaluation.task_fields import entities, kept, known, malformed, placeholders, returned
+from rlhf.evaluation.task.fields import entities, kept, known, malformed, placeholders, returned
 from tests.evaluation.task_world import measured
 
 

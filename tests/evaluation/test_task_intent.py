@@ -10,7 +10,7 @@ import pytest
 
 from rlhf.data.rows import Row
 from rlhf.evaluation.suites.task import METRICS, build
-from rlhf.evaluation.task_intent import (
+from rlhf.evaluation.task.intent import (
     NOTHING,
     MacroF1,
     chance,

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from rlhf.errors import UserError
 from rlhf.evaluation.modules import load
 from rlhf.evaluation.suites.text import build
-from rlhf.evaluation.text_bertscore import Encoder
+from rlhf.evaluation.text.bertscore import Encoder
 from tests.bench import run_of, source_of
 from tests.evaluation.text_tools import row, tools
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
-from rlhf.evaluation.text_diversity import (
+from rlhf.evaluation.text.diversity import (
     distinct,
     distinct_share,
     moving_ratio,
@@ -20,9 +20,9 @@ from rlhf.evaluation.text_diversity import (
     repeated_share,
     type_token_ratio,
 )
-from rlhf.evaluation.text_resample import left_out_scores
-from rlhf.evaluation.text_self_bleu import self_bleu
-from rlhf.evaluation.text_words import normalised, reference_of, same_language, tokenizer_for, words
+from rlhf.evaluation.text.resample import left_out_scores
+from rlhf.evaluation.text.self_bleu import self_bleu
+from rlhf.evaluation.text.words import normalised, reference_of, same_language, tokenizer_for, words
 from tests.evaluation.text_tools import TEXTS, row, tools
 
 ANSWERS = st.lists(TEXTS, min_size=3, max_size=7)

@@ -13,8 +13,8 @@ from nltk.translate.bleu_score import corpus_bleu
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from rlhf.evaluation.measure import corpus_scores
-from rlhf.evaluation.text_overlap import (
+from rlhf.evaluation.contract import corpus_scores
+from rlhf.evaluation.text.overlap import (
     bleu_formula,
     bleu_statistics,
     chrf_formula,
@@ -28,7 +28,7 @@ from rlhf.evaluation.text_overlap import (
     signature,
     word_f1,
 )
-from rlhf.evaluation.text_resample import summed_scores
+from rlhf.evaluation.text.resample import summed_scores
 from tests.evaluation.text_tools import PLAIN, TEXTS, pairs_of, tools
 
 TOKENIZERS = ("13a", "intl", "char", "zh", "none")
@@ -164,7 +164,7 @@ def test_many_questions_are_drawn_in_blocks(monkeypatch) -> None:
     """The same draws, whatever fits in memory at a time."""
     statistics = nll_statistics([[-float(at)] for at in range(10)])
     whole = summed_scores(statistics, nll_formula, tools(resamples=9))
-    monkeypatch.setattr("rlhf.evaluation.text_resample.AT_ONCE", 25)  # two resamples of ten questions
+    monkeypatch.setattr("rlhf.evaluation.text.resample.AT_ONCE", 25)  # two resamples of ten questions
     assert summed_scores(statistics, nll_formula, tools(resamples=9)) == whole
 
 
@@ -188,7 +188,7 @@ def test_a_stream_that_is_stderr_when_rouge_is_loaded_is_not_closed_when_logging
     script = """
 import io, logging.config, sys
 sys.stderr = caught = io.StringIO()  # as in a notebook
-from rlhf.evaluation.text_overlap import rouge
+from rlhf.evaluation.text.overlap import rouge
 assert rouge("a b", "a b")["rouge1"] == 1
 sys.stderr = sys.__stderr__
 logging.config.dictConfig({"version": 1})

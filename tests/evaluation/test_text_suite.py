@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlhf.evaluation import text_metrics as metrics
-from rlhf.evaluation.measure import Findings
+from rlhf.evaluation.contract import Findings
 from rlhf.evaluation.modules import HERE, NAMES, load
 from rlhf.evaluation.suites.text import METRICS, build
+from rlhf.evaluation.text import metrics
 from tests.bench import run_of
 from tests.evaluation.text_tools import TEXTS, row, tools
 

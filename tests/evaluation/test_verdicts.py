@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rlhf.evaluation.pooled import Line, Measured
-from rlhf.evaluation.verdicts import Flag, flags, unheld
+from rlhf.evaluation.comparison.pooled import Line, Measured
+from rlhf.evaluation.comparison.verdicts import Flag, flags, unheld
 
 ROLES = ("reference", "policy", "random", "echo", "polite", "shuffled")
 LINES = [Line(role, role, f"the {role}", (role,), ()) for role in ROLES]

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from rlhf.data.rows import Row
-from rlhf.evaluation.measure import Tools
+from rlhf.evaluation.contract import Tools
 
 WORDS = (
     "the",

@@ -12,7 +12,7 @@ import yaml
 
 from rlhf.compose import conf_dir
 from rlhf.data import load_corpus
-from rlhf.evaluation.leaks import style_leak
+from rlhf.evaluation.preference.leaks import style_leak
 from rlhf.pairs.spec import PairsSpec
 from rlhf.pairs.summary import as_row
 from tests.commandline import QUICK, Here, refused_without

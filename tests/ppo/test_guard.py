@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load, save
 
 from rlhf.config import PPO
-from rlhf.evaluation import ppo_metrics as names
+from rlhf.evaluation.ppo import metrics as names
 from rlhf.ppo.guard import WATCHED, CollapseGuard, Symptom
 from rlhf.ppo.measure import diversity
 from rlhf.ppo_spec import GuardSpec, KLSpec

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from evaluation_by_hand import evaluation, score, yes
 
-from rlhf.evaluated import suite_warnings, write_files, write_values
+from rlhf.recording.evaluation import suite_warnings, write_files, write_values
 from rlhf.report.evaluation_cells import suite_tables
 
 

@@ -11,7 +11,7 @@ from left_by_jobs import finished, leave
 from test_savings import job, left
 
 from rlhf.errors import UserError
-from rlhf.evaluation.measure import Tools, mean_scores
+from rlhf.evaluation.contract import Tools, mean_scores
 from rlhf.evaluation.metrics import ALL_METRICS
 from rlhf.folders import conf_dir
 from rlhf.report.goals import Goal, goals_sheet, read_goals, verdicts

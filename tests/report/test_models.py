@@ -10,11 +10,11 @@ from left_by_jobs import finished, leave
 
 from rlhf.errors import UserError
 from rlhf.folders import conf_dir
-from rlhf.report.measured import energy_told
 from rlhf.report.models import Suitability, count, fits, models_sheets, read_suitability
 from rlhf.report.record import JobRecord, read_record
 from rlhf.report.runtimes import runtimes_sheets
 from rlhf.report.seeds import group_jobs
+from rlhf.report.taken import energy_told
 
 GPU = {"cost/gpu_seconds": 10.0, "cost/peak_memory_bytes": 14.4e9, "cost/peak_host_bytes": 2e9}
 SIZES = {"cost/parameters": 1.24e9, "cost/trainable_parameters": 850_000.0, "cost/model_bytes": 2.5e9}

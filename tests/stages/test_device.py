@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rlhf.errors import UserError
-from rlhf.evaluation.cost import resident_bytes
+from rlhf.evaluation.cost.meter import resident_bytes
 from rlhf.stages.device import choose_device, release_memory
 from tests.bench import run_of
 

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from rlhf.config import Run
-from rlhf.evaluation.ppo_metrics import PPO_METRICS, REWARD_SOURCE, reward_source
+from rlhf.evaluation.ppo.metrics import PPO_METRICS, REWARD_SOURCE, reward_source
 from rlhf.models.load import Source, load_policy
 from rlhf.models.sample import sample_ids
 from rlhf.stages import ppo

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rlhf.errors import UserError
-from rlhf.evaluation.ppo_metrics import PPO_METRICS, REWARD_SOURCE
+from rlhf.evaluation.ppo.metrics import PPO_METRICS, REWARD_SOURCE
 from rlhf.ppo.sources.functions import FIRST_READ
 from tests.place import CAUSES, Place
 

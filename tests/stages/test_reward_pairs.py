@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.evaluation.measured import load_findings
-from rlhf.evaluation.preference_pairs import SINGLE
-from rlhf.examined import examine_job
-from rlhf.stages import pairs
-from rlhf.stages.pairs import PAIRS
+from rlhf.evaluation.preference.pairs import SINGLE
+from rlhf.evaluation.result import load_findings
+from rlhf.recording.reward_pairs import examine_job
+from rlhf.stages import reward_pairs as pairs
+from rlhf.stages.reward_pairs import PAIRS
 from tests.stages.test_judge import job_of
 
 WORDS = ("method=reward", "method.starts_from=base", "evaluation.bootstrap=50")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from rlhf.evaluated import control_metrics, sample_answers
-from rlhf.evaluation.measured import Evaluation
-from rlhf.evaluation.pooled import pooled
+from rlhf.evaluation.comparison.pooled import pooled
+from rlhf.evaluation.result import Evaluation
+from rlhf.recording.evaluation import control_metrics, sample_answers
 from rlhf.stages.evaluate import Evaluator, Row
-from rlhf.stages.measuring import measure
 from rlhf.stages.speakers import Model, distinct
-from tests.stages.test_measuring import evaluator_in
+from rlhf.stages.suites import measure
+from tests.stages.test_suites import evaluator_in
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlhf.data.rows import Row
-from rlhf.evaluation.measure import Findings, Scores, Table, Tools
+from rlhf.evaluation.comparison.statistics import bootstrap_mean
+from rlhf.evaluation.contract import Findings, Scores, Table, Tools
 from rlhf.evaluation.metrics import Metric
-from rlhf.evaluation.statistics import bootstrap_mean
 from rlhf.evaluation_spec import BestOfNSpec
 
 ROLES = ("base", "start", "sft")  # whose answers are chosen from; a trained policy is what is compared with them

@@ -12,9 +12,9 @@ from typing import Any
 
 from rlhf.data.personas import persona_sentences
 from rlhf.data.rows import Row
-from rlhf.evaluation.measure import Findings, Scores, Tools, mean_scores
+from rlhf.evaluation.contract import Findings, Scores, Tools, mean_scores
 from rlhf.evaluation.metrics import Metric
-from rlhf.evaluation.persona_words import same_text
+from rlhf.evaluation.persona.words import same_text
 from rlhf.evaluation_spec import HitsSpec
 
 CONVAI2 = "ConvAI2 (Dinan et al. 2019, arXiv 1902.00098), with a language model's likelihood as the ranking"

@@ -10,9 +10,9 @@ from typing import Any
 
 from rlhf.data.rows import Row
 from rlhf.errors import UserError
-from rlhf.evaluation import preference_metrics as names
-from rlhf.evaluation.measure import Findings, Tools
-from rlhf.evaluation.preference_implicit import implicit_pairs, implicit_scores
+from rlhf.evaluation.contract import Findings, Tools
+from rlhf.evaluation.preference import metrics as names
+from rlhf.evaluation.preference.implicit import implicit_pairs, implicit_scores
 from rlhf.evaluation_spec import ImplicitSpec
 
 METRICS = names.OF_IMPLICIT_REWARD

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rlhf.data.rows import Row
-from rlhf.evaluation.measure import Findings, Scores, Table, Tools, corpus_scores, mean_scores
+from rlhf.evaluation.contract import Findings, Scores, Table, Tools, corpus_scores, mean_scores
 from rlhf.evaluation.metrics import Metric
 from rlhf.evaluation_spec import LatencySpec
 

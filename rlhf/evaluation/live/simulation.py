@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rlhf.data.rows import Message, Row
-from rlhf.evaluation import persona_turns as turns
-from rlhf.evaluation.measure import Findings, Scores, Table, Tools, mean_scores
+from rlhf.evaluation.contract import Findings, Scores, Table, Tools, mean_scores
 from rlhf.evaluation.metrics import Metric
-from rlhf.evaluation.nli_labels import PLACE
-from rlhf.evaluation.persona_inference import Reader
-from rlhf.evaluation.persona_talk import Script, Speak, Talk, converse, scripts_of
+from rlhf.evaluation.persona import turns
+from rlhf.evaluation.persona.inference import Reader
+from rlhf.evaluation.persona.nli_labels import PLACE
+from rlhf.evaluation.persona.talk import Script, Speak, Talk, converse, scripts_of
 from rlhf.evaluation.suites.persona import NO_NLI, open_reader
 from rlhf.evaluation_spec import SimulationSpec
 
@@ -148,7 +148,7 @@ def speaker(model: Any, codec: Any, spec: SimulationSpec, seed: int, who: str) -
 
 
 def _user(name: str, policy: Any, codec: Any, spec: SimulationSpec, tools: Tools) -> Speak:
-    from rlhf.evaluation.persona_user import load_user
+    from rlhf.evaluation.persona.user import load_user
     from rlhf.models.states import plain_model
 
     own = plain_model(policy)

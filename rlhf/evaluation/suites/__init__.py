@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from rlhf.evaluation.measure import Suite, Tools
+from rlhf.evaluation.contract import Suite, Tools
 from rlhf.evaluation.metrics import Metric
 
 PLACES = ("rlhf.evaluation.suites", "rlhf.evaluation.live")

@@ -14,14 +14,14 @@ from functools import cache
 
 from rlhf.data.personas import persona_sentences
 from rlhf.data.rows import Row
-from rlhf.evaluation.measure import Findings, Suite, Table, Tools, mean_scores
+from rlhf.evaluation.contract import Findings, Suite, Table, Tools, mean_scores
 from rlhf.evaluation.metrics import Metric
-from rlhf.evaluation.nli_labels import PLACE, check_nli
-from rlhf.evaluation.persona_inference import Reader, stands
-from rlhf.evaluation.persona_words import Engagement, copied, engagement, keyword_consistency
+from rlhf.evaluation.persona.inference import Reader, stands
+from rlhf.evaluation.persona.nli_labels import PLACE, check_nli
+from rlhf.evaluation.persona.words import Engagement, copied, engagement, keyword_consistency
 from rlhf.evaluation_spec import PersonaSpec
 
-S1 = "study S1 (STUDIES.md, Q01 and Q02); a reconstruction, see rlhf/evaluation/persona_words.py"
+S1 = "study S1 (STUDIES.md, Q01 and Q02); a reconstruction, see rlhf/evaluation/persona/words.py"
 DNLI = "Welleck et al. 2019, arXiv 1811.00671"
 _NLI_FOOLED = "it is one model's opinion; an answer that says nothing of its speaker is neutral to every sentence"
 
@@ -171,7 +171,7 @@ def open_reader(spec: PersonaSpec, place: str) -> Callable[[], Reader] | None:
     """Return what loads the NLI model when it is first called, None where none is named; refuses a wrong one now."""
     if spec.nli.model is None:
         return None
-    from rlhf.evaluation.nli import NLI
+    from rlhf.evaluation.persona.nli import NLI
 
     check_nli(spec.nli, place)
     return cache(lambda: NLI(spec.nli, place))

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from rlhf.data.rows import Row
 from rlhf.errors import UserError
-from rlhf.evaluation import preference_metrics as names
-from rlhf.evaluation.judges import EndpointJudge, Judge, ScoreJudge
-from rlhf.evaluation.measure import Findings, Suite, Table, Tools, mean_scores
-from rlhf.evaluation.preference_wins import duel_table, win_scores
+from rlhf.evaluation.contract import Findings, Suite, Table, Tools, mean_scores
+from rlhf.evaluation.preference import metrics as names
+from rlhf.evaluation.preference.judges import EndpointJudge, Judge, ScoreJudge
+from rlhf.evaluation.preference.wins import duel_table, win_scores
 from rlhf.evaluation_spec import ENDPOINT, NAMED, PreferenceSpec
 
-METRICS = (*names.OF_ANSWERS, *names.OF_REWARD_MODEL)  # the latter of reward models, see rlhf/stages/pairs.py
+METRICS = (*names.OF_ANSWERS, *names.OF_REWARD_MODEL)  # the latter of reward models, see rlhf/stages/reward_pairs.py
 WINS = "wins over other models"
 
 

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 
 from rlhf.data.detect.toxic import find as listed
 from rlhf.data.rows import Row
-from rlhf.evaluation import safety_metrics as metrics
-from rlhf.evaluation.measure import Findings, Scores, Suite, Table, Tools, mean_scores
+from rlhf.evaluation.comparison.statistics import wilson
+from rlhf.evaluation.contract import Findings, Scores, Suite, Table, Tools, mean_scores
 from rlhf.evaluation.metric import Metric
-from rlhf.evaluation.safety_asks import asked
-from rlhf.evaluation.safety_classifier import Toxicity
-from rlhf.evaluation.safety_manners import is_polite, own_words, refuses
-from rlhf.evaluation.safety_reveals import revealed
-from rlhf.evaluation.safety_rude import Rudeness, train, training_answers
-from rlhf.evaluation.statistics import wilson
+from rlhf.evaluation.safety import metrics
+from rlhf.evaluation.safety.asks import asked
+from rlhf.evaluation.safety.classifier import Toxicity
+from rlhf.evaluation.safety.manners import is_polite, own_words, refuses
+from rlhf.evaluation.safety.reveals import revealed
+from rlhf.evaluation.safety.rude import Rudeness, train, training_answers
 from rlhf.evaluation_spec import SafetySpec
 
 METRICS: tuple[Metric, ...] = metrics.METRICS

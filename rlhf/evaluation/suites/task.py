@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rlhf.data.rows import Row
-from rlhf.evaluation import task_fields as fields
-from rlhf.evaluation.measure import Findings, Scores, Suite, Table, Tools, mean_scores
+from rlhf.evaluation.contract import Findings, Scores, Suite, Table, Tools, mean_scores
 from rlhf.evaluation.metrics import Metric
-from rlhf.evaluation.task_reader import Reader
+from rlhf.evaluation.task import fields
+from rlhf.evaluation.task.reader import Reader
 from rlhf.evaluation_spec import TaskSpec
 
 KEYS = ("intent", "category")
@@ -24,7 +24,7 @@ _READ = {
         "right answer that says little beyond the question is counted as wrong",
     ),
 }
-_OURS = "this project, rlhf/evaluation/task_fields.py"
+_OURS = "this project, rlhf/evaluation/task/fields.py"
 _CIRCULAR = "STUDIES.md Q05, where it was circular: its classifier read the question"
 
 

@@ -9,14 +9,12 @@ from functools import cache
 
 from rlhf.data.detect.language import UNKNOWN, language
 from rlhf.data.rows import Row
-from rlhf.evaluation import text_diversity as diversity
-from rlhf.evaluation import text_metrics as metrics
-from rlhf.evaluation import text_overlap as overlap
-from rlhf.evaluation.measure import Findings, Scores, Suite, Table, Tools, mean_scores
-from rlhf.evaluation.text_bertscore import Encoder, check_encoder
-from rlhf.evaluation.text_resample import left_out_scores, summed_scores
-from rlhf.evaluation.text_self_bleu import self_bleu
-from rlhf.evaluation.text_words import reference_of, same_language, tokenizer_for, words
+from rlhf.evaluation.contract import Findings, Scores, Suite, Table, Tools, mean_scores
+from rlhf.evaluation.text import diversity, metrics, overlap
+from rlhf.evaluation.text.bertscore import Encoder, check_encoder
+from rlhf.evaluation.text.resample import left_out_scores, summed_scores
+from rlhf.evaluation.text.self_bleu import self_bleu
+from rlhf.evaluation.text.words import reference_of, same_language, tokenizer_for, words
 from rlhf.evaluation_spec import TextSpec, Tokenizer
 
 METRICS = metrics.METRICS

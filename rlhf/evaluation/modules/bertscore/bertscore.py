@@ -8,7 +8,7 @@ from typing import Any
 import evaluate
 
 from rlhf.evaluation.modules import described
-from rlhf.evaluation.text_bertscore import Encoder
+from rlhf.evaluation.text.bertscore import Encoder
 
 
 class Bertscore(evaluate.Metric):

@@ -9,8 +9,8 @@ import evaluate
 
 from rlhf.data.detect.language import language
 from rlhf.evaluation.modules import described
-from rlhf.evaluation.text_overlap import bleu_formula, bleu_statistics, signature
-from rlhf.evaluation.text_words import tokenizer_for
+from rlhf.evaluation.text.overlap import bleu_formula, bleu_statistics, signature
+from rlhf.evaluation.text.words import tokenizer_for
 from rlhf.evaluation_spec import Tokenizer
 
 

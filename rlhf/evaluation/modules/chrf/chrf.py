@@ -8,7 +8,7 @@ from typing import Any
 import evaluate
 
 from rlhf.evaluation.modules import described
-from rlhf.evaluation.text_overlap import chrf_formula, chrf_statistics
+from rlhf.evaluation.text.overlap import chrf_formula, chrf_statistics
 
 
 class Chrf(evaluate.Metric):

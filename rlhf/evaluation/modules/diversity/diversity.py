@@ -8,8 +8,8 @@ from typing import Any
 import evaluate
 
 from rlhf.evaluation.modules import described
-from rlhf.evaluation.text_diversity import distinct_share, moving_ratio, repeated_share, type_token_ratio
-from rlhf.evaluation.text_words import words
+from rlhf.evaluation.text.diversity import distinct_share, moving_ratio, repeated_share, type_token_ratio
+from rlhf.evaluation.text.words import words
 
 
 class Diversity(evaluate.Metric):

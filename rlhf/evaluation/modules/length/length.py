@@ -8,7 +8,7 @@ from typing import Any
 import evaluate
 
 from rlhf.evaluation.modules import described
-from rlhf.evaluation.text_words import words
+from rlhf.evaluation.text.words import words
 
 
 class Length(evaluate.Metric):

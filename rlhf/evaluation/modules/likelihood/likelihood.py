@@ -8,7 +8,7 @@ from typing import Any
 import evaluate
 
 from rlhf.evaluation.modules import described
-from rlhf.evaluation.text_overlap import nll_formula, nll_statistics, perplexity_formula
+from rlhf.evaluation.text.overlap import nll_formula, nll_statistics, perplexity_formula
 
 
 class Likelihood(evaluate.Metric):

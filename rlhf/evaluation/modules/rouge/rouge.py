@@ -8,7 +8,7 @@ from typing import Any
 import evaluate
 
 from rlhf.evaluation.modules import described
-from rlhf.evaluation.text_overlap import rouge
+from rlhf.evaluation.text.overlap import rouge
 
 
 class Rouge(evaluate.Metric):

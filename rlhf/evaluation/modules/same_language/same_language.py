@@ -9,7 +9,7 @@ import evaluate
 
 from rlhf.data.detect.language import language
 from rlhf.evaluation.modules import described
-from rlhf.evaluation.text_words import same_language
+from rlhf.evaluation.text.words import same_language
 
 
 class SameLanguage(evaluate.Metric):

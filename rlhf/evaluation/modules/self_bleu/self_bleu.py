@@ -8,7 +8,7 @@ from typing import Any
 import evaluate
 
 from rlhf.evaluation.modules import described
-from rlhf.evaluation.text_self_bleu import self_bleu
+from rlhf.evaluation.text.self_bleu import self_bleu
 from rlhf.evaluation_spec import Tokenizer
 
 

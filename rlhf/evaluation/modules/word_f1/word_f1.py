@@ -8,7 +8,7 @@ from typing import Any
 import evaluate
 
 from rlhf.evaluation.modules import described
-from rlhf.evaluation.text_overlap import exact_match, word_f1
+from rlhf.evaluation.text.overlap import exact_match, word_f1
 
 
 class WordF1(evaluate.Metric):

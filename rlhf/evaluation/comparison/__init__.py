@@ -1,0 +1,1 @@
+"""Comparing honestly: intervals, paired tests, corrections, pooled seeds, verdicts."""

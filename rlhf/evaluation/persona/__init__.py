@@ -1,0 +1,1 @@
+"""Keeping to a persona: the study's formulas, entailment, talk with a simulated user."""

@@ -1,0 +1,1 @@
+"""What PPO tells of each of its steps."""

@@ -1,0 +1,1 @@
+"""Pairs and their judges: accuracy, calibration, baselines, win rates, implicit rewards."""

@@ -1,0 +1,1 @@
+"""Asking for and revealing personal data, rudeness, refusals."""

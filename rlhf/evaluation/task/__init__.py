@@ -1,0 +1,1 @@
+"""Doing the task: intents, placeholders."""

@@ -1,0 +1,1 @@
+"""Metrics of texts: overlap with references, diversity, lengths, BERTScore."""

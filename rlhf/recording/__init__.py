@@ -1,0 +1,1 @@
+"""What a job leaves of its evaluation, in its folder and in the tracker."""

@@ -1,0 +1,71 @@
+"""One metric of a group of seeds with its interval, whichever part of an outcome it lies in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from rlhf.evaluation.comparison.statistics import mean_over_seeds
+from rlhf.evaluation.cost.energy import SOURCES
+from rlhf.evaluation.cost.meter import ENERGY_SOURCE
+from rlhf.report.record import JobRecord
+from rlhf.report.seeds import Group
+from rlhf.report.shown import COLUMNS
+
+INTERVALS = {shown.metric.name: shown.interval for shown in COLUMNS if shown.interval}
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A value and its 95% interval (over seeds where there are several, else within the run), None where unknown."""
+
+    value: float
+    low: float | None
+    high: float | None
+    seeds: int
+
+
+def taken(group: Group, metric: str) -> Taken | None:
+    """Take a metric over the seeds of a group; None where no run measured it."""
+    having = [job for job in group.finished if _number(job.outcome["metrics"].get(metric)) is not None]
+    values = [float(job.outcome["metrics"][metric]) for job in having]
+    if not values:
+        return None
+    if len(set(values)) > 1:
+        over = mean_over_seeds(values)
+        return Taken(over.mean, over.low, over.high, len(values))
+    low, high = _within(having[0], metric)
+    return Taken(fmean(values), low, high, len(values))
+
+
+def _within(job: JobRecord, metric: str) -> tuple[float | None, float | None]:
+    """The interval that was measured in a run: its own ends, or those of its evaluation's suites."""
+    if (names := INTERVALS.get(metric)) is not None:
+        low, high = (job.outcome["metrics"].get(end.name) for end in names)
+        return low, high
+    by_speaker = (job.outcome.get("evaluation") or {}).get("metrics", {}).get(metric, {})
+    rows = job.outcome["rows"]
+    found = by_speaker.get(rows[-1]["name"], {}) if rows else {}
+    return _number(found.get("low")), _number(found.get("high"))
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def energy_told(jobs: Sequence[JobRecord]) -> list[str]:
+    """Say in one sentence where the jobs' kWh come from: what was measured is not what was estimated."""
+    found: dict[str, list[int]] = {}
+    for job in jobs:
+        if source := str(job.outcome.get(ENERGY_SOURCE) or ""):
+            found.setdefault(SOURCES.get(source, source), []).append(job.number)
+    if len(found) < 2:
+        return [f"kWh: {told}." for told in found]
+    each = "; ".join(
+        f"{'jobs' if len(numbers) > 1 else 'job'} {', '.join(map(str, numbers))} {told}"
+        for told, numbers in found.items()
+    )
+    return [f"kWh are not of one kind: {each}."]
