@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -18,11 +19,13 @@ from rlhf.build import build
 from rlhf.compose import Composer, Words, initialized, plain
 from rlhf.config import Run, TrackingSpec
 from rlhf.errors import UserError
+from rlhf.evaluation_spec import ENDPOINT
 from rlhf.remeasure.find import Recorded
 
 MEASURING = ("evaluation", "dataset", "hardware", "tracking")  # groups whose keys may be set
 NEWER = ("method", "adapter", "quantization", "upstream", "hardware")  # which another version may have written
 TRUST = "model.trust_remote_code"  # code that came with a model runs where this command line says so, too
+ADDRESS = "evaluation.preference.endpoint.base_url"  # answers go to another machine where this command line says so
 OWN = ("trainer", "rewards", "peak_flops")  # keys below them are the user's
 WHY = {
     "method": "it was trained with its own method settings",
@@ -64,8 +67,8 @@ def settings_of(recorded: Mapping[str, Any], words: Words) -> dict[str, Any]:
 def run_of(settings: Mapping[str, Any], words: Words, recorded: Recorded, first: Run | None = None) -> Run:
     """Build the `Run` that measures what was recorded; with data and settings of measuring of the `first`, if given.
 
-    Raises `UserError` where a word clashes with it, its own settings cannot be built any more, or its model brings code
-    of its own that no word trusts: its files may be anybody's.
+    Raises `UserError` where a word clashes with it, its own settings cannot be built any more, or they ask for what no
+    word allows, since its files may be anybody's: running code that came with its model, asking another machine.
     """
     values = settings_of(settings, words)
     values["store"] = str(recorded.stage.parent)
@@ -81,7 +84,19 @@ def run_of(settings: Mapping[str, Any], words: Words, recorded: Recorded, first:
     if run.model.trust_remote_code and f"{TRUST}=true" not in map(str.lower, words.overrides):
         problem = "it asks to run code that came with its model"
         raise UserError(recorded.asked, problem, f"If you trust that code, add {TRUST}=true")
+    if (url := _asked_machine(run)) and not {"evaluation", ADDRESS} & {_key(word) for word in words.overrides}:
+        problem = f"it asks to send its answers to {url}"
+        raise UserError(recorded.asked, problem, f"If you trust that address, add {ADDRESS}={url}")
     return run
+
+
+def _asked_machine(run: Run) -> str | None:
+    """Return the address of another machine that is asked to judge, None where none is."""
+    asked = run.evaluation.preference
+    if "preference" not in run.evaluation.suites or asked.judge != ENDPOINT:
+        return None
+    own = urlsplit(asked.endpoint.base_url).hostname in ("127.0.0.1", "::1", "localhost")
+    return None if own else asked.endpoint.base_url
 
 
 def tracking_of(words: Words) -> TrackingSpec:

@@ -90,6 +90,24 @@ def test_data_that_has_changed_since_a_run_was_trained_on_it_is_told(here: Here,
     assert note.startswith("sft tiny_gpt2: its data, table, has changed since it was trained")
 
 
+def test_answers_leave_this_machine_only_where_this_command_line_says_so(
+    here: Here, trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained / "outputs", tmp_path / "outputs")
+    stage = stages(tmp_path, "sft")[0]
+    settings = json.loads((tmp_path / stage / "run.json").read_text())
+    settings["evaluation"]["suites"] = ["preference"]
+    settings["evaluation"]["preference"] |= {"judge": "endpoint"}
+    settings["evaluation"]["preference"]["endpoint"] |= {"base_url": "http://judge.invalid/v1", "retries": 0}
+    (tmp_path / stage / "run.json").write_text(json.dumps(settings))
+    words = ("evaluate", f"run={stage}", *(word for word in MEASURED if "suites" not in word), "tracking=none")
+    place = "evaluation.preference.endpoint.base_url"
+    here(*words, folder=tmp_path).refused(2, stage, "send its answers to http://judge.invalid/v1", f"add {place}=http")
+    said = here(*words, f"{place}=http://judge.invalid/v1", folder=tmp_path)
+    assert said.code and "send its answers" not in said.err
+    assert here(*words, "evaluation.suites=[]", folder=tmp_path).code == 0
+
+
 @pytest.mark.parametrize("method", ["sft", "dpo"])
 def test_code_that_came_with_a_model_runs_only_where_this_command_line_says_so(
     here: Here, trained: Path, tmp_path: Path, method: str
