@@ -32,6 +32,12 @@ def describe(name: str) -> Metric | None:
     return None
 
 
+def suite_of(name: str) -> str | None:
+    """Return the suite that gives the metric of that name; None for what every run has, PPO's steps, and no metric."""
+    metric = describe(name)
+    return next((group for group, of in groups().items() if group not in ("run", "ppo") and metric in of), None)
+
+
 @cache
 def _index() -> tuple[dict[str, Metric], dict[tuple[str, str], Metric]]:
     every = [metric for metrics in groups().values() for metric in metrics]

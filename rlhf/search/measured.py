@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rlhf.config import Run, ToyDataset
 from rlhf.errors import UserError
 from rlhf.evaluation import metrics as names
+from rlhf.evaluation.described import suite_of
 from rlhf.evaluation.ppo import metrics as ppo_metrics
 from rlhf.search.spec import ObjectiveSpec, PrunerSpec
 from rlhf.suggest import did_you_mean
@@ -54,6 +55,20 @@ def check_objectives(run: Run, objectives: Sequence[ObjectiveSpec]) -> None:
             raise UserError(f"search.objectives[{index}]", f"{objective.metric} {problem}", remedy)
 
 
+def _without(run: Run, suite: str) -> str | None:
+    """Say what is to be done for a run to be measured by a suite; None where it is."""
+    if not run.method.trains_policy:  # whose held-out pairs are told about by whatever suites are chosen
+        return (
+            None
+            if suite == "preference"
+            else f"is of answers and method={run.method.name} trains no policy. Use another method"
+        )
+    if suite in run.evaluation.suites:
+        return None
+    chosen = ",".join([*run.evaluation.suites, suite])
+    return f"is measured by the suite {suite}. Write 'evaluation.suites=[{chosen}]'"
+
+
 def _absent(run: Run, metric: str) -> str | None:
     """Say why a run does not measure a metric, and what to do about it; None where it does."""
     method, hardware = run.method, run.hardware
@@ -66,6 +81,8 @@ def _absent(run: Run, metric: str) -> str | None:
         return None if paired else f"is of pairs and not measured by method={method.name}. Use method=dpo or reward"
     if metric.startswith(("cost/usd", "cost/pipeline_usd")) and hardware.usd_per_hour is None:
         return f"needs a price and hardware={hardware.name} has none. Write hardware.usd_per_hour=PRICE"
+    if suite := suite_of(metric):
+        return _without(run, suite)
     if not metric.startswith("final/") or metric == names.FINAL_LOSS.name:
         return None
     if not method.trains_policy:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from rlhf.errors import UserError
-from rlhf.evaluation.metrics import ALL_METRICS
+from rlhf.evaluation.metrics import ALL_METRICS, Metric
 from rlhf.spec import Spec
 from rlhf.suggest import did_you_mean
 
@@ -75,20 +75,27 @@ def _bounded(param: Any) -> Any:
 
 
 class ObjectiveSpec(Spec):
-    """A metric of finished jobs and which way it should go."""
+    """A metric of finished jobs, a suite's included, and which way it should go."""
 
     metric: str
     direction: Direction
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        known = {metric.name: metric for metric in ALL_METRICS}
-        if self.metric not in known:
-            raise ValueError(f"there is no metric {self.metric!r}. {did_you_mean(self.metric, known)}")
-        wanted = WANTED.get(known[self.metric].better, self.direction)
+        metric = {metric.name: metric for metric in ALL_METRICS}.get(self.metric) or self._of_a_suite()
+        wanted = WANTED.get(metric.better, self.direction)
         if wanted != self.direction:
-            raise ValueError(f"{self.metric} is better when {known[self.metric].better}. Write direction: {wanted}")
+            raise ValueError(f"{self.metric} is better when {metric.better}. Write direction: {wanted}")
         return self
+
+    def _of_a_suite(self) -> Metric:
+        from rlhf.evaluation.described import describe, groups, suite_of  # imports all suites
+
+        metric = describe(self.metric)
+        if metric is None or suite_of(self.metric) is None:
+            known = [metric.name for group, of in groups().items() if group != "ppo" for metric in of]
+            raise ValueError(f"there is no metric {self.metric!r}. {did_you_mean(self.metric, known)}")
+        return metric
 
 
 class SamplerSpec(Spec):

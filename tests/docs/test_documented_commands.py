@@ -39,6 +39,8 @@ RUN = {
     ),
     "rlhf -m search=dpo method=dpo 'search.objectives=[{metric: final/reward, direction: maximize}, "
     "{metric: final/kl, direction: minimize}]' search.pruner.name=none": f"{TOY} search.trials=2",
+    "rlhf -m search=dpo method=dpo 'search.objectives=[{metric: text/chrf, direction: maximize}]' "
+    "'evaluation.suites=[text]'": f"{TOY} search.trials=2",
     "rlhf -m method=reward dataset.split.folds=5 dataset.split.fold=0,1,2,3,4": TOY,
     "rlhf -m experiment=toy_ppo_vs_dpo": TOY,
     "rlhf -m experiment=toy_ppo_seeds model=tiny_gpt2": f"{PPO} seed=1,2",

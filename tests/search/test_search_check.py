@@ -195,6 +195,26 @@ def test_a_study_is_named_after_what_decides_its_trials() -> None:
             "-m search=dpo search.objectives=[{metric:cost/usd,direction:minimize}]",
             ["cost/usd", "hardware.usd_per_hour=PRICE"],
         ),
+        (
+            "-m search=dpo search.objectives=[{metric:text/chrff,direction:maximize}]",
+            ["search.objectives[0]", "Did you mean `text/chrf`?"],
+        ),
+        (
+            "-m search=dpo search.objectives=[{metric:ppo/entropy,direction:maximize}]",
+            ["search.objectives[0]", "there is no metric 'ppo/entropy'"],
+        ),
+        (
+            "-m search=dpo search.objectives=[{metric:text/chrf,direction:minimize}]",
+            ["text/chrf is better when higher", "direction: maximize"],
+        ),
+        (
+            "-m search=dpo search.objectives=[{metric:task/intent_accuracy,direction:maximize}]",
+            ["is measured by the suite task", "'evaluation.suites=[text,safety,task]'"],
+        ),
+        (
+            "-m search=dpo method=reward search.objectives=[{metric:text/chrf,direction:maximize}]",
+            ["text/chrf is of answers and method=reward trains no policy", "Use another method"],
+        ),
         ("-m search=dpo evaluation.judge=none", ["final/reward needs a judge", "evaluation.judge=reward"]),
         (
             "-m search=ppo method=ppo search.pruner.name=median search.pruner.metric=eval/reward/score",
