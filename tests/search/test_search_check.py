@@ -200,8 +200,8 @@ def test_a_study_is_named_after_what_decides_its_trials() -> None:
             ["search.objectives[0]", "Did you mean `text/chrf`?"],
         ),
         (
-            "-m search=dpo search.objectives=[{metric:ppo/entropy,direction:maximize}]",
-            ["search.objectives[0]", "there is no metric 'ppo/entropy'"],
+            "-m search=dpo search.objectives=[{metric:reward/p50,direction:maximize}]",
+            ["search.objectives[0]", "there is no metric 'reward/p50'"],
         ),
         (
             "-m search=dpo search.objectives=[{metric:text/chrf,direction:minimize}]",
@@ -212,7 +212,7 @@ def test_a_study_is_named_after_what_decides_its_trials() -> None:
             ["is measured by the suite task", "'evaluation.suites=[text,safety,task]'"],
         ),
         (
-            "-m search=dpo method=reward search.objectives=[{metric:text/chrf,direction:maximize}]",
+            "-m search=reward method=reward search.objectives=[{metric:text/chrf,direction:maximize}]",
             ["text/chrf is of answers and method=reward trains no policy", "Use another method"],
         ),
         ("-m search=dpo evaluation.judge=none", ["final/reward needs a judge", "evaluation.judge=reward"]),
