@@ -24,6 +24,7 @@ GROUP = re.compile(r"[\w/@]+")  # a key without dots chooses a file, or is one o
 NO_RESULT = {"tracking", "store", "reuse"}  # of a run: what changes none of its numbers
 CELLS_CHECKED = 200  # of a grid
 OF_NUMBERS = ("cmaes", "gp")  # samplers
+SPACES = ("dpo", "ppo")  # methods that `conf/search` has a space for, named after them
 SHOWN = 8  # digits of what names a study
 
 
@@ -147,7 +148,8 @@ def _refused(search: Search, params: dict[str, Value], key: str | None, error: U
     problem = error.problem if named else f"{error.place}: {error.problem}"
     remedy = error.remedy
     if named and problem.startswith("unknown key") and (method := _method(search.words)):
-        remedy = f"The space is made for another method: try search={method}, or search=custom with a space of your own"
+        others = f"search={method}, or " if method in SPACES else ""
+        remedy = f"The space is made for another method: try {others}search=custom with a space of your own"
     return UserError(f"search.params.{key}" if key else "search.params", f"{word} is refused: {problem}", remedy)
 
 

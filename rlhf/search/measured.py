@@ -58,11 +58,8 @@ def check_objectives(run: Run, objectives: Sequence[ObjectiveSpec]) -> None:
 def _without(run: Run, suite: str) -> str | None:
     """Say what is to be done for a run to be measured by a suite; None where it is."""
     if not run.method.trains_policy:  # whose held-out pairs are told about by whatever suites are chosen
-        return (
-            None
-            if suite == "preference"
-            else f"is of answers and method={run.method.name} trains no policy. Use another method"
-        )
+        why = f"is of answers and method={run.method.name} trains no policy. Use another method"
+        return None if suite == "preference" else why
     if suite in run.evaluation.suites:
         return None
     chosen = ",".join([*run.evaluation.suites, suite])

@@ -212,9 +212,11 @@ def test_a_study_is_named_after_what_decides_its_trials() -> None:
             ["is measured by the suite task", "'evaluation.suites=[text,safety,task]'"],
         ),
         (
-            "-m search=reward method=reward search.objectives=[{metric:text/chrf,direction:maximize}]",
+            "-m search=custom method=reward seed=1,2 search.objectives=[{metric:text/chrf,direction:maximize}]",
             ["text/chrf is of answers and method=reward trains no policy", "Use another method"],
         ),
+        ("-m search=dpo method=reward", ["search.params.method.beta", "another method: try search=custom with"]),
+        ("-m search=dpo method=ppo", ["search.params.method.beta", "another method: try search=ppo, or search=custom"]),
         ("-m search=dpo evaluation.judge=none", ["final/reward needs a judge", "evaluation.judge=reward"]),
         (
             "-m search=ppo method=ppo search.pruner.name=median search.pruner.metric=eval/reward/score",
