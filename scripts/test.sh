@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything CI checks: bash scripts/test.sh [pytest arguments]
-# Without arguments: ruff, mypy, and all tests with at least 90% of the lines covered. With arguments (a file, -k name):
-# the same checks and those tests, without coverage. RLHF_VENV names the environment; the default is .venv.
+# Without arguments: ruff, mypy, and all tests; the quick ones cover at least 90% of the lines. With arguments (a file,
+# -k name): the same checks and those tests, without coverage. RLHF_VENV names the environment; the default is .venv.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -11,8 +11,8 @@ cd "$root"
 # shellcheck source=scripts/install.sh
 source scripts/install.sh
 case "${1:-}" in -h | --help) usage "Usage: bash scripts/test.sh [PYTEST ARGUMENTS]
-Without arguments: ruff, mypy, and all tests with at least 90% of the lines covered. With arguments (a file, -k name):
-the same checks and those tests, without coverage. RLHF_VENV names the environment; the default is .venv." "$@" ;; esac
+Without arguments: ruff, mypy, and all tests; the quick ones cover at least 90% of the lines. With arguments (a file,
+-k name): the same checks and those tests, without coverage. RLHF_VENV names the environment; the default is .venv." "$@" ;; esac
 
 # 1. Install.
 install_project dev
@@ -44,6 +44,10 @@ export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 if [ $# -gt 0 ]; then
   exec "$python" -m pytest "$@"
 fi
-# Coverage's own .pth file reads these in every process, so the `rlhf` commands that tests start are measured, too.
-export COVERAGE_PROCESS_START="$root/pyproject.toml" COVERAGE_FILE="$root/.coverage"
-exec "$python" -m pytest -n 3 --dist loadfile --cov=rlhf --cov-report=term:skip-covered --cov-fail-under=90
+# Quick tests cover the lines, those of the `rlhf` commands that they start, too (coverage's own .pth file reads these
+# variables in every process). Slow ones run without: it would cost them a third more. Their files start in the order that tests/conftest.py gives them, the longest first.
+failed=0
+COVERAGE_PROCESS_START="$root/pyproject.toml" COVERAGE_FILE="$root/.coverage" "$python" -m pytest -n 3 --dist loadfile \
+  -m "not slow and not thorough" --cov=rlhf --cov-report=term:skip-covered --cov-fail-under=90 || failed=$?
+"$python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "slow and not thorough" || failed=$?
+exit "$failed"

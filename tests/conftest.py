@@ -16,6 +16,18 @@ settings.register_profile("steady", derandomize=True, deadline=None)  # the same
 settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parent.parent
+LONGEST = (
+    "test_launchers.py",
+    "test_documented_commands.py",
+    "test_enumerable.py",
+    "test_processes.py",
+    "test_chaos.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the files that take longest, so that no process waits for the last one of them at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")
