@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluation.persona_world import rule_bound
+from tests.evaluation.persona.persona_world import rule_bound
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
@@ -194,7 +194,7 @@ ELSEWHERE = {
     "output=judged.jsonl": "tests/pairs/test_sample.py",
     "rlhf method=dpo 'evaluation.suites=[preference]' evaluation.preference.judge=endpoint "
     "evaluation.preference.endpoint.base_url=http://127.0.0.1:8000/v1 evaluation.preference.endpoint.model=my_model": (
-        "tests/evaluation/test_preference_suite.py"
+        "tests/evaluation/preference/test_preference_suite.py"
     ),
     "rlhf pairs pairs=endpoint pairs.base_url=http://127.0.0.1:8000/v1 pairs.model=my_model output=written.jsonl": (
         "tests/pairs/test_endpoint.py"

@@ -9,7 +9,7 @@ import yaml
 from rlhf.config import HardwareSpec, TrackingSpec
 from rlhf.evaluation.cost.meter import CostMeter, energy_of, merge, pipeline_costs, repriced, resident_bytes
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 MIB = 2**20
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rlhf.evaluation.persona.inference import Stand, stands
 from rlhf.evaluation.persona.nli import Inference
-from tests.evaluation.persona_world import evaluation
+from tests.evaluation.persona.persona_world import evaluation
 
 SPEC = evaluation("evaluation.persona.nli.entailment=0.6", "evaluation.persona.nli.contradiction=0.5").persona.nli
 TOLD = {

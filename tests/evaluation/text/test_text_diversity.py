@@ -23,7 +23,7 @@ from rlhf.evaluation.text.diversity import (
 from rlhf.evaluation.text.resample import left_out_scores
 from rlhf.evaluation.text.self_bleu import self_bleu
 from rlhf.evaluation.text.words import normalised, reference_of, same_language, tokenizer_for, words
-from tests.evaluation.text_tools import TEXTS, row, tools
+from tests.evaluation.text.text_tools import TEXTS, row, tools
 
 ANSWERS = st.lists(TEXTS, min_size=3, max_size=7)
 FEW = st.lists(st.lists(st.sampled_from("abc"), max_size=6).map(" ".join), min_size=3, max_size=7)  # much is shared

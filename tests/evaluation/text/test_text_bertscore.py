@@ -15,7 +15,7 @@ from rlhf.evaluation.modules import load
 from rlhf.evaluation.suites.text import build
 from rlhf.evaluation.text.bertscore import Encoder
 from tests.bench import run_of, source_of
-from tests.evaluation.text_tools import row, tools
+from tests.evaluation.text.text_tools import row, tools
 
 ANSWERS = ["Your order arrives on Monday.", "We are sorry", "Su pedido llega el lunes", "x" * 20 + " order" * 600]
 REFERENCES = ["The order arrives on Monday!", "Your room is booked.", "Su pedido llega", "order"]

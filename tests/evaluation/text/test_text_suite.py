@@ -14,7 +14,7 @@ from rlhf.evaluation.modules import HERE, NAMES, load
 from rlhf.evaluation.suites.text import METRICS, build
 from rlhf.evaluation.text import metrics
 from tests.bench import run_of
-from tests.evaluation.text_tools import TEXTS, row, tools
+from tests.evaluation.text.text_tools import TEXTS, row, tools
 
 ANSWERS = [
     "Your order arrives on Monday.",

@@ -21,7 +21,7 @@ from rlhf.evaluation.task.intent import (
     own_words,
     shared,
 )
-from tests.evaluation.task_world import SPEC, TEST, TRAIN, measured, references, tools_of
+from tests.evaluation.task.task_world import SPEC, TEST, TRAIN, measured, references, tools_of
 
 
 def questions() -> list[str]:

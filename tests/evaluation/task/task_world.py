@@ -14,7 +14,7 @@ from rlhf.evaluation.contract import Findings, Tools
 from rlhf.evaluation.suites.task import build
 from rlhf.evaluation_spec import TaskSpec
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 SPEC = TaskSpec(**yaml.safe_load((CONF / "suite" / "task.yaml").read_text(encoding="utf-8")))
 
 # what each intent's answers are made of, and what its questions are made of: "cancel" and "refund" are in both

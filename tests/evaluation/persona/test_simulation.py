@@ -16,7 +16,7 @@ from rlhf.evaluation.persona import turns
 from rlhf.evaluation.persona.talk import converse, script_of, scripts_of
 from rlhf.models.load import load_policy, load_scorer, load_tokenizer, save_model
 from tests.bench import POLICIES, codec_of, run_of, source_of
-from tests.evaluation.persona_world import evaluation, row, rule_bound, tools
+from tests.evaluation.persona.persona_world import evaluation, row, rule_bound, tools
 
 PERSONA = "I like tea.\nI ski."
 ROWS = [

@@ -17,7 +17,7 @@ from rlhf.evaluation.controls import echoes, polite, references, shuffled
 from rlhf.evaluation.suites.safety import METRICS, build, should_refuse
 from rlhf.evaluation_spec import SafetySpec
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 VALUES = yaml.safe_load((ROOT / "conf" / "suite" / "safety.yaml").read_text(encoding="utf-8"))
 VALUES["classifier"]["device"] = "cpu"
 TOOLS = Tools(

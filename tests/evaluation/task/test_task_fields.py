@@ -6,7 +6,7 @@ import pytest
 
 from rlhf.data.rows import Row
 from rlhf.evaluation.task.fields import entities, kept, known, malformed, placeholders, returned
-from tests.evaluation.task_world import measured
+from tests.evaluation.task.task_world import measured
 
 
 @pytest.mark.parametrize(

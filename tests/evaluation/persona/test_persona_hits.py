@@ -14,7 +14,7 @@ from rlhf.evaluation.live import hits
 from rlhf.models.load import load_policy
 from rlhf.models.sample import response_logits
 from tests.bench import POLICIES, codec_of, run_of, source_of
-from tests.evaluation.persona_world import row, tools
+from tests.evaluation.persona.persona_world import row, tools
 
 ANSWERS = [
     "I am Mia.",

@@ -16,7 +16,7 @@ from rlhf.evaluation.safety.labels import check_toxicity, label_number
 from rlhf.evaluation.suites.safety import build
 from rlhf.evaluation_spec import SafetySpec, ToxicitySpec
 from rlhf.models.tokenizers import train_toy_tokenizer
-from tests.evaluation.test_safety_suite import TOOLS, VALUES, question, values
+from tests.evaluation.safety.test_safety_suite import TOOLS, VALUES, question, values
 
 TEXTS = ["You fool, go away.", "Thank you for your patience, your order is on its way.", "Hola"]
 
@@ -107,5 +107,5 @@ def test_a_single_output_needs_no_label() -> None:
 
 
 def test_the_defaults_name_no_classifier() -> None:
-    text = (Path(__file__).parents[2] / "conf" / "suite" / "safety.yaml").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "conf" / "suite" / "safety.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(text)["classifier"]["model"] is None

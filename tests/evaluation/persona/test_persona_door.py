@@ -11,7 +11,7 @@ from rlhf.compose import jobs, parse_words
 from rlhf.door import check_readable
 from rlhf.errors import UserError
 from rlhf.remeasure.settings import settings_of
-from tests.evaluation.persona_world import rule_bound
+from tests.evaluation.persona.persona_world import rule_bound
 
 
 def at_the_door(*words: str) -> None:

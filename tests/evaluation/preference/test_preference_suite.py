@@ -14,8 +14,8 @@ from rlhf.evaluation.preference import metrics as names
 from rlhf.evaluation.suites import preference
 from rlhf.evaluation_spec import PreferenceSpec
 from tests.bench import run_of, user
-from tests.evaluation.test_best_of_n import tools
-from tests.evaluation.test_judges import honest, spec_of
+from tests.evaluation.preference.test_best_of_n import tools
+from tests.evaluation.preference.test_judges import honest, spec_of
 from tests.pairs.server import ChatServer
 
 ROWS = [Row(user(f"Question {at}?"), str(at), completion=text) for at, text in enumerate(["aa", "bb", "cc", ""])]

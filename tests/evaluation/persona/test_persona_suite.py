@@ -15,7 +15,7 @@ from rlhf.errors import UserError
 from rlhf.evaluation.comparison.statistics import wilson
 from rlhf.evaluation.metrics import Metric
 from rlhf.evaluation.suites import persona
-from tests.evaluation.persona_world import evaluation, row, rule_bound, tools
+from tests.evaluation.persona.persona_world import evaluation, row, rule_bound, tools
 
 SPEC = evaluation().persona
 PERSONA = "I have a dog.\nI like tea."  # keywords: dog, like, tea (have is a stop word)

@@ -12,7 +12,7 @@ from rlhf.evaluation.live.implicit import ROLES, measure
 from rlhf.evaluation.preference import metrics as names
 from rlhf.evaluation.preference.implicit import ImplicitRewards, implicit_pairs, implicit_scores
 from rlhf.evaluation_spec import ImplicitSpec
-from tests.evaluation.test_best_of_n import tools
+from tests.evaluation.preference.test_best_of_n import tools
 from tests.evaluation.test_policy import ROWS, literal_logprobs, world
 
 SPEC = ImplicitSpec(beta=0.3, pairs=2, batch_size=2)

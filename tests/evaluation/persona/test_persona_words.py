@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlhf.evaluation.persona.words import Engagement, copied, engagement, keyword_consistency, keywords, same_text
-from tests.evaluation.persona_world import evaluation
+from tests.evaluation.persona.persona_world import evaluation
 
 PERSONA = [
     "I am a stock broker.",

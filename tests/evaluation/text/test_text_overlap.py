@@ -29,7 +29,7 @@ from rlhf.evaluation.text.overlap import (
     word_f1,
 )
 from rlhf.evaluation.text.resample import summed_scores
-from tests.evaluation.text_tools import PLAIN, TEXTS, pairs_of, tools
+from tests.evaluation.text.text_tools import PLAIN, TEXTS, pairs_of, tools
 
 TOKENIZERS = ("13a", "intl", "char", "zh", "none")
 

@@ -14,7 +14,7 @@ from rlhf.errors import UserError
 from rlhf.evaluation.persona.nli import NLI, NOTHING
 from rlhf.evaluation.persona.nli_labels import check_nli, label_places
 from rlhf.evaluation_spec import NLISpec
-from tests.evaluation.persona_world import NLI_LABELS, bert, bert_tokenizer, evaluation, obey, rule_bound, save
+from tests.evaluation.persona.persona_world import NLI_LABELS, bert, bert_tokenizer, evaluation, obey, rule_bound, save
 
 PLACE = "evaluation.persona.nli.model"
 
