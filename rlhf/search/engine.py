@@ -131,19 +131,29 @@ class Engine:
         self._settle()
 
     def _draw(self, fixed: Mapping[str, Value] | None) -> Setting | None:
-        """Ask Optuna once; None where the setting was drawn before."""
+        """Ask Optuna once; None where the setting was drawn before, or another process has taken the last place."""
         if fixed is not None and not self._waiting():
             self.study.enqueue_trial(dict(fixed))
         self.study.sampler = make_sampler(self.spec.sampler, self.spec.seed, self._index(), self.spec.jobs)
         trial = self.study.ask(fixed_distributions=self.distributions)
         self._wait_for_draws_before(trial.number)
-        first = next((t for t in self.counted if t.number < trial.number and alike(t.params, trial.params)), None)
+        taken = [other for other in self.counted if other.number < trial.number]
+        first = next((other for other in taken if alike(other.params, trial.params)), None)
         if first is not None:
             trial.set_user_attr(TWIN, first.number)
             self._settle()
             return None
+        if len(taken) - self._repeated(taken) >= self.spec.trials:
+            for name, value in ((INTERRUPTED, True), (REASON, "another process took the last place")):
+                trial.set_user_attr(name, value)
+            self.study.tell(trial.number, state=TrialState.FAIL)
+            return None
         trial.set_user_attr(OWNER, self.owner)
         return Setting(trial.number, trial.params, trial.user_attrs.get(JOB))
+
+    def _repeated(self, trials: list[FrozenTrial]) -> int:
+        """How many of `trials` another process has drawn again and not marked yet."""
+        return sum(any(alike(trial.params, other.params) for other in trials[:at]) for at, trial in enumerate(trials))
 
     def _wait_for_draws_before(self, number: int) -> None:
         """Wait until other processes have written down what they drew earlier: two may draw the same at one moment.

@@ -148,6 +148,15 @@ def test_a_process_waits_for_what_another_one_is_drawing(tmp_path: Path) -> None
     assert setting is not None and alike(setting.params, second)
 
 
+def test_the_last_place_is_taken_by_one_process_only(tmp_path: Path) -> None:
+    """Another process draws the last setting of the total after this one has seen that there is a place left."""
+    engine = engine_of(spec_of(PLANE, 1), tmp_path / "study.db", private=False)
+    other = engine.study.ask(fixed_distributions=engine.distributions)
+    assert engine._draw(fixed=None) is None
+    assert [trial.number for trial in engine.counted] == [other.number]
+    assert engine.ask() is None
+
+
 def test_a_process_that_died_while_it_drew_is_not_waited_for(tmp_path: Path) -> None:
     engine = engine_of(spec_of(PLANE, 4), tmp_path / "study.db", private=False)
     left = engine.study.ask()

@@ -89,6 +89,6 @@ def test_two_processes_share_a_study_to_one_total_and_run_nothing_twice(url: str
     assert [worker.returncode for worker in workers] == [0, 0]
     ran = sorted(numbers[0] + numbers[1])
     assert len(ran) == len(set(ran))
-    assert 12 <= len(ran) <= 13  # both may take the last place at the same moment
+    assert len(ran) == 12
     settings = {tuple(study.trials[number].params.values()) for number in ran}
     assert len(settings) == len(ran)
