@@ -34,11 +34,15 @@ OWNED = {
     "trust_remote_code": "model.trust_remote_code",
     "push_to_hub": "nothing yet: runs are never pushed while they train",
 }
-AT_LEAST = dict.fromkeys(
-    ["num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"]
-    + ["logging_steps", "eval_steps", "save_steps"],
-    "above 0",
-) | dict.fromkeys(["learning_rate", "warmup_steps", "weight_decay", "max_grad_norm"], "0 or more")
+AT_LEAST = (
+    dict.fromkeys(
+        ["num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"]
+        + ["logging_steps", "eval_steps", "save_steps"],
+        "above 0",
+    )
+    | dict.fromkeys(["learning_rate", "warmup_steps", "weight_decay", "max_grad_norm"], "0 or more")
+    | {"max_steps": "above 0, or -1 to train for epochs"}
+)
 SOURCES = {
     "sft": ("trl", "trainer/sft_config.py"),
     "reward": ("trl", "trainer/reward_config.py"),
@@ -109,7 +113,9 @@ def check_trainer(method: str, values: Mapping[str, Any], place: str) -> Iterato
 
 
 def _reaches(value: float, bound: str) -> bool:
-    return value > 0 if bound == "above 0" else value >= 0
+    if bound == "0 or more":
+        return value >= 0
+    return value > 0 or (value == -1 and "or -1" in bound)
 
 
 def _is(value: Any, kinds: tuple[Any, ...]) -> bool:

@@ -226,6 +226,8 @@ def test_an_encoder_can_be_a_reward_model_from_its_own_weights(model: str) -> No
         ("model.hub_id=foo/bar", "model.hub_id: tiny_gpt2 is built here and takes no hub id"),
         ("++method.trainer.learning_rate=-1", "method.trainer.learning_rate: should be 0 or more, got -1"),
         ("++method.trainer.num_train_epochs=0", "method.trainer.num_train_epochs: should be above 0, got 0"),
+        ("++method.trainer.max_steps=-3", "method.trainer.max_steps: should be above 0, or -1 to train for epochs"),
+        ("++method.trainer.max_steps=0", "method.trainer.max_steps: should be above 0, or -1 to train for epochs"),
         ("method.loss_type=[]", "method.loss_type"),
         ("upstream.sft.starts_from=sft", "upstream.sft.starts_from: SFT cannot start from itself"),
         ("method.label_smoothing=0.1", "method.label_smoothing: TRL reads it only in"),
