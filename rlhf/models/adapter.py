@@ -15,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from rlhf.config import LoraAdapter, ModelSpec
 from rlhf.errors import UserError
+from rlhf.models.quiet import quiet
 
 TASKS = {"causal": TaskType.CAUSAL_LM, "seq2seq": TaskType.SEQ_2_SEQ_LM}
 
@@ -43,7 +44,8 @@ def add_adapter(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:
-            adapted = get_peft_model(model, config)
+            with quiet():
+                adapted = get_peft_model(model, config)
         except ValueError as error:
             known = ", ".join(_adaptable(model))
             raise UserError(
@@ -63,7 +65,8 @@ def with_saved_adapter(model: PreTrainedModel, adapter: Path) -> PeftModel:
     """Put the adapter saved in folder `adapter` on `model`, trainable, in eval mode."""
     if not (adapter / "adapter_config.json").is_file():
         raise UserError(str(adapter), "there is no adapter_config.json", "give the folder of a saved adapter")
-    adapted = PeftModel.from_pretrained(model, str(adapter), is_trainable=True).eval()
+    with quiet():
+        adapted = PeftModel.from_pretrained(model, str(adapter), is_trainable=True).eval()
     _cast_into_heads(adapted)
     return full_precision(adapted)
 

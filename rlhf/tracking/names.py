@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from rlhf.tracking.masking import mask_text
 if TYPE_CHECKING:
     from rlhf.config import TrackingSpec
 
+CHECKOUT = Path(__file__).resolve().parents[2]  # or the folder of installed packages
 KEY_LIMIT, PARAM_LIMIT, TAG_LIMIT = 250, 6000, 8000  # characters, of MLflow 3
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -41,6 +43,21 @@ def ui_base(uri: str) -> str:
     if parts.scheme not in ("http", "https"):
         return "http://127.0.0.1:5000"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+
+
+def ui_command(uri: str | None, home: Path = CHECKOUT) -> str:
+    """What starts the UI of a store from the current folder: the checkout's script, or MLflow where there is none.
+
+    `uri` is None where it holds a secret; then it is read from the environment.
+    """
+    script = home / "scripts" / "ui.sh"
+    if not script.is_file():
+        store = '"$MLFLOW_TRACKING_URI"' if uri is None else shlex.quote(uri)
+        return f"mlflow server --host 127.0.0.1 --backend-store-uri {store}"
+    named = "scripts/ui.sh" if Path.cwd() == home else shlex.quote(str(script))
+    if uri is None:
+        return f"bash {named}  # with MLFLOW_TRACKING_URI as it is set now"
+    return f"MLFLOW_TRACKING_URI={shlex.quote(uri)} bash {named}"
 
 
 def as_text(value: Any) -> str:

@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import shlex
 import shutil
 import time
 import uuid
@@ -20,7 +19,7 @@ from urllib.parse import quote
 from rlhf.errors import RunFailure
 from rlhf.tracking import channel as channels
 from rlhf.tracking.masking import flatten, mask_settings, mask_text, mask_value
-from rlhf.tracking.names import as_text, resolve_uri, ui_base
+from rlhf.tracking.names import as_text, resolve_uri, ui_base, ui_command
 from rlhf.tracking.reach import Refused, StoreDown
 from rlhf.tracking.run_info import RunInfo
 from rlhf.tracking.store import LOCAL_ID, Store
@@ -117,10 +116,7 @@ class Tracker:
         """What to type in order to browse the runs."""
         if self.uri.startswith("http"):
             return f"open {ui_base(self.uri)}"
-        shown = mask_text(self.uri)
-        if shown != self.uri:
-            return "bash scripts/ui.sh  # with MLFLOW_TRACKING_URI as it is set now"
-        return f"MLFLOW_TRACKING_URI={shlex.quote(shown)} bash scripts/ui.sh"
+        return ui_command(None if mask_text(self.uri) != self.uri else self.uri)
 
     def find(self, tags: Mapping[str, str]) -> list[RunInfo]:
         """Runs of the experiment with all these tags, newest first; `RunFailure` when the store doesn't answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,9 @@ def test_a_saved_policy_answers_the_same_after_reloading(name: str, adapter: boo
     source = open_folder(tmp_path, "method.starts_from")
     assert (source.adapter is not None) is adapter
     assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir() if file.is_file()} == {0o644}
-    again = load_policy(bench.spec, source, NONE, **FP32_CPU)
+    with warnings.catch_warnings(record=True) as told:
+        again = load_policy(bench.spec, source, NONE, **FP32_CPU)
+    assert [str(one.message) for one in told] == []
     assert isinstance(again, PeftModel) is adapter
     torch.testing.assert_close(logits(again, bench), logits(model, bench), atol=1e-6, rtol=1e-6)
     assert (logits(again, bench) - logits(bench.policy(), bench)).abs().max() > 1e-2

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from rlhf.tracking.names import ui_command
 from tests.tracking.real import database, make_spec, open_real
 from tests.ui_server import SCRIPT, environment, serving
 
@@ -29,6 +30,19 @@ def test_the_ui_shows_the_runs_of_the_database_beside_it(tmp_path: Path) -> None
         with urllib.request.urlopen(request, timeout=30) as answer:
             found = {run["info"]["run_name"] for run in json.load(answer)["runs"]}
     assert found == {"first", "second"}
+
+
+def test_the_printed_command_names_the_script_from_wherever_it_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, uri = SCRIPT.parents[1], "sqlite:////a b/mlflow.db"
+    monkeypatch.chdir(home)
+    assert ui_command(uri) == "MLFLOW_TRACKING_URI='sqlite:////a b/mlflow.db' bash scripts/ui.sh"
+    monkeypatch.chdir(tmp_path)
+    assert ui_command(uri) == f"MLFLOW_TRACKING_URI='sqlite:////a b/mlflow.db' bash {SCRIPT}"
+    assert ui_command(None) == f"bash {SCRIPT}  # with MLFLOW_TRACKING_URI as it is set now"
+    installed = ui_command(uri, home=tmp_path)  # a wheel brings no scripts
+    assert installed == "mlflow server --host 127.0.0.1 --backend-store-uri 'sqlite:////a b/mlflow.db'"
 
 
 def test_without_a_database_the_script_says_so(tmp_path: Path) -> None:
