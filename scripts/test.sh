@@ -47,7 +47,7 @@ fi
 # Quick tests cover the lines, those of the `rlhf` commands that they start, too (coverage's own .pth file reads these
 # variables in every process). Slow ones run without: it would cost them a third more. Their files start in the order that tests/conftest.py gives them, the longest first.
 failed=0
-COVERAGE_PROCESS_START="$root/pyproject.toml" COVERAGE_FILE="$root/.coverage" "$python" -m pytest -n 3 --dist loadfile \
+COVERAGE_PROCESS_START="$root/pyproject.toml" COVERAGE_FILE="$root/.coverage" "$python" -m pytest -rs -n 3 --dist loadfile \
   -m "not slow and not thorough" --cov=rlhf --cov-report=term:skip-covered --cov-fail-under=90 || failed=$?
-"$python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "slow and not thorough" || failed=$?
+"$python" -m pytest -rs -n 3 --dist loadfile --no-loadscope-reorder -m "slow and not thorough" || failed=$?
 exit "$failed"
