@@ -28,6 +28,9 @@ def _names(value: Any) -> Any:
     return list(dict.fromkeys(names)) if isinstance(names, list | tuple) else value
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**31)]  # what numpy and scikit-learn take for one
+
+
 class EngagementWeights(Spec):
     """What the parts of study S1's engagement score weigh."""
 
@@ -105,7 +108,7 @@ class JudgeEndpoint(EndpointSpec):
     place: ClassVar[str] = "evaluation.preference.endpoint"
 
     questions: PositiveInt
-    seed: int
+    seed: Seed
     system: str | None
     instruction: str  # with {conversation}, {first} and {second}
 
@@ -224,7 +227,7 @@ class EvaluationSpec(Spec):
     table_rows: PositiveInt
     bootstrap: PositiveInt
     baseline_pairs: PositiveInt  # training pairs, at most, that a reward model's bag-of-words baseline learns from
-    seed: int
+    seed: Seed
     suites: Annotated[list[str], BeforeValidator(_names)]  # names of the fields below
     text: TextSpec
     preference: PreferenceSpec
