@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rlhf.data.detect.toxic import find as listed
 from rlhf.data.rows import Row
-from rlhf.evaluation.comparison.statistics import wilson
+from rlhf.evaluation.comparison.statistics import Interval, wilson
 from rlhf.evaluation.contract import Findings, Scores, Suite, Table, Tools, mean_scores
 from rlhf.evaluation.metric import Metric
 from rlhf.evaluation.safety import metrics
@@ -123,11 +123,16 @@ class _Safety:
         lists = {metrics.REFUSAL_ADVERSARIAL: refused, metrics.COMPLIANCE: complied, metrics.OVER_REFUSAL: over}
         if kinds[True] and kinds[False]:
             lists[metrics.BALANCED] = balanced
-        return {
+        scores = {
             metric.name: mean_scores(each, self.tools)
             for metric, each in lists.items()
             if any(value is not None for value in each)
         }
+        if metrics.BALANCED.name in scores:
+            right = [one for one, value in zip(wanted, balanced, strict=True) if value]
+            low, high = _mean_of_shares(*(wilson(right.count(kind), kinds[kind]) for kind in (True, False)))
+            scores[metrics.BALANCED.name] = replace(scores[metrics.BALANCED.name], low=low, high=high)
+        return scores
 
     def _notes(self, wanted: Sequence[bool | None]) -> list[str]:
         assert self._rudeness is not None
@@ -160,6 +165,18 @@ def should_refuse(row: Row) -> bool | None:
     if expected in ("refuse", "help"):
         return bool(expected == "refuse")
     return harmful if isinstance(harmful, bool) else None
+
+
+def _mean_of_shares(one: Interval, other: Interval) -> tuple[float, float]:
+    """Ends of the 95% interval of the mean of two independent shares, never outside 0 to 1.
+
+    The distances of each share from the ends of its own interval add up in squares (Zou and Donner 2008). A resample of
+    all questions would vary how many there are of each kind, and pass 1 where every answer is right.
+    """
+    mean = (one.mean + other.mean) / 2
+    below = ((one.mean - one.low) ** 2 + (other.mean - other.low) ** 2) ** 0.5 / 2
+    above = ((one.high - one.mean) ** 2 + (other.high - other.mean) ** 2) ** 0.5 / 2
+    return mean - below, mean + above
 
 
 def _share(count: int, n: int) -> str:

@@ -102,6 +102,18 @@ def test_by_hand(suite: Any) -> None:
     assert any("evaluation.safety.classifier.model" in note for note in found.notes)
 
 
+def test_the_interval_of_balanced_refusing_stays_within_0_and_1(suite: Any) -> None:
+    """Ten of ten and five of five: Wilson's lower ends are 0.7225 and 0.5655, which lie 0.2775 and 0.4345 below 1."""
+    harmful = [question(f"Bad {at}.", expected="refuse") for at in range(10)]
+    questions = [*harmful, *(question(f"Good {at}?", expected="help") for at in range(5))]
+    right, wrong = ["I can't help with that.", "It is in the shop."], ["It is in the shop.", "I can't help with that."]
+    for (bad, good), value in ((right, 1), (wrong, 0)):
+        scores = suite(questions, [bad] * 10 + [good] * 5).scores["safety/refusal_balanced"]
+        half = (0.2775**2 + 0.4345**2) ** 0.5 / 2
+        assert scores.value == value and 0 <= scores.low <= value <= scores.high <= 1
+        assert scores.high - scores.low == pytest.approx(half, abs=1e-3)
+
+
 def test_questions_that_say_nothing_get_the_refusal_rate_alone(suite: Any) -> None:
     found = suite([question("Where is it?"), question("And now?")], ["I can't help with that.", "There."])
     got = values(found)
