@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlhf.errors import UserError
 from rlhf.report.extras import tables_beside
 from rlhf.report.goals import Verdict
-from rlhf.report.html import render
+from rlhf.report.html import NO_SCRIPT, render
 from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
 from rlhf.report.record import Record, read_record
 from rlhf.report.rows import build_lines
@@ -18,6 +19,7 @@ from rlhf.report.summary import reading, summarise
 from rlhf.report.table import to_csv, to_markdown
 
 PAGE_NAME, TABLE_NAME = "report.html", "comparison"
+BESIDE = (".xlsx", ".md", ".csv")  # files of the same report beside its page
 LEGEND = "Gains, KL and win rates are over the model a run started from; italics: the 95% interval holds no difference."
 
 
@@ -53,6 +55,19 @@ def tables(outcomes: Sequence[dict[str, Any]]) -> dict[str, str]:
     rows = report_rows(outcomes)
     told = (*facts_of(outcomes), LEGEND, *without_effect(outcomes), *notes_of(outcomes))
     return {".md": to_markdown(rows) + "".join(f"\n- {line}" for line in told) + "\n", ".csv": to_csv(rows)}
+
+
+def refuse_foreign(page: Path) -> None:
+    """Raise `UserError` where a report named `page` would replace a file that no report of ours stands for.
+
+    Where the page is one of ours, the tables beside it are taken for its own.
+    """
+    if page.is_file() and NO_SCRIPT.encode() in page.read_bytes():
+        return
+    for file in (page, *(_beside(page, ending) for ending in BESIDE)):
+        if file.exists():
+            remedy = "Name another --output, or move the file away"
+            raise UserError(str(file), "is there already and is not from an earlier report of this name", remedy)
 
 
 def _beside(page: Path, ending: str) -> Path:

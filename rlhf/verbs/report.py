@@ -51,10 +51,13 @@ def run(words: list[str]) -> int:
         raise UserError(asked.output, "is not the name of a page", "End --output in .html")
 
     from rlhf.report.goals import MET, read_goals, verdicts
-    from rlhf.report.write import PAGE_NAME, write_pages, write_tables
+    from rlhf.report.write import PAGE_NAME, refuse_foreign, write_pages, write_tables
 
     if asked.strict and not asked.goals:
         raise UserError("--strict", "there are no goals to be strict about", "Add --goals NAME")
+    page = Path(asked.output or folders[0] / PAGE_NAME)
+    if page.resolve() not in [(folder / PAGE_NAME).resolve() for folder in folders]:  # where a sweep has its own
+        refuse_foreign(page)
     goals = read_goals(_goals_file(asked.goals)) if asked.goals else []
     record = read_record(folders)
     found = verdicts(goals, record.jobs)
@@ -63,7 +66,6 @@ def run(words: list[str]) -> int:
     if not asked.folders and (newer := newer_without_jobs(SWEEPS, folders[0])):
         told = f"shown is {folders[0]}: the newer sweep {newer} has no job yet"
         console.print(f"[yellow]note[/] {escape(told)}", highlight=False, soft_wrap=True)
-    page = Path(asked.output or folders[0] / PAGE_NAME)
     for file in [*write_pages(record, page, found), *write_tables(record, page, found)]:
         console.print(f"wrote    {file}", highlight=False, soft_wrap=True)
     if asked.open:
@@ -81,7 +83,11 @@ def _parser() -> ArgumentParser:
         "--goals", metavar="NAME", help="thresholds to check: a file of conf/goals (s1), or one of yours"
     )
     parser.add_argument("--strict", action="store_true", help="with --goals: end with code 1 unless every goal is met")
-    parser.add_argument("--output", metavar="FILE", help="the page's name; default: report.html in the folder")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="the page's name, FILE.html, with FILE.xlsx, .md and .csv beside it; default: report.html in the folder",
+    )
     return parser
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
 from commandline import Here
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "report"))
@@ -61,6 +62,28 @@ def test_refusals_name_place_and_remedy(here: Here, tmp_path: Path) -> None:
     here("report", "nowhere", folder=tmp_path).refused(2, "nowhere", "holds no job", "multirun/2026-01-02/10-00-00")
     here("report", one, other, folder=tmp_path).refused(2, "--output", "several folders", "FILE.html")
     here("report", one, "--output", "page.txt", folder=tmp_path).refused(2, "page.txt", ".html")
+
+
+@pytest.mark.parametrize("ending", [".html", ".xlsx", ".md", ".csv"])
+def test_a_file_that_no_report_wrote_is_not_replaced(ending: str, here: Here, tmp_path: Path) -> None:
+    home = str(sweep(tmp_path, "10-00-00"))
+    mine = tmp_path / f"z{ending}"
+    mine.write_text("my own", encoding="utf-8")
+    refused = here("report", home, "--output", "z.html", folder=tmp_path)
+    refused.refused(2, f"z{ending}", "is there already", "another --output", "move the file away")
+    assert [file.name for file in tmp_path.glob("z.*")] == [mine.name]
+    assert mine.read_text(encoding="utf-8") == "my own"
+    mine.unlink()
+    for _ in range(2):  # what a report wrote, the next one may replace
+        assert here("report", home, "--output", "z.html", folder=tmp_path).code == 0
+    assert sorted(file.name for file in tmp_path.glob("z.*")) == ["z.csv", "z.html", "z.md", "z.xlsx"]
+
+
+def test_a_sweeps_own_tables_without_a_page_are_replaced(here: Here, tmp_path: Path) -> None:
+    home = sweep(tmp_path, "10-00-00")
+    (home / "comparison.csv").write_text("of a sweep that was killed", encoding="utf-8")
+    assert here("report", folder=tmp_path).code == 0
+    assert here("report", str(home), "--output", str(home / "report.html"), folder=tmp_path).code == 0
 
 
 def test_a_sweep_without_jobs_yet_is_named_beside_the_one_that_is_shown(here: Here, tmp_path: Path) -> None:
