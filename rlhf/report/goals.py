@@ -27,6 +27,8 @@ ABOUT = (
     "Not told: the interval of the number holds the threshold (of a saving of two seeds: one meets it, one misses it). "
     "Without an interval the number alone decides, and the cell says so."
 )
+ALONE = "nothing to save against: a full fine-tune, with no adapter beside it"
+BASELINE = SheetCell("–", "others are compared with it", "soft")  # a full fine-tune that is asked for a saving
 
 
 class Goal(Spec):
@@ -90,8 +92,13 @@ def read_goals(file: Path) -> list[Goal]:
 
 
 def verdicts(goals: Sequence[Goal], jobs: Sequence[JobRecord]) -> list[Verdict]:
-    """Judge every goal of every group of seeds that finished."""
+    """Judge every goal of every group of seeds that finished; where none did, say so of every goal.
+
+    A full fine-tune is not asked for a saving where others are compared with it.
+    """
     groups = [group for group in group_jobs(jobs) if group.finished]
+    if not groups:
+        return [Verdict(goal, "no run", NOT_MEASURED, "no job has finished") for goal in goals]
     ratios = _ratios(jobs, [goal.metric for goal in goals if goal.saving_at_least is not None])
     found = []
     for group in groups:
@@ -103,13 +110,16 @@ def verdicts(goals: Sequence[Goal], jobs: Sequence[JobRecord]) -> list[Verdict]:
             elif not is_full(group.jobs[0]):
                 own = ratios.get(numbers, {}).get(goal.metric, Missing("no full fine-tune beside it"))
                 found.append(_of_saving(goal, run, own))
+            elif numbers not in ratios:
+                found.append(_of_saving(goal, run, Missing(ALONE)))
     return found
 
 
 def _ratios(jobs: Sequence[JobRecord], costs: Sequence[str]) -> dict[tuple[int, ...], dict[str, Ratio | Missing]]:
-    """For each group that has a full fine-tune beside it, its ratios; groups by the numbers of their jobs."""
-    found = {}
+    """For each group that has a full fine-tune beside it, its ratios; none for that one; by numbers of jobs."""
+    found: dict[tuple[int, ...], dict[str, Ratio | Missing]] = {}
     for savings in find_savings(jobs):
+        found[tuple(job.number for job in savings.ways[0].group.jobs)] = {}
         for way in savings.ways[1:]:
             numbers = tuple(job.number for job in way.group.jobs)
             found[numbers] = {cost: ratio_of(savings.ways[0].group, way.group, cost) for cost in costs}
@@ -150,18 +160,20 @@ def _name(group: Group, groups: Sequence[Group]) -> str:
     return " ".join([str(job.outcome["name"]).replace("-", " ", 1), *own])
 
 
+def _key(goal: Goal) -> tuple[str, str, str]:
+    """What tells a goal from the others: two may share a name."""
+    return goal.name, goal.metric, goal.wanted
+
+
 def goals_sheet(found: Sequence[Verdict]) -> Sheet:
     """A line per run, a column per goal."""
-    goals = list(dict.fromkeys((one.goal.name, one.goal.metric, one.goal.wanted) for one in found))
+    goals = list(dict.fromkeys(_key(one.goal) for one in found))
     columns = [SheetColumn("", number=False)]
     columns += [SheetColumn(name, f"{metric}: {wanted}", number=False) for name, metric, wanted in goals]
     rows = []
     for run in dict.fromkeys(one.run for one in found):
-        own = {one.goal.name: one for one in found if one.run == run}
-        cells = [
-            SheetCell(one.word, one.told, TONES[one.word]) if (one := own.get(name)) else SheetCell("–", tone="soft")
-            for name, _, _ in goals
-        ]
+        own = {_key(one.goal): one for one in found if one.run == run}
+        cells = [SheetCell(one.word, one.told, TONES[one.word]) if (one := own.get(key)) else BASELINE for key in goals]
         rows.append((SheetCell(run), *cells))
     notes = [f"{name}: {metric} {wanted}" for name, metric, wanted in goals]
     return sheet("goals", "Goals", ABOUT, columns, rows, notes)

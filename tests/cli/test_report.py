@@ -138,6 +138,16 @@ def test_a_goal_that_is_not_met_ends_with_code_1_only_if_strict(here: Here, tmp_
     assert here("report", "--goals", "mine.yaml", "--strict", folder=tmp_path).code == 1
 
 
+def test_a_saving_that_nothing_stands_against_is_told_everywhere(here: Here, tmp_path: Path) -> None:
+    home = leave(tmp_path / "multirun" / "2026-01-02" / "10-00-00", [finished([], WON)], id="x")
+    goal = "goals:\n  - {name: cheap, metric: cost/usd, saving_at_least: 0.5, against: full}\n"
+    (tmp_path / "mine.yaml").write_text(goal, encoding="utf-8")
+    done = here("report", "--goals", "mine.yaml", "--strict", folder=tmp_path)
+    assert done.code == 1 and "Goals" in done.out
+    files = [(home / name).read_text(encoding="utf-8") for name in ("report.html", "comparison.md")]
+    assert all("nothing to save against" in text for text in [done.out, *files])
+
+
 def test_goals_by_name_and_names_that_are_none(here: Here, tmp_path: Path) -> None:
     leave(tmp_path / "multirun" / "2026-01-02" / "10-00-00", [finished([], WON)], id="x")
     assert here("report", "--goals", "s1", folder=tmp_path).code == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from left_by_jobs import finished, leave
+from left_by_jobs import failed, finished, leave
 from test_savings import job, left
 
 from rlhf.errors import UserError
@@ -96,6 +96,39 @@ def test_without_a_full_fine_tune_no_run_is_asked_for_a_saving(tmp_path: Path) -
     goal = Goal(name="cost", metric="cost/usd", saving_at_least=0.75, against="full")
     found = verdicts([goal], left(tmp_path, [job("lora", 1)]))
     assert [(one.word, one.told) for one in found] == [("not measured", "no full fine-tune beside it")]
+
+
+def test_full_fine_tunes_alone_are_told_why_no_saving_is_known(tmp_path: Path) -> None:
+    saving = Goal(name="cost", metric="cost/usd", saving_at_least=0.75, against="full")
+    loss = Goal(name="loss", metric="final/nll", at_most=9.0)
+    sheet = goals_sheet(verdicts([saving, loss], left(tmp_path, [job("full", 1), job("full", 2)])))
+    assert [column.title for column in sheet.columns] == ["", "cost", "loss"]
+    cell = sheet.rows[0][1]
+    assert (cell.text, cell.below) == (
+        "not measured", "nothing to save against: a full fine-tune, with no adapter beside it",
+    )  # fmt: skip
+
+
+def test_the_full_fine_tune_of_a_comparison_is_named_as_that(tmp_path: Path) -> None:
+    goal = Goal(name="cost", metric="cost/usd", saving_at_least=0.75, against="full")
+    loss = Goal(name="loss", metric="final/nll", at_most=9.0)
+    sheet = goals_sheet(verdicts([goal, loss], left(tmp_path, [job("lora", 1), job("full", 1)])))
+    cells = {row[0].text: row[1] for row in sheet.rows}
+    assert cells["sft tiny tuning=full"].below == "others are compared with it"
+
+
+def test_goals_of_jobs_that_all_failed_are_told(tmp_path: Path) -> None:
+    leave(tmp_path, [failed(["seed=1"], "diverged")])
+    goal = Goal(name="near", metric="final/kl", at_most=10)
+    (found,) = verdicts([goal], read_record([tmp_path]).jobs)
+    assert (found.word, found.told) == ("not measured", "no job has finished")
+
+
+def test_two_goals_of_one_name_keep_their_own_answers(tmp_path: Path) -> None:
+    leave(tmp_path, [finished([], WIN)])
+    goals = [Goal(name="wins", metric="final/win_rate", at_least=share) for share in (0.5, 0.7)]
+    (row,) = goals_sheet(verdicts(goals, read_record([tmp_path]).jobs)).rows
+    assert [cell.text for cell in row[1:]] == ["met", "missed"]
 
 
 @pytest.mark.parametrize("file", sorted((conf_dir() / "goals").glob("*.yaml")), ids=lambda file: file.stem)
