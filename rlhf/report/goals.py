@@ -5,14 +5,14 @@ A value with an interval that holds the threshold tells neither; a saving is ask
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from rlhf.errors import UserError
+from rlhf.errors import UserError, mendable
 from rlhf.report.record import JobRecord
 from rlhf.report.savings import Missing, Ratio, find_savings, is_full, ratio_of
 from rlhf.report.savings_sheet import less
@@ -20,6 +20,7 @@ from rlhf.report.seeds import Group, group_jobs
 from rlhf.report.sheets import Sheet, SheetCell, SheetColumn, sheet
 from rlhf.report.taken import Taken, taken
 from rlhf.spec import Spec
+from rlhf.suggest import did_you_mean
 
 MET, MISSED, NOT_MEASURED, NOT_TOLD = "met", "missed", "not measured", "not told"
 TONES: Mapping[str, Any] = {MET: "good", MISSED: "bad", NOT_MEASURED: "soft", NOT_TOLD: "unclear"}
@@ -27,6 +28,7 @@ ABOUT = (
     "Not told: the interval of the number holds the threshold (of a saving of two seeds: one meets it, one misses it). "
     "Without an interval the number alone decides, and the cell says so."
 )
+HOW = "See docs/cost.md for how goals are written"
 ALONE = "nothing to save against: a full fine-tune, with no adapter beside it"
 BASELINE = SheetCell("–", "others are compared with it", "soft")  # a full fine-tune that is asked for a saving
 
@@ -75,20 +77,61 @@ class Verdict:
     told: str  # the number that decided
 
 
-def read_goals(file: Path) -> list[Goal]:
-    """Read a file of goals; raises `UserError` with the place in it that is wrong."""
+def read_goals(file: Path, measured: Iterable[str] = ()) -> list[Goal]:
+    """Read a file of goals; raises `UserError` with the place in it that is wrong.
+
+    A goal may name a metric of the package, or one of those that the jobs of the report have `measured`.
+    """
     import yaml
 
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return Goals.model_validate(values).goals
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        with file.open(encoding="utf-8") as opened:  # by its name, which YAML's errors then hold
+            values = yaml.safe_load(opened)
+        goals = Goals.model_validate({} if values is None else values).goals
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(str(file), " ".join(str(error).split()), "Mend the file, or name another") from None
+    except yaml.YAMLError as error:
+        told = mendable(error) or UserError(str(file), "not YAML", "Mend the file, or name another")
+        raise told from None
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        problem = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{file}, {place}", problem, "docs/cost.md shows how goals are written") from None
+        raise _explained(file, error) from None
+    for place, goal in enumerate(goals):
+        _refuse_unknown(f"{file}, goals.{place}.metric", goal.metric, measured)
+    return goals
+
+
+def _explained(file: Path, error: ValidationError) -> UserError:
+    """What to tell of a file that pydantic refuses; a key that nobody knows comes first, as others lack for it."""
+    found = error.errors()
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+    kind, parts = first["type"], first["loc"]
+    place = f"{file}, {'.'.join(str(part) for part in parts)}" if parts else str(file)
+    if kind == "extra_forbidden":
+        known = Goal.model_fields if len(parts) > 1 else Goals.model_fields
+        return UserError(place, "unknown key", did_you_mean(str(parts[-1]), known))
+    if parts == ("goals",):
+        none = kind in ("missing", "too_short") or first["input"] is None
+        where = place if kind == "too_short" else str(file)
+        return UserError(
+            where, "holds no goals" if none else "`goals` is no list of goals", f"Give at least 1 item. {HOW}"
+        )
+    if kind == "missing":
+        return UserError(place, "has no value", f"Give it one. {HOW}")
+    if kind == "model_type":
+        return UserError(place, "is no mapping of keys and values", HOW)
+    problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    problem += "" if kind == "value_error" else f", got {first['input']!r}"
+    return UserError(place, problem, HOW)
+
+
+def _refuse_unknown(place: str, name: str, measured: Iterable[str]) -> None:
+    """Raise `UserError` where there is no metric of that name."""
+    from rlhf.evaluation.described import describe, groups  # imports all suites
+
+    if name in measured or describe(name) is not None:
+        return
+    known = {metric.name for metrics in groups().values() for metric in metrics} | set(measured)
+    raise UserError(place, f"there is no metric `{name}`", did_you_mean(name, known))
 
 
 def verdicts(goals: Sequence[Goal], jobs: Sequence[JobRecord]) -> list[Verdict]:

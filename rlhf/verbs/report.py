@@ -58,8 +58,9 @@ def run(words: list[str]) -> int:
     page = Path(asked.output or folders[0] / PAGE_NAME)
     if page.resolve() not in [(folder / PAGE_NAME).resolve() for folder in folders]:  # where a sweep has its own
         refuse_foreign(page)
-    goals = read_goals(_goals_file(asked.goals)) if asked.goals else []
     record = read_record(folders)
+    measured = {name for job in record.jobs for name in job.outcome["metrics"]}
+    goals = read_goals(_goals_file(asked.goals), measured) if asked.goals else []
     found = verdicts(goals, record.jobs)
     console = make_console()
     _print(record, found, console)

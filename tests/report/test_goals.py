@@ -147,6 +147,12 @@ def test_every_file_of_goals_can_be_read_and_names_metrics_that_there_are(file: 
         ({"metric": "cost/usd", "at_least": 1, "at_most": 2}, "give one of at_least"),
         ({"metric": "cost/usd", "saving_at_least": 0.5}, "go together"),
         ({"metric": "cost/usd", "at_lest": 1}, "at_lest"),
+        ({"metric": "cost/usd", "at_leest": 1}, "goals.0.at_leest: unknown key. Did you mean `at_least`"),
+        ({"metrik": "cost/usd", "at_least": 1}, "goals.0.metrik: unknown key. Did you mean `metric`"),
+        ({"at_least": 1}, "goals.0.metric: has no value"),
+        ({"metric": "cost/usd", "at_least": "much"}, "goals.0.at_least: should be a valid number.*got 'much'"),
+        ({"metric": "final/nothing_such", "at_least": 1}, "goals.0.metric: there is no metric `final/nothing_such`"),
+        ({"metric": "final/win_rat", "at_least": 1}, "Did you mean `final/win_rate`"),
         ({"metric": "cost/usd", "saving_at_least": 75, "against": "full"}, "less than 1"),
     ],
 )
@@ -156,6 +162,36 @@ def test_a_wrong_goal_is_refused_with_its_place(wrong: dict[str, Any], told: str
     with pytest.raises(UserError, match=told) as caught:
         read_goals(file)
     assert "mine.yaml, goals.0" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "mine.yaml: holds no goals"),
+        ("goals:\n", "mine.yaml: holds no goals"),
+        ("goals: []\n", "mine.yaml, goals: holds no goals"),
+        ("goals: cheap\n", "mine.yaml: `goals` is no list of goals"),
+        ("goals: [cheap]\n", "mine.yaml, goals.0: is no mapping"),
+        ("cheap\n", "mine.yaml: is no mapping"),
+        ("goal: []\n", "mine.yaml, goal: unknown key. Did you mean `goals`"),
+        ("goals:\n  - {name: x\n", "mine.yaml:3: not YAML"),
+        ("goals:\n\t- x\n", "mine.yaml:2: not YAML"),
+        ("goals: \x01\n", "mine.yaml: not YAML"),
+    ],
+)
+def test_a_file_without_goals_is_refused_in_plain_words(text: str, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        read_goals(file)
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+    assert "valid" not in str(caught.value) and "Docs/" not in str(caught.value)
+
+
+def test_a_goal_may_name_what_jobs_measured(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("goals: [{name: own, metric: mine/score, at_least: 1}]\n")
+    assert [goal.metric for goal in read_goals(file, ["mine/score"])] == ["mine/score"]
 
 
 def test_a_torn_file_is_refused_in_one_line(tmp_path: Path) -> None:
