@@ -1,4 +1,4 @@
-"""`pairs=votes`: the pairs of a data set as they are. Of the feedback store these are votes; ties are counted by it."""
+"""`pairs=votes`: the pairs of a data set as they are, called votes where somebody voted; ties are counted by it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from rlhf.pairs.made import Made, Pair, Work, one_by_one
 from rlhf.pairs.texts import alike
 
 CHUNK = 500  # rows between two writes
+VOTED = {"vote", "selected"}  # what rows of the feedback store and of its exports are marked with
 SAME = "both answers are the same"
 
 
@@ -21,4 +22,5 @@ def vote(row: Row) -> Made:
     if alike(row.chosen, row.rejected):
         return Made(lost={SAME: 1})
     parameters = {name: row.meta[name] for name in ("vote", "rating") if name in row.meta}
-    return Made([Pair(row.prompt, row.chosen, row.rejected, "vote", parameters)])
+    source = "vote" if VOTED & row.meta.keys() else str(row.meta.get("source", "data set"))
+    return Made([Pair(row.prompt, row.chosen, row.rejected, source, parameters)])

@@ -174,7 +174,9 @@ def _explained(item: Any) -> tuple[str, str, str]:
     if item["type"] == "missing":
         return path, "has no value", f"Give it one beside its neighbours: {parts[-1]}: VALUE"
     if item["type"].startswith("union_tag"):
-        return f"{path}.type", "is none of float, int and categorical", "Write one of them"
+        given = item["input"].get("type") if isinstance(item["input"], Mapping) else item["input"]
+        told = "is missing" if given is None else f"{given} is none of float, int and categorical"
+        return f"{path}.type", told, "Write float, int or categorical"
     problem = item["msg"].removeprefix("Input ").removeprefix("Value error, ")
     if item["type"] in ("literal_error", "greater_than", "finite_number"):
         problem += f", got {item['input']!r}"

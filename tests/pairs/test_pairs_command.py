@@ -70,6 +70,7 @@ def test_pairs_are_written_told_and_measured(here: Here, tmp_path: Path) -> None
 def test_no_warning_below_the_threshold(here: Here, tmp_path: Path) -> None:
     done = here("pairs", "pairs=votes", *SMALL, "pairs.leaks.threshold=0.99", folder=tmp_path)
     assert done.code == 0 and "style leaks, accuracy" in done.out and "warning" not in done.out
+    assert {pair["meta"]["source"] for pair in lines(tmp_path / "pairs.jsonl")} == {"data set"}  # nobody voted there
 
 
 def test_help_shows_examples_without_torch(here: Here, tmp_path: Path) -> None:

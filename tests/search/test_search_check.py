@@ -215,6 +215,14 @@ def test_a_study_is_named_after_what_decides_its_trials() -> None:
             "-m search=custom method=reward seed=1,2 search.objectives=[{metric:text/chrf,direction:maximize}]",
             ["text/chrf is of answers and method=reward trains no policy", "Use another method"],
         ),
+        (
+            "-m search=custom +search.params={method.beta:{type:flot,low:0.1,high:1}}",
+            ["search.params.method.beta.type: flot is none of float, int and categorical", "Write float, int"],
+        ),
+        (
+            "-m search=custom +search.params={method.beta:{low:0.1,high:1}}",
+            ["search.params.method.beta.type: is missing", "Write float, int"],
+        ),
         ("-m search=dpo method=reward", ["search.params.method.beta", "another method: try search=custom with"]),
         ("-m search=dpo method=ppo", ["search.params.method.beta", "another method: try search=ppo, or search=custom"]),
         ("-m search=dpo evaluation.judge=none", ["final/reward needs a judge", "evaluation.judge=reward"]),
