@@ -11,7 +11,7 @@ from rlhf.config import PPO, FileDataset, Run
 def ppo_clashes(run: Run, method: PPO) -> Iterator[str]:
     """Tell what PPO cannot do with the data or the sizes that it was given."""
     steps = method.trainer.get("max_steps")
-    if not isinstance(steps, int) or steps < 1:
+    if "max_steps" not in method.trainer or (type(steps) is int and steps < 1):  # a wrong type is check_trainer's
         yield (
             f"method.trainer.max_steps: should be above 0, got {steps}, as rollouts have no end of their own. "
             "Write a number of steps: method.trainer.max_steps=100."

@@ -49,6 +49,7 @@ SOURCES = {
     "dpo": ("trl", "trainer/dpo_config.py"),
 }
 TRANSFORMERS, TRL = ("transformers", "training_args.py"), ("trl", "trainer/base_config.py")
+ENUMERATIONS = ("training_args.py", "trainer_utils.py")  # files of transformers whose classes list words
 PPO_OWNED = OWNED | {  # what PPO's own loop decides
     "per_device_train_batch_size": "method.prompts_per_step",
     "gradient_accumulation_steps": "method.microbatch_tokens",
@@ -102,14 +103,35 @@ def check_trainer(method: str, values: Mapping[str, Any], place: str) -> Iterato
         elif key not in known:
             free = known.keys() - owned.keys()
             yield f"{place}.{key}: the {method} trainer has no such argument. {did_you_mean(key, free)}"
+        elif not _fits(value, known[key]):
+            yield f"{place}.{key}: should be {known[key]}, got {value!r}. Write another value: {place}.{key}=VALUE."
         elif key in AT_LEAST and isinstance(value, int | float) and not _reaches(value, AT_LEAST[key]):
             yield f"{place}.{key}: should be {AT_LEAST[key]}, got {value}. Write such a value: {place}.{key}=VALUE."
-        else:
-            kinds = known[key].split(" | ")
-            plain = tuple(PLAIN[kind] for kind in kinds if kind in PLAIN)
-            right = value is None if "None" in kinds else False
-            if len(plain) == len([kind for kind in kinds if kind != "None"]) and not right and not _is(value, plain):
-                yield f"{place}.{key}: should be {known[key]}, got {value!r}. Write another value: {place}.{key}=VALUE."
+        elif isinstance(value, str) and (names := _choices(known[key])) and value not in names:
+            yield f"{place}.{key}: transformers knows no {value!r}. {did_you_mean(value, names)}"
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    """Whether `value` is of the annotated type; an annotation that holds more than plain types fits everything."""
+    kinds = annotation.split(" | ")
+    plain = tuple(PLAIN[kind] for kind in kinds if kind in PLAIN)
+    if len(plain) < len([kind for kind in kinds if kind != "None"]):
+        return True
+    return (value is None and "None" in kinds) or _is(value, plain)
+
+
+@cache
+def _choices(annotation: str) -> frozenset[str]:
+    """Return the words of the enumerations that an annotation names (`SchedulerType | str`); none where it has none."""
+    kinds = annotation.split(" | ")
+    return frozenset(
+        line.value.value
+        for file in ENUMERATIONS
+        for node in _classes("transformers", file)
+        if node.name in kinds
+        for line in node.body
+        if isinstance(line, ast.Assign) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+    )
 
 
 def _reaches(value: float, bound: str) -> bool:

@@ -374,6 +374,19 @@ def test_a_trainer_argument_with_a_home_of_its_own_is_sent_there(word: str, home
         ("method.trainer=3", "method.trainer: should be a valid dictionary, got 3"),
         ("++method.trainer.learning_rate=fast", "method.trainer.learning_rate: should be float, got 'fast'"),
         ("++method.trainer.max_steps=4.5", "method.trainer.max_steps: should be int, got 4.5"),
+        (
+            "method.trainer.lr_scheduler_type=cosin",
+            "method.trainer.lr_scheduler_type: transformers knows no 'cosin'. Did",
+        ),
+        ("++method.trainer.optim=adamm", "method.trainer.optim: transformers knows no 'adamm'. "),
+        (
+            "++upstream.sft.trainer.save_strategy=stepz",
+            "upstream.sft.trainer.save_strategy: transformers knows no 'ste",
+        ),
+        (
+            "method=ppo method.trainer.max_steps=2.5",
+            "method.trainer.max_steps: should be int, got 2.5. Write another value: method.trainer.max_steps=VALUE.",
+        ),
         ("++method.trainer.max_steps=true", "method.trainer.max_steps: should be int, got True"),
         ("~seed", "~seed: a run needs every group and key of the top level"),
         ("~method.beta", "method.beta: has no value. Give it one: method.beta=VALUE."),
