@@ -16,6 +16,7 @@ from rlhf.errors import UserError
 from rlhf.evaluation import metrics as names
 from rlhf.report.cells import duration, memory
 from rlhf.report.record import JobRecord
+from rlhf.report.rows import judges_of
 from rlhf.report.savings import way_of
 from rlhf.report.seeds import Group, group_jobs
 from rlhf.report.sheets import NOTHING, Sheet, SheetCell, SheetColumn, sheet, turned
@@ -26,8 +27,10 @@ from rlhf.spec import Share, Spec
 GB = 1e9
 ABOUT = (
     "Each model as it was trained, from measurements; intervals are over seeds, of one seed within the run. nll of "
-    "models with other tokenizers is not comparable, as they cut the same answer into other tokens. Rewards are."
+    "models with other tokenizers is not comparable, as they cut the same answer into other tokens."
 )
+SAME_JUDGE = "Rewards are, as the same judge scored them all."
+OTHER_JUDGES = "Neither are rewards, reward gains and win rates, as different judges scored them."
 MOST_COLUMNS = 7  # of models; more are lines
 QUALITY = (  # of each the first kind that some model has
     (("nll", "final/nll", plain),), (("accuracy", "final/accuracy", plain),),
@@ -96,8 +99,16 @@ def models_sheets(jobs: Sequence[JobRecord], thresholds: Suitability | None) -> 
     rows = [row for row in rows if any(cell.text != NOTHING.text for cell in row[1:])]
     columns = [SheetColumn("", number=False), *(SheetColumn(model_of(group.jobs[0])) for group in groups)]
     notes = [_says(thresholds)] if thresholds else []
-    found = sheet("models", "Models", ABOUT, columns, rows, notes)
+    found = sheet("models", "Models", f"{ABOUT} {_of_judges(groups)}".strip(), columns, rows, notes)
     return [turned(found) if len(groups) > MOST_COLUMNS else found]
+
+
+def _of_judges(groups: Sequence[Group]) -> str:
+    """Whether rewards are comparable: where one judge scored all (of each seed one). Nothing where none is known."""
+    judges = {judges_of(group) for group in groups}
+    if len(judges) > 1:
+        return OTHER_JUDGES
+    return SAME_JUDGE if any(map(any, judges)) else ""
 
 
 def _lines(groups: Sequence[Group]) -> list[tuple[str, Callable[[Group], SheetCell]]]:

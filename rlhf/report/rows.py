@@ -71,7 +71,7 @@ def build_lines(jobs: Sequence[JobRecord]) -> Lines:
     controls, of = _controls(groups)
 
     # 2. one order: finished by reward, then what has no numbers, then controls
-    judges = {_judges(group) for group in groups if group.finished}
+    judges = {judges_of(group) for group in groups if group.finished}
     order = _ranking(policies, len(judges) > 1)
     lines = [policies[place] for place in order] + controls
     for line, place in zip(lines, order, strict=False):
@@ -173,7 +173,7 @@ def _of_a_control(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if name != LOSS.metric.name}  # another objective's units
 
 
-def _judges(group: Group) -> tuple[str, ...]:
+def judges_of(group: Group) -> tuple[str, ...]:
     """Who scored the group's answers: the reward stages that its jobs name, else what they say of their judge."""
     found = set()
     for job in group.finished:

@@ -49,6 +49,25 @@ def test_one_line_per_model_with_its_share_of_trained_weights_and_intervals(tmp_
     assert [(cell.text, cell.below) for cell in lines["train on T4"].values()] == [("yes", "measured"), ("–", "")]
 
 
+@pytest.mark.parametrize(
+    ("judges", "told"),
+    [
+        (("the gold reward", "the gold reward"), "Rewards are, as the same judge scored them all."),
+        (("the reward stage of a", "the reward stage of b"), "Neither are rewards, reward gains and win rates"),
+        (("", ""), ""),  # nobody scored them
+    ],
+)
+def test_rewards_are_comparable_only_where_one_judge_scored_all(
+    judges: tuple[str, str], told: str, tmp_path: Path
+) -> None:
+    runs = [
+        finished([f"model={model}"], SIZES, judge=judge) | {"name": f"sft-{model}"}
+        for model, judge in zip(("a", "b"), judges, strict=True)
+    ]
+    (sheet,) = models_sheets(read_record([leave(tmp_path, runs)]).jobs, suitability())
+    assert told in sheet.about and ("reward" in sheet.about.casefold()) == bool(told)
+
+
 def test_many_models_are_lines_and_few_are_columns(tmp_path: Path) -> None:
     few = left(tmp_path / "few", *((f"m{n}", SIZES) for n in range(3)))
     many = left(tmp_path / "many", *((f"m{n}", SIZES) for n in range(9)))
