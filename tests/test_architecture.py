@@ -66,7 +66,7 @@ ALLOWED: dict[str, set[str] | None] = {
         "disk",
     },
     "folders": set(),
-    "report": {"evaluation", "tracking", "errors", "spec", "folders"},  # of tracking: what masks secrets
+    "report": {"evaluation", "tracking", "errors", "spec", "suggest", "folders"},  # of tracking: what masks secrets
     "tracking": {"errors", "config"},
     "pipeline": BASICS
     | {
