@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Record:
     composed: str  # digest of all jobs' words and settings
     search: dict[str, Any] | None = None
     reported: bool = False  # whether its report was written, and its summary run ended, after the last of its jobs
+    planned: list[dict[str, Any]] = field(default_factory=list)  # name and words of each job; empty of a search
 
     def write(self, folder: Path) -> None:
         """Leave it in the sweep's folder."""
@@ -114,6 +115,14 @@ def _unfinished(folder: Path, record: Record) -> bool:
         return True
 
 
+def to_go_on(folder: Path) -> Record | None:
+    """The record of the sweep in `folder` where `rlhf resume` would go on with it: unfinished, and nobody runs it."""
+    record = read(folder)
+    if record is None or not _unfinished(folder, record):
+        return None
+    return None if (folder / LOCK).exists() and is_running(folder) else record
+
+
 def same_sweep(words: Sequence[str], composed: str) -> Path | None:
     """Find the newest sweep of the same command and the same jobs, if it is unfinished and nobody runs it."""
     for folder, record in sweeps():
@@ -172,7 +181,9 @@ def last_attempt(folder: Path) -> str | None:
 
 def fresh_record(sweep_id: str, words: Sequence[str], jobs: Sequence[tuple[Sequence[str], Run]]) -> Record:
     """Begin the record of a new sweep."""
-    return Record(sweep_id, list(words), time.time(), "", len(jobs), composed_digest(jobs))
+    record = Record(sweep_id, list(words), time.time(), "", len(jobs), composed_digest(jobs))
+    record.planned = [{"name": f"{run.method.name}-{run.model.name}", "words": list(own)} for own, run in jobs]
+    return record
 
 
 def _status(folder: Path) -> str | None:

@@ -64,7 +64,7 @@ class Record:
 
 
 def read_record(folders: Sequence[Path], ended: bool = False) -> Record:
-    """Read the jobs below `folders` in order, however little is known of one.
+    """Read the jobs below `folders` in order, however little is known of one; those that never started, too.
 
     One that left no result runs or was killed; in a sweep that has `ended`, or reported, it was killed. Raises
     `FileNotFoundError` with a folder that holds no job.
@@ -81,8 +81,22 @@ def read_record(folders: Sequence[Path], ended: bool = False) -> Record:
         if not homes:
             raise FileNotFoundError(folder)
         over = ended or bool(sweep.get("reported"))
-        jobs += [_job(home, len(jobs) + place, over) for place, home in enumerate(homes, start=1)]
+        waiting = _not_started(folder, sweep) if homes != [folder] else {}
+        every = sorted({*homes, *waiting}, key=lambda home: int(home.name)) if waiting else homes
+        jobs += [
+            JobRecord(place, home, waiting[home], {}) if home in waiting else _job(home, place, over)
+            for place, home in enumerate(every, start=len(jobs) + 1)
+        ]
     return Record(tuple(folders), tuple(sweeps), tuple(searches), tuple(jobs), tuple(damaged))
+
+
+def _not_started(folder: Path, sweep: Mapping[str, Any]) -> dict[Path, dict[str, Any]]:
+    """The outcomes of the jobs that a sweep planned and that have no folder yet, by the folder that they would have."""
+    return {
+        folder / str(number): {**EMPTY, **job, "status": "not started", "error": "its turn had not come"}
+        for number, job in enumerate(sweep.get("planned") or [])
+        if not (folder / str(number)).exists()
+    }
 
 
 def _torn(file: Path, found: Mapping[str, Any]) -> bool:

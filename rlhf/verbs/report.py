@@ -69,6 +69,8 @@ def run(words: list[str]) -> int:
         console.print(f"[yellow]note[/] {escape(told)}", highlight=False, soft_wrap=True)
     for file in [*write_pages(record, page, found), *write_tables(record, page, found)]:
         console.print(f"wrote    {file}", highlight=False, soft_wrap=True)
+    for folder in folders:
+        _tell_unfinished(folder, console)
     if asked.open:
         webbrowser.open(page.resolve().as_uri())
     damaged = record.damaged or any(job.outcome["status"] == "damaged" for job in record.jobs)
@@ -115,6 +117,19 @@ def _newest() -> Path:
 def _remedy(folder: Path) -> str:
     known = [home for top in (SWEEPS, RUNS) if (home := newest_sweep(top))]
     return f"Name a folder such as {known[0]}" if known else "Name a folder below multirun or outputs/runs"
+
+
+def _tell_unfinished(folder: Path, console: Console) -> None:
+    """Say how to go on with a sweep that did not finish, as its own end does."""
+    from rlhf.unfinished import finished_jobs, to_go_on
+
+    if (record := to_go_on(folder)) is None:
+        return
+    missing = record.jobs - finished_jobs(folder, record.jobs)
+    lacking = f"runs what is missing: {missing} of {record.jobs} jobs"
+    what = lacking if record.search is None else "goes on with the search"
+    if missing:
+        console.print(f"go on    rlhf resume {record.id}  # {what}", highlight=False, soft_wrap=True)
 
 
 def _print(record: Record, goals: Sequence[Verdict], console: Console) -> None:

@@ -156,7 +156,7 @@ def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(here: Here, tmp_pa
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_a_sweep_tells_what_was_interrupted_and_what_never_started(tmp_path: Path) -> None:
+def test_ctrl_c_in_a_sweep_tells_what_was_interrupted_and_what_never_started(here: Here, tmp_path: Path) -> None:
     steps = ("++method.trainer.max_steps=200", "++method.trainer.save_steps=3")
     words = ("-m", "method=sft", "seed=1,2,3", *QUICK[:1], *QUICK[3:], *steps)
     code, out, err = interrupted_after_a_checkpoint(tmp_path, *words)
@@ -170,3 +170,6 @@ def test_ctrl_c_in_a_sweep_tells_what_was_interrupted_and_what_never_started(tmp
         "job": "KILLED",
     }
     assert list(tmp_path.rglob("outputs/stages/*.lock")) == []
+    (go_on,) = (line for line in out.splitlines() if line.startswith("go on"))
+    reported = here("report", folder=tmp_path)  # tells the same
+    assert go_on in reported.out and reported.out.count("(not started)") == out.count("(not started)") == 2

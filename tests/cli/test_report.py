@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from commandline import Here
+from filelock import FileLock
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "report"))
 from left_by_jobs import failed, finished, leave  # noqa: E402
@@ -105,6 +106,27 @@ def test_a_live_sweep_is_told_so_in_whole_lines_and_a_torn_file_ends_with_code_1
     done = here("report", folder=tmp_path)
     assert done.code == 1
     assert "dpo tiny damaged: multirun/2026-01-02/10-00-00/0/result.json is damaged: delete it" in done.out
+
+
+def test_an_interrupted_sweep_is_told_whole_and_how_to_go_on(here: Here, tmp_path: Path) -> None:
+    jobs = [finished(["method.beta=1"], {"final/reward": 1.0}), failed(["method.beta=2"], "")]
+    jobs[1]["status"] = "interrupted"
+    planned = [{"name": "dpo-tiny", "words": ["method=dpo", f"method.beta={beta}"]} for beta in (1, 2, 3)]
+    record = {"id": "ab12", "words": ["-m"], "started": 1.7e9, "summary_run": "", "jobs": 3, "composed": ""}
+    home = tmp_path / "multirun" / "2026-01-02" / "10-00-00"
+    leave(home, jobs, **record, reported=True, planned=planned)
+    done = here("report", folder=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "dpo tiny (interrupted)" in done.out and "dpo tiny (not started)" in done.out
+    assert "go on    rlhf resume ab12  # runs what is missing: 2 of 3 jobs" in done.out
+    assert "not started" in (home / "comparison.csv").read_text(encoding="utf-8")
+    lock = FileLock(home / "sweep.lock")
+    with lock:  # somebody runs it
+        assert "go on" not in here("report", folder=tmp_path).out
+    for number, job in enumerate(jobs):
+        (home / str(number) / "result.json").write_text(json.dumps(job | {"status": "finished"}), encoding="utf-8")
+    (home / "sweep.json").write_text(json.dumps(record | {"reported": True, "jobs": 2}), encoding="utf-8")
+    assert "go on" not in here("report", folder=tmp_path).out
 
 
 def test_help_shows_examples(here: Here, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 from left_by_jobs import BASE, SFT, failed, finished, leave
@@ -48,6 +49,21 @@ def test_files_that_cannot_be_read_are_named_with_a_remedy(tmp_path: Path) -> No
     assert torn.outcome["error"].startswith(f"{tmp_path / '0' / 'result.json'} is damaged: delete it")
     (told,) = record.damaged
     assert told.startswith(f"{tmp_path / 'sweep.json'} is damaged: ")
+
+
+def test_jobs_that_never_started_have_their_words_and_places(tmp_path: Path) -> None:
+    planned = [{"name": "dpo-tiny", "words": ["method=dpo", f"seed={seed}"]} for seed in (1, 2, 3)]
+    place = leave(tmp_path, [finished(["seed=1"], {}), None, None], id="ab", words=["-m"], jobs=3, planned=planned)
+    rmtree(place / "1")  # the second one waits for a free place, or for `rlhf resume`
+    rmtree(place / "2" / "config")
+    found = read_record([place]).jobs
+    assert [(job.number, job.folder.name, job.outcome["status"]) for job in found] == [
+        (1, "0", "finished"), (2, "1", "not started"), (3, "2", "running or killed"),
+    ]  # fmt: skip
+    assert found[1].settings == {"method": "dpo", "seed": "2"}
+    shown = summarise(read_record([place]))
+    assert [(one["number"], one["status"]) for one in shown["failures"]][0] == (2, "not started")
+    assert shown["tiles"][0]["detail"] == "1 not started, 1 running or killed"
 
 
 def test_a_torn_result_is_a_job_without_one(tmp_path: Path) -> None:
