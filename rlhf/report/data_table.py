@@ -159,11 +159,16 @@ def _overlap(told: Mapping[str, Any]) -> Table:
         lines.append(("nearly a prompt", part, "before it", f"{rows:,}", share(rows, near["held_out"][part])))
     names = (("the same", False), ("in", False), ("and in", False), ("rows", True), ("share", True))
     note = (
-        f"Near-duplicates: {near['rows']:,} of {near['rows_looked_at']:,} rows in {near['clusters']:,} clusters of "
+        f"Near-duplicates: {near['rows']:,} of {near['rows_looked_at']:,} rows in {_clusters(near['clusters'])} of "
         f"prompts that share {told['similarity']:.0%} of their pieces of {told['piece']} letters; "
-        f"{near['clusters_across_parts']:,} clusters reach over parts."
+        f"{_clusters(near['clusters_across_parts'])} {'reaches' if near['clusters_across_parts'] == 1 else 'reach'} "
+        "over parts."
     )
     return _table("what parts of the split share", names, lines, note)
+
+
+def _clusters(count: int) -> str:
+    return f"{count:,} cluster{'s' * (count != 1)}"
 
 
 def _contents(told: Mapping[str, Any]) -> Table:

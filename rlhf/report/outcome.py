@@ -49,8 +49,16 @@ def facts_of(outcomes: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def training_rewards(outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say in one sentence which way the training rewards of jobs went; none where no job has one."""
-    told = [f"job {n} {words}" for n, outcome in enumerate(outcomes, start=1) if (words := _training_reward(outcome))]
+    """Say in one sentence which way the training rewards of jobs went; none where no job has one.
+
+    A job is named where there are others.
+    """
+    alone = len(outcomes) == 1
+    told = [
+        words if alone else f"job {n} {words}"
+        for n, outcome in enumerate(outcomes, start=1)
+        if (words := _training_reward(outcome))
+    ]
     return [f"training reward: {'; '.join(told)}"] if told else []
 
 

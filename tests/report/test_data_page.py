@@ -6,14 +6,17 @@ import base64
 import hashlib
 import json
 import re
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import needs_browser, show
+from rich.console import Console
 
 from rlhf.data.rows import SHARED
 from rlhf.report.data_page import OWN, render_data
+from rlhf.report.data_table import show as show_data
 
 EVIL = "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\"><!-- \u2028"
 
@@ -101,6 +104,15 @@ def test_the_data_stands_in_it_once_as_values(page: Path) -> None:
     assert json.loads(held)["told"] == values()
 
 
+@pytest.mark.parametrize(("count", "told"), [(1, "1 cluster reaches over"), (2, "2 clusters reach over")])
+def test_clusters_are_counted_in_the_terminal(count: int, told: str) -> None:
+    held = values()
+    held["near_duplicates"] |= {"clusters": count, "clusters_across_parts": count}
+    screen = StringIO()
+    show_data(held, Console(file=screen, width=400))
+    assert told in screen.getvalue() and f"rows in {told.rpartition(' r')[0]} of prompts" in screen.getvalue()
+
+
 PROBE = """(() => {
   const seen = { ready: document.documentElement.dataset.ready, title: document.title };
   seen.sections = [...document.querySelectorAll("section")].map((one) => one.id);
@@ -111,6 +123,7 @@ PROBE = """(() => {
   seen.kinds = [...document.querySelectorAll("#kinds .value")].map((one) => one.textContent);
   seen.bar = document.querySelector("#kinds figure:nth-child(2) .share").style.width;
   seen.lost = document.querySelector("#rows tr:nth-child(2) .gone").getBoundingClientRect().width > 5;
+  seen.clusters = document.querySelector("#split").textContent.match(/[0-9]+ clusters? [a-z]+/g);
   document.querySelector("#theme").click(); document.querySelector("#theme").click();
   seen.dark = getComputedStyle(document.body).backgroundColor;
   seen.wide = document.documentElement.scrollWidth <= innerWidth;
@@ -133,6 +146,7 @@ def test_the_page_works_in_a_browser(width: int, page: Path, tmp_path: Path) -> 
     assert seen["findings"] == ["bad", "", "note"]
     assert (seen["figures"], seen["same"], seen["past"]) == (3, True, 1)  # bars from 0, 5 and 10; the limit is 8
     assert seen["kinds"] == ["good", "bad", EVIL, "pay"]
+    assert seen["clusters"] == ["1 cluster of", "1 cluster reaches"]
     assert seen["bar"] == "100%" and seen["lost"]
     assert seen["dark"] == "rgb(20, 23, 28)"
     assert seen["wide"]

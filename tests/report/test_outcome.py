@@ -102,7 +102,7 @@ def test_the_way_of_the_training_reward_is_told_from_the_ends_of_its_held_out_cu
     told = "training reward: job 2 rose from -0.250 (step 5) to 0.500 (step 15), held out"
     assert facts_of([finished(0.5), ppo]) == [f"job 2, trained on: {JUDGE}", told]
     fell = ppo | {"curves": {"train/reward/score": [[1, 9.0], [2, 8.0]]}}
-    assert facts_of([fell])[1] == "training reward: job 1 fell from 9.000 (step 1) to 8.000 (step 2), in training"
+    assert facts_of([fell])[1] == "training reward: fell from 9.000 (step 1) to 8.000 (step 2), in training"
 
 
 def test_the_judge_is_the_training_reward_only_where_it_is_all_of_it() -> None:

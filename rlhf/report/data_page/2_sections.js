@@ -64,13 +64,13 @@ function kinds() {
   return section("kinds", "Kinds", "", el("div", { class: "grid" }, made), figures, left);
 }
 function parts() {
-  const near = told.near_duplicates;
+  const near = told.near_duplicates, clusters = (count) => `${whole(count)} cluster${count === 1 ? "" : "s"}`;
   const lines = told.overlap.filter((one) => one.rows || one.what === "prompt").map((one) => [one.same, one.part, one.other, whole(one.rows), percent(one.rows, one.of)]);
   for (const [part, rows] of Object.entries(near.leaked)) lines.push(["nearly the same prompt", part, "a part before it", whole(rows), percent(rows, near.held_out[part])]);
   const examples = near.examples.filter((cluster) => cluster.length > 1);
   return section("split", "What the parts share", "Rows of a held-out part that share something with a part it should be strange to.",
     table([["the same"], ["in"], ["and in"], ["rows", true], ["share", true]], lines),
-    el("p", { class: "small" }, `Near-duplicates: ${whole(near.rows)} of ${whole(near.rows_looked_at)} rows, in ${whole(near.clusters)} clusters of prompts of different groups that share ${Math.round(100 * told.similarity)}% of their pieces of ${told.piece} letters; ${whole(near.clusters_across_parts)} clusters reach over parts.`),
+    el("p", { class: "small" }, `Near-duplicates: ${whole(near.rows)} of ${whole(near.rows_looked_at)} rows, in ${clusters(near.clusters)} of prompts of different groups that share ${Math.round(100 * told.similarity)}% of their pieces of ${told.piece} letters; ${clusters(near.clusters_across_parts)} ${near.clusters_across_parts === 1 ? "reaches" : "reach"} over parts.`),
     examples.length ? el("details", {}, el("summary", {}, "Prompts of the largest clusters"), examples.map((cluster) => el("div", { class: "cluster" }, cluster.map((text) => el("div", { class: "prompt" }, text))))) : null);
 }
 function style() {
