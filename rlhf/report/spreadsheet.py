@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf.report.goals import Verdict
 from rlhf.report.record import JobRecord
 from rlhf.report.rows import Line, Lines, command_of
 from rlhf.report.shown import Shown
@@ -19,8 +20,10 @@ UNITS = {"seconds": " (s)", "bytes": " (bytes)"}
 WIDEST = 60  # characters of a column
 
 
-def write_spreadsheet(lines: Lines, jobs: Sequence[JobRecord], notes: Sequence[str], path: Path) -> Path:
-    """Write three sheets to `path` and return it: one line per setting, one per job, and how to read them."""
+def write_spreadsheet(
+    lines: Lines, jobs: Sequence[JobRecord], notes: Sequence[str], path: Path, goals: Sequence[Verdict] = ()
+) -> Path:
+    """Write the sheets to `path` and return it: a line per setting, per job, per goal; and how to read them."""
     from openpyxl import Workbook
 
     book = Workbook()
@@ -29,6 +32,8 @@ def write_spreadsheet(lines: Lines, jobs: Sequence[JobRecord], notes: Sequence[s
     comparison.title = "comparison"
     _comparison(comparison, lines)
     _jobs(book.create_sheet("jobs"), lines, jobs)
+    if goals:
+        _goals(book.create_sheet("goals"), goals)
     sheet = book.create_sheet("notes")
     sheet.append(["column", "meaning", "unit", "estimator", "better"])
     for shown in lines.columns:
@@ -88,6 +93,14 @@ def _jobs(sheet: Worksheet, lines: Lines, jobs: Sequence[JobRecord]) -> None:
         sheet.append([safe(value) for value in line])
         for place, column in enumerate(shown, start=5 + len(lines.params)):
             sheet.cell(sheet.max_row, place).number_format = FORMATS[column.what]
+
+
+def _goals(sheet: Worksheet, goals: Sequence[Verdict]) -> None:
+    """One line per run and goal, with the answer and the number or the reason behind it."""
+    sheet.append(["run", "goal", "metric", "wanted", "answer", "told by"])
+    for one in goals:
+        line = [one.run, one.goal.name, one.goal.metric, one.goal.wanted, one.word, one.told or None]
+        sheet.append([safe(value) for value in line])
 
 
 def number(text: str | None) -> float | int | str | None:

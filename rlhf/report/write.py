@@ -38,7 +38,7 @@ def write_pages(record: Record, page: Path, goals: Sequence[Verdict] = ()) -> li
     _replace(page, render(summarise(record, goals)))
     lines = build_lines(record.jobs)
     book = _beside(page, ".xlsx")
-    return [page, write_spreadsheet(lines, record.jobs, reading(record.jobs, lines), book)]
+    return [page, write_spreadsheet(lines, record.jobs, reading(record.jobs, lines), book, goals)]
 
 
 def write_tables(record: Record, page: Path, goals: Sequence[Verdict] = ()) -> list[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from commandline import Here
 from filelock import FileLock
+from openpyxl import load_workbook
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "report"))
 from left_by_jobs import failed, finished, leave  # noqa: E402
@@ -168,6 +169,10 @@ def test_a_saving_that_nothing_stands_against_is_told_everywhere(here: Here, tmp
     assert done.code == 1 and "Goals" in done.out
     files = [(home / name).read_text(encoding="utf-8") for name in ("report.html", "comparison.md")]
     assert all("nothing to save against" in text for text in [done.out, *files])
+    head, line = load_workbook(home / "comparison.xlsx")["goals"].iter_rows(values_only=True)
+    assert head == ("run", "goal", "metric", "wanted", "answer", "told by")
+    assert line[1:5] == ("cheap", "cost/usd", "at least 50% less than full", "not measured")
+    assert str(line[5]).startswith("nothing to save against")
 
 
 def test_goals_by_name_and_names_that_are_none(here: Here, tmp_path: Path) -> None:
