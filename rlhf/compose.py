@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlhf.build import build, refuse_wrong_names
+from rlhf.command_words import refuse_contradictions, refuse_unreadable, unreadable, with_home
 from rlhf.config import Run
 from rlhf.errors import UserError, told_once
 from rlhf.folders import conf_dir as conf_dir  # who composes looks for it here
@@ -57,13 +59,16 @@ def parse_words(words: Sequence[str]) -> Words:
     while waiting:
         word = waiting.pop()
         if not word.startswith("-"):
-            _refuse_unreadable(word := _with_home(word))
+            refuse_unreadable(word := with_home(word))
             overrides += replaced(word)
             continue
         flag, joined, value = word.partition("=")
         if flag not in VALUED_FLAGS | INFO_FLAGS | PLAIN_FLAGS:
             known = [name for name in VALUED_FLAGS | PLAIN_FLAGS | INFO_FLAGS | {"--debug"} if name.startswith("--")]
-            raise UserError(flag, "there is no such flag", did_you_mean(flag, known))
+            verb = flag.removeprefix("--")
+            is_verb = verb.isidentifier() and find_spec(f"rlhf.verbs.{verb}")
+            remedy = f"It is a command: `rlhf {verb} ...`" if is_verb else did_you_mean(flag, known)
+            raise UserError(flag, "there is no such flag", remedy)
         flags.append(flag)
         if flag in VALUED_FLAGS or (flag in INFO_FLAGS and waiting and waiting[-1].isalpha()):
             value = value if joined else waiting.pop() if waiting else ""
@@ -86,8 +91,10 @@ def replaced(word: str) -> list[str]:
 def with_experiment_sweep(words: Words) -> Words:
     """Put what an experiment sweeps over (`hydra.sweeper.params` in its YAML) before a sweep's own words.
 
-    A key that the command line gives itself is left to it. Hydra's own reading of the params is switched off.
+    A key that the command line gives itself is left to it. Hydra's own reading of the params is switched off. Raises
+    `UserError` where two of the command line's own words contradict each other.
     """
+    refuse_contradictions(words.overrides, words.config_dir)
     chosen = [word for word in words.overrides if word.startswith("experiment=")]
     if not words.multirun or not chosen or "," in chosen[-1]:
         return words
@@ -177,7 +184,7 @@ def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
         try:
             (parsed,) = parser.parse_overrides([word])
         except HydraException:
-            raise _unreadable(word) from None
+            raise unreadable(word) from None
         if parsed.is_interval_sweep():
             raise UserError(word, "only a search draws from an interval", "Add search=custom, or give values: KEY=1,2")
         if parsed.is_sweep_override():
@@ -211,13 +218,13 @@ class Composer:
         """Return the configuration of one job's words, with Hydra's own settings below `hydra` if asked."""
         for word in overrides:
             if word.startswith("="):
-                raise _unreadable(word)
+                raise unreadable(word)
             if re.fullmatch(r"~\w+(=.*)?", word):
                 raise UserError(word, "a run needs every group and key of the top level", f"Leave {word} out")
         try:
             return compose("config", overrides=[*self.search, *overrides], return_hydra_config=hydra_config)
         except OverrideParseException as error:
-            raise _unreadable(error.override) from None
+            raise unreadable(error.override) from None
         except (HydraException, OmegaConfBaseException) as error:
             raise self._explained(error, overrides) from None
 
@@ -275,25 +282,3 @@ class Composer:
                 node = OmegaConf.select(config, ".".join(path)) if path else config
                 return node if isinstance(node, DictConfig) else OmegaConf.create()
         return OmegaConf.create()
-
-
-def _with_home(word: str) -> str:
-    """Write the home folder for the `~` of KEY=~/FILE, which most shells leave as it is."""
-    key, equals, value = word.partition("=")
-    return f"{key}={Path(value).expanduser()}" if equals and value.startswith("~/") else word
-
-
-def _refuse_unreadable(word: str) -> None:
-    """Raise `UserError` for a word that Hydra's grammar does not know, as it was typed."""
-    try:
-        OverridesParser.create().parse_overrides([word])
-    except HydraException:
-        raise _unreadable(word) from None
-
-
-def _unreadable(word: str) -> UserError:
-    if not word.partition("=")[0].isascii():
-        return UserError(word, "no key has such signs", "`rlhf --help` shows the keys")
-    if re.match(r"[^\s=]+=", word):
-        return UserError(word, "its value cannot be read", "Check its commas, brackets and quotes; 'key=\"a b\"'")
-    return UserError(word, "this is not KEY=VALUE", "Quote values with spaces or brackets: 'key=\"a b\"'")

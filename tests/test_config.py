@@ -462,6 +462,7 @@ def test_several_values_without_m_are_told_how_to_sweep() -> None:
         ("--confg job", "--confg: there is no such flag. Did you mean `--cfg`?"),
         ("--mutlirun", "--mutlirun: there is no such flag. Did you mean `--multirun`?"),
         ("--config-name other", "--config-name: there is no such flag"),
+        ("method=dpo --plan", "--plan: there is no such flag. It is a command: `rlhf plan ...`"),
         ("--config-dir", "--config-dir: it needs a folder. Write --config-dir FOLDER."),
         ("--config-dir /nowhere", "--config-dir /nowhere: there is no such folder"),
         ("--cfg jbo", "--cfg jbo: it prints job, hydra or all. Write --cfg job."),
