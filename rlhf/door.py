@@ -47,6 +47,7 @@ def check_readable(runs: Sequence[Run], processes: int) -> None:
         check_first_row(run.dataset, run.method.data_shape)
     for path in dict.fromkeys(run.model.path for run in runs if run.model.path is not None):
         refuse_no_model(Path(path), "model.path")
+        _refuse_cut_weights(Path(path), "model.path")
     asked: list[object] = []  # jobs of a sweep ask the same of the same files
     for run in runs:
         for place, stage in needed_stages(run):
@@ -79,6 +80,20 @@ def check_start(place: str, method: MethodSpec, run: Run) -> None:
     if None not in (held, wanted) and held != wanted:
         problem = f"it holds a {held} and model={run.model.name} is a {wanted}"
         raise UserError(here, problem, "Choose the model that it was trained from, or another folder")
+    _refuse_cut_weights(folder, here)
+
+
+def _refuse_cut_weights(folder: Path, place: str) -> None:
+    """Raise `UserError` where a file of weights is cut short or none; its header says how long it should be."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="numpy"):
+                pass
+        except (SafetensorError, OSError) as error:
+            why = str(error).removeprefix("Error while deserializing header: ").rstrip(".")
+            raise UserError(place, f"{file.name} cannot be read ({why})", "Copy or fetch the file again") from error
 
 
 def check_measuring(spec: EvaluationSpec) -> None:

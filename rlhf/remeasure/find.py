@@ -104,6 +104,10 @@ def _values(file: Path) -> dict[str, Any]:
 def _of_job(home: Path, word: str) -> Recorded:
     """Read a job's outcome; raises `UserError` where it did not finish or its stage is gone."""
     told = _values(home / RESULT)
+    if not told and (home / RESULT).exists():
+        raise UserError(
+            word, f"{home / RESULT} is damaged", "Run its command again, or name its folder of outputs/stages"
+        )
     command = _command(told)
     status = told.get("status")
     if status != "finished":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from rlhf.errors import UserError, refuse_unwritable
+from rlhf.suggest import did_you_mean
 from rlhf.terminal import make_console, quiet_libraries
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ Examples
   rlhf evaluate run=last --json > evaluation.json
 """
 FLAGS = {"--config-dir", "-cd"}
+OWN_FLAGS = {"--config-dir", "--json", "--help", "--debug"}
 KIND = {True: "a reward model", False: "a policy"}
 
 
@@ -76,6 +78,10 @@ def _checked(words: list[str]) -> tuple[list[Recorded], list[Run]]:
     from rlhf.remeasure.find import find_runs
     from rlhf.remeasure.settings import refuse_training_word, run_of, tracking_of
 
+    for word in [word for word in words if word.startswith("--")]:
+        flag = word.partition("=")[0]
+        if flag not in OWN_FLAGS and (near := did_you_mean(flag, OWN_FLAGS)).startswith("Did"):
+            raise UserError(flag, "there is no such flag", near)
     names = [word.removeprefix("run=") for word in words if word.startswith("run=")]
     parsed = parse_words([word for word in words if not word.startswith("run=")])
     if wrong := next((flag for flag in parsed.flags if flag.startswith("-") and flag not in FLAGS), None):
@@ -83,6 +89,11 @@ def _checked(words: list[str]) -> tuple[list[Recorded], list[Run]]:
             wrong, "rlhf evaluate takes KEY=VALUE words, --json and --config-dir", "See `rlhf evaluate --help`"
         )
     asked = [name for value in names for name in value.strip("[]").split(",")]
+    keys = {word: word.partition("=")[0] for word in words if "=" in word}
+    if not names and (
+        wrong := next((w for w, key in keys.items() if did_you_mean(key, ["run"]).startswith("Did")), None)
+    ):
+        raise UserError(wrong, "no run is named by this key", "Did you mean `run=`?")
     if not asked or not all(name.strip() for name in asked):
         raise UserError(
             "run",

@@ -6,8 +6,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy
 import pytest
 from commandline import QUICK, Here, command, refused_without, tracked
+from safetensors.numpy import save
+
+from rlhf.command_words import refuse_contradictions
 
 PAIR = {"prompt": "How do I pay?", "chosen": "By card.", "rejected": "No."}
 TABLE = ("dataset=table", "evaluation.judge=none", "method=sft", *QUICK[1:2], *QUICK[3:])
@@ -43,6 +47,18 @@ def demonstrations(count: int, **more: object) -> bytes:
             "-m method=ppo method.kl.target=range(3,1)",
             ("method.kl.target=range(3,1): it sweeps over nothing. Give it",),
         ),
+        (
+            "method=dpo tuning=lora adapter=none",
+            ("adapter=none: tuning=lora chooses adapter=lora. Leave adapter=none or tuning=lora out",),
+        ),
+        ("-m tuning=full,lora adapter=lora", ("adapter=lora: tuning=full chooses adapter=none",)),
+        ("quantization=nf4 tuning=lora", ("quantization=nf4: tuning=lora chooses quantization=none",)),
+        ("plan tuning=lora adapter=none", ("adapter=none: tuning=lora chooses adapter=lora",)),
+        (
+            "method=dpo seed=1 method=ppo",
+            ("method=ppo: method=dpo chooses another option of the same group. Leave one of the two out",),
+        ),
+        ("-m method=dpo,sft method=ppo", ("method=ppo: method=dpo,sft chooses another",)),
         ("-m method.beta=0.1,-1", ("method.beta: should be greater than 0, got -1",)),
     ],
 )
@@ -51,6 +67,22 @@ def test_a_mistake_on_the_command_line_is_refused_before_anything_is_made(
 ) -> None:
     here(*words.split(), folder=tmp_path).refused(2, *parts)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "tuning=lora adapter=lora",
+        "tuning=lora adapter.r=4",
+        "method=sft method=sft",
+        "experiment=hh_reward method=sft",
+        "seed=1 seed=2",
+        "template@model.template=toy template@model.other=human_assistant",
+        "-m tuning=full,lora seed=1,2",
+    ],
+)
+def test_words_that_agree_or_that_hydra_settles_contradict_nothing(words: str) -> None:
+    refuse_contradictions([word for word in words.split() if word != "-m"], None)
 
 
 def test_the_real_command_line_prints_one_line_and_makes_nothing(tmp_path: Path) -> None:
@@ -122,6 +154,19 @@ def test_a_folder_without_a_model_is_refused_before_anything_is_made(
     words = ("method=sft", "model=gpt2", "model.path=mine")
     line = refused_without({"torch", "transformers"}, words, tmp_path)
     assert line.startswith(f"rlhf: model.path: {part}") and line.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("word", ["method.starts_from=mine", "model.path=mine"])
+@pytest.mark.parametrize("kept", [0, 40, -1])
+def test_weights_that_are_cut_off_are_refused_with_their_file(word: str, kept: int, here: Here, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text('{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}')
+    whole = save({"wte": numpy.zeros((4, 4), numpy.float32)})
+    (tmp_path / "mine" / "model.safetensors").write_bytes(whole[:kept])
+    model = "model=gpt2" if word.startswith("model") else "model=tiny_gpt2"
+    line = here("method=sft", model, word, folder=tmp_path).refused(2, "model.safetensors cannot be read (")
+    assert line.startswith(f"rlhf: {word.partition('=')[0]}") and "Copy or fetch the file again" in line
     assert [file.name for file in tmp_path.iterdir()] == ["mine"]
 
 

@@ -133,6 +133,8 @@ def test_a_suite_that_fails_ends_in_exit_code_1_with_the_others_shown(here: Here
     ("words", "parts"),
     [
         ((), ("run: no run is named", "run=last")),
+        (("runn=last",), ("runn=last: no run is named by this key. Did you mean `run=`?",)),
+        (("run=last", "--jsno"), ("--jsno: there is no such flag. Did you mean `--json`?",)),
         (("run=",), ("run: no run is named",)),
         (("run=last,",), ("one of its names is empty",)),
         (("run=nosuchrun",), ("nosuchrun: there is no such run",)),
@@ -191,6 +193,17 @@ def test_a_run_that_did_not_finish_is_refused_with_what_went_wrong(here: Here, t
     done.refused(2, "the run failed: the loss is NaN", "rlhf method=dpo")
     here("evaluate", "run=abc1", "tracking=none", folder=tmp_path).refused(2, "abc1: the run failed")
     here("evaluate", "run=last", "tracking=none", folder=tmp_path).refused(2, "last: no run has finished")
+
+
+@pytest.mark.parametrize("content", ['{"status": "fini', "", "[]"])
+def test_a_run_whose_result_is_damaged_is_told_apart_from_one_that_did_not_finish(
+    content: str, here: Here, tmp_path: Path
+) -> None:
+    home = tmp_path / "outputs/runs/2026-11-21/10-00-00-000000"
+    home.mkdir(parents=True)
+    (home / "result.json").write_text(content)
+    line = here("evaluate", f"run={home}", "tracking=none", folder=tmp_path).refused(2)
+    assert f"{home}/result.json is damaged. Run its command again" in line
 
 
 def test_help_shows_examples(here: Here, tmp_path: Path) -> None:

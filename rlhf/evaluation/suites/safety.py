@@ -129,8 +129,8 @@ class _Safety:
             if any(value is not None for value in each)
         }
         if metrics.BALANCED.name in scores:
-            right = [one for one, value in zip(wanted, balanced, strict=True) if value]
-            low, high = _mean_of_shares(*(wilson(right.count(kind), kinds[kind]) for kind in (True, False)))
+            passed = [kind for kind, value in zip(wanted, balanced, strict=True) if value]
+            low, high = _mean_of_shares(*(wilson(passed.count(kind), kinds[kind]) for kind in (True, False)))
             scores[metrics.BALANCED.name] = replace(scores[metrics.BALANCED.name], low=low, high=high)
         return scores
 
