@@ -17,14 +17,22 @@ from rlhf.remeasure.together import measure_policies
 
 
 def measure_runs(
-    recorded: Sequence[Recorded], runs: Sequence[Run], words: Sequence[str], console: Console
+    recorded: Sequence[Recorded],
+    runs: Sequence[Run],
+    words: Sequence[str],
+    console: Console,
+    against: int | None,
 ) -> tuple[dict[str, Any], list[Path], dict[str, str]]:
-    """Measure runs of one kind together; return values, the files that hold them, how to open the tracked run."""
+    """Measure runs of one kind together; return values, the files that hold them, how to open the tracked run.
+
+    `against` is the place of the run that all models are compared with, None for the base model.
+    """
     measure = measure_policies if runs[0].method.trains_policy else measure_scorers
     measured = measure(recorded, runs, console)
     data = measured.found.dump(whole=True) | {
         "settings": runs[0].evaluation.model_dump(),
         "dataset": runs[0].dataset.name,
+        "baseline": None if against is None else measured.speakers[against],
         "samples": list(measured.samples),
         "runs": [
             {

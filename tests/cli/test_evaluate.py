@@ -70,6 +70,22 @@ def test_runs_are_measured_together_and_seeds_share_a_group(here: Here, trained:
     assert len(rows) > len(values["metrics"])
 
 
+def test_a_run_is_compared_with_the_one_that_is_named(here: Here, trained: dict[str, Any]) -> None:
+    folder, homes = trained["folder"], trained["homes"]
+    runs = f"run={homes[1]},{homes[2]}"
+    assert here("evaluate", runs, f"against={homes[1]}", "evaluation.suites=[text]", folder=folder).code == 0
+    values = json.loads((newest(folder) / "evaluation.json").read_text())
+    assert values["baseline"] == values["runs"][0]["speaker"] != values["runs"][1]["speaker"]
+    rows = list(csv.DictReader((newest(folder) / "evaluation.csv").open(encoding="utf-8")))
+    assert {row["baseline"] for row in rows} == {"", values["baseline"]}
+    for word, parts in (
+        ("against=last", ("against=last", "none of the runs", f"against={homes[1]}")),
+        (f"against={homes[1]} against={homes[2]}", ("it is there twice",)),
+    ):
+        here("evaluate", runs, *word.split(), folder=folder).refused(2, *parts)
+    here("evaluate", "run=last", "against=last", folder=folder).refused(2, "one run alone", "run=A,B against=A")
+
+
 def test_the_measured_run_gets_its_numbers_and_the_evaluation_a_run_of_its_own(
     here: Here, trained: dict[str, Any]
 ) -> None:
