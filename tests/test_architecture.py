@@ -39,7 +39,8 @@ ALLOWED: dict[str, set[str] | None] = {
     "ppo_clashes": BASICS,
     "evaluation_clashes": BASICS,
     "build": BASICS | {"ppo_clashes", "evaluation_clashes", "trainer_fields"},
-    "compose": BASICS | {"build", "folders", "trainer_fields"},
+    "command_words": {"errors", "folders"},
+    "compose": BASICS | {"build", "command_words", "folders", "trainer_fields"},
     "hub": {"errors", "config", "ranks"},
     "door": BASICS | {"build", "data", "endpoint", "evaluation", "hub", "models", "ppo"},
     "sources": set(),
@@ -122,6 +123,7 @@ ABOVE = {
     "__main__",
 }  # nobody below imports these
 HYDRA_PLUGINS = {f"rlhf/launchers/{name}.py" for name in ("__init__", "jobs", "local", "on_slurm", "on_ray", "search")}
+COMPOSING = {"rlhf/compose.py", "rlhf/command_words.py"}
 IN_A_JOB = {"rlhf/launchers/forked.py", "rlhf/launchers/task.py"}
 
 
@@ -186,10 +188,10 @@ def test_mathematics_needs_torch_alone(name: str) -> None:
 @pytest.mark.parametrize(
     ("library", "homes"),
     [
-        ("hydra", {"rlhf/__main__.py", "rlhf/compose.py", "rlhf/search/words.py", *HYDRA_PLUGINS, *IN_A_JOB}),
+        ("hydra", {"rlhf/__main__.py", *COMPOSING, "rlhf/search/words.py", *HYDRA_PLUGINS, *IN_A_JOB}),
         (
             "omegaconf",
-            {"rlhf/compose.py", "rlhf/remeasure/settings.py", *HYDRA_PLUGINS} - {"rlhf/launchers/__init__.py"},
+            {*COMPOSING, "rlhf/remeasure/settings.py", *HYDRA_PLUGINS} - {"rlhf/launchers/__init__.py"},
         ),
         ("mlflow", {"rlhf/tracking/store.py"}),
         ("gradio", set()),
@@ -201,7 +203,7 @@ def test_a_library_has_one_home(library: str, homes: set[str]) -> None:
 
 LIGHT = {
     "errors", "suggest", "terminal", "spec", "ppo_spec", "model_spec", "inspection_spec", "evaluation_spec",
-    "endpoint_spec", "endpoint", "config", "disk", "build",
+    "endpoint_spec", "endpoint", "config", "disk", "build", "command_words",
     "compose", "trainer_fields", "alike", "data", "tracking", "report", "verdict", "door", "fingerprint", "ranks",
     "ppo_clashes", "evaluation_clashes", "sources", "store", "lineage",
 }  # fmt: skip
