@@ -96,6 +96,8 @@ def _explain(item: Any, values: Mapping[str, Any], root: type[BaseModel] = Run) 
         return f"{path}: {problem}."
     if not problem.startswith(f"{item['input']} "):  # it names the value itself
         problem += f", got {got}"
+    if item["type"] == "list_type" and isinstance(item["input"], str | int | float):
+        return f"{path}: {problem}. Write a list: '{path}=[{item['input']}]'."
     place = path.removesuffix(".[key]")
     key = path.partition("[")[0] if place == path else path.rsplit(".", 2)[0]  # items and keys are set as a whole
     return f"{place}: {problem}. {near or f'Write another value: {key}=VALUE.'}"

@@ -17,7 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlhf.build import build, refuse_wrong_names
@@ -244,7 +244,8 @@ class Composer:
         if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
             place = match.group(1)
             key, _, value = place.partition("=")
-            as_list = f", or write one list: '{key}=[{value}]'" if "." in key and not key.endswith(".path") else ""
+            takes_list = "." in key and not key.endswith(".path") and self._may_be_list(key.lstrip("+"), overrides)
+            as_list = f", or write one list: '{key}=[{value}]'" if takes_list else ""
             return UserError(place, "it has several values", f"Add -m for a sweep over them{as_list}")
         if "Multiple values for" in text or "force-add of config groups" in text:
             return UserError(place, "the group has an option already", f"Write {place.lstrip('+')} without the `+`")
@@ -255,6 +256,12 @@ class Composer:
         """Explain a key or group that is not there; Hydra knows where a group of that name belongs."""
         if hint := re.search(r"Did you mean to override (\S+)\?", text):
             return UserError(key, "there is no such key; the group is chosen elsewhere", f"Write {hint.group(1)}=NAME")
+        group, at, _ = key.partition("@")
+        option = next((word.partition("=")[2] for word in overrides if word.partition("=")[0] == key), "")
+        loader = GlobalHydra.instance().config_loader()
+        options = loader.get_group_options(group, config_name="config", overrides=self.search) if at else []
+        if options and option not in options:
+            return UserError(f"{group}={option}", "there is no such option", did_you_mean(option, options))
         if full := re.search(r"full_key: (\S+)", text):
             key = full.group(1)
         *parents, word = key.split(".")
@@ -271,6 +278,12 @@ class Composer:
             known = f"there is no such reward source; known are {', '.join(names)}"
             return UserError(key, known, f"To add one, write '+{key}={{kind: KIND, weight: 1.0}}'")
         return UserError(key, "unknown key", did_you_mean(word, names) if names else "Another dataset may have it")
+
+    def _may_be_list(self, key: str, overrides: Sequence[str]) -> bool:
+        """Whether the value that `key` has is a list, or none that tells what it takes."""
+        *parents, word = key.split(".")
+        value = self._node(parents, [each for each in overrides if "," not in each]).get(word)
+        return value is None or isinstance(value, ListConfig)
 
     def _node(self, path: list[str], overrides: Sequence[str]) -> DictConfig:
         """Return what lies at `path` with the command line's group choices (`method=sft`) in force; else nothing."""

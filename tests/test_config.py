@@ -295,6 +295,7 @@ def test_columns_of_the_users_own_replace_those_of_the_yaml() -> None:
         ("method=doo", "method=doo", "`dpo`"),
         ("experiment=quikstart", "experiment=quikstart", "`quickstart`"),
         ("template@model.template=tooy", "template=tooy", "`toy`"),
+        ("cleaning@dataset.cleaning=s5", "cleaning=s5", "Known here: light, none, s4."),
         ("template=toy", "template", "template@model.template=NAME"),
         ("template@model.tmplate=toy", "template@model.tmplate", "template@model.template=NAME"),
         ("method.betta=0.1", "method.betta", "`beta`"),
@@ -369,7 +370,10 @@ def test_a_trainer_argument_with_a_home_of_its_own_is_sent_there(word: str, home
             "dataset.languages=[en,fr]",
             "dataset.languages[1]: should be 'en' or 'es', got 'fr'. Write another value: d",
         ),
-        ("dataset.languages=en", "dataset.languages: should be a valid list, got 'en'"),
+        (
+            "dataset.languages=en",
+            "dataset.languages: should be a valid list, got 'en'. Write a list: 'dataset.languages=[en]'",
+        ),
         ("++hardware.peak_flops.fp8=1", "hardware.peak_flops.fp8: should be 'fp32', 'bf16' or 'fp16'"),
         ("method.trainer=3", "method.trainer: should be a valid dictionary, got 3"),
         ("++method.trainer.learning_rate=fast", "method.trainer.learning_rate: should be float, got 'fast'"),
@@ -450,9 +454,11 @@ def test_a_sweep_over_an_interval_is_told_to_give_values() -> None:
 
 def test_several_values_without_m_are_told_how_to_sweep() -> None:
     text = refusal("method.beta=0.1,0.2")
+    assert text == "method.beta=0.1,0.2: it has several values. Add -m for a sweep over them."  # it takes no list
+    text = refusal("dataset.languages=en,es")
     assert text == (
-        "method.beta=0.1,0.2: it has several values. "
-        "Add -m for a sweep over them, or write one list: 'method.beta=[0.1,0.2]'."
+        "dataset.languages=en,es: it has several values. "
+        "Add -m for a sweep over them, or write one list: 'dataset.languages=[en,es]'."
     )
 
 
