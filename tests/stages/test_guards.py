@@ -131,7 +131,7 @@ def test_a_failed_upstream_stage_is_marked_as_well(tmp_path: Path) -> None:
 def test_a_value_that_the_library_refuses_is_named(tmp_path: Path) -> None:
     from trl import SFTConfig
 
-    run = stage_run("sft", "tiny_gpt2", "method.trainer.lr_scheduler_type=cosines")
+    run = stage_run("sft", "tiny_gpt2", "++method.trainer.debug=cosines")
     with pytest.raises(UserError, match="method.trainer") as refusal:
         trainer_arguments(SFTConfig, context_of(run, tmp_path))
     assert "cosines" in str(refusal.value)
