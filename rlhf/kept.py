@@ -22,6 +22,7 @@ def for_report(job: Job, method: MethodSpec, rows: Sequence[Row]) -> dict[str, A
         "floor": loss_baseline(method),
         "kl_target": kl_target(method),
         "machine": {name: value for name, value in surroundings().items() if name.startswith(FACTS)},
+        "questions": len(rows[-1].texts) if rows else 0,
         "samples": _samples(job, rows) if rows else {},
     }
 

@@ -13,6 +13,11 @@ from rlhf.report.words import given, own_words
 CLOCKS = ("seconds", "per_second")  # in names of curves that no two runs share
 # groups of the configuration that say how a stage is measured and recorded, not how it is trained
 BESIDE_TRAINING = ("evaluation", "hardware", "tracking", "reuse")
+FACTS = {
+    "trained_on": "trained on: {}",
+    "judge": "answers scored by the judge: {}",
+    "questions": "held-out prompts, each answered once: {}",
+}
 
 
 def report_rows(outcomes: Sequence[dict[str, Any]]) -> list[ReportRow]:
@@ -38,10 +43,11 @@ def report_rows(outcomes: Sequence[dict[str, Any]]) -> list[ReportRow]:
 
 
 def facts_of(outcomes: Sequence[dict[str, Any]]) -> list[str]:
-    """Say what the jobs were trained on and who judged them, once where it is the same, and how the former went."""
+    """Say what the jobs were trained on, who judged how many answers, once where it is the same, and how it went."""
     facts = []
-    for key, words in (("trained_on", "trained on: {}"), ("judge", "answers scored by the judge: {}")):
-        found = _numbered((number, [outcome[key]]) for number, outcome in enumerate(outcomes, start=1) if outcome[key])
+    for key, words in FACTS.items():
+        told = [(number, outcome[key]) for number, outcome in enumerate(outcomes, start=1) if outcome.get(key)]
+        found = _numbered((number, [str(value)]) for number, value in told)
         for value, jobs in found.items():
             about = "" if len(jobs) == len(outcomes) else f"{_jobs(jobs)}, "
             facts.append(about + words.format(value))

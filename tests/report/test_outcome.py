@@ -55,6 +55,9 @@ def test_what_taught_the_jobs_and_who_judged_them_is_said_once_where_it_is_the_s
     assert facts_of([ppo]) == facts_of([ppo, ppo]) == both
     assert facts_of([ppo | {"judge": ""}]) == both[:1]
     assert facts_of([finished(0.5)]) == []
+    asked = [finished(0.5) | {"questions": number} for number in (64, 64, 8)]
+    told = "held-out prompts, each answered once:"
+    assert facts_of(asked) == [f"jobs 1, 2, {told} 64", f"job 3, {told} 8"]
 
 
 def test_what_taught_some_jobs_names_them() -> None:
