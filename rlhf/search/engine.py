@@ -143,7 +143,7 @@ class Engine:
             trial.set_user_attr(TWIN, first.number)
             self._settle()
             return None
-        if len(taken) - self._repeated(taken) >= self.spec.trials:
+        if len(taken) >= self.spec.trials and len(taken) - self._repeated(taken) >= self.spec.trials:
             for name, value in ((INTERRUPTED, True), (REASON, "another process took the last place")):
                 trial.set_user_attr(name, value)
             self.study.tell(trial.number, state=TrialState.FAIL)

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from rlhf.compose import jobs, parse_words
+from rlhf.config import Run
 from rlhf.door import check_readable
 from rlhf.errors import UserError
 from rlhf.remeasure.settings import settings_of
 from tests.evaluation.persona.persona_world import rule_bound
 
 
-def at_the_door(*words: str) -> None:
+def at_the_door(*words: str) -> Run:
     [(_, run)] = jobs(parse_words(["tracking=none", "hardware=cpu", "method=sft", "dataset.rows=50", *words]))
     check_readable([run], 1)
+    return run
 
 
 @pytest.mark.parametrize("suite", ["persona", "simulation"])
@@ -31,7 +33,8 @@ def test_a_wrong_nli_model_is_refused_where_a_suite_will_read_it(tmp_path: Path,
 
 def test_a_right_one_passes(tmp_path: Path) -> None:
     name = rule_bound(tmp_path)
-    at_the_door(f"evaluation.persona.nli.model={name}", "evaluation.suites=[persona,simulation]")
+    run = at_the_door(f"evaluation.persona.nli.model={name}", "evaluation.suites=[persona,simulation]")
+    assert run.evaluation.persona.nli.model == name
 
 
 def test_a_user_without_weights_is_refused(tmp_path: Path) -> None:
