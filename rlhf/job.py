@@ -222,12 +222,9 @@ def _record(
         ENERGY_SOURCE: finished.result.get(ENERGY_SOURCE, ""),
         f"pipeline_{ENERGY_SOURCE}": energy_of([stage.result for stage in stands_on(finished)]),
         "stage": str(finished.folder),
-        **for_report(job, finished.method, rows),
+        **for_report(job, finished, rows),
         "curves": finished.result["curves"],
         "upstream": [asdict(stage) for stage in upstream],
-        "rows": [
-            {"name": r.name, "role": r.role, "fingerprint": r.fingerprint, "metrics": dict(r.metrics)} for r in rows
-        ],
     }
 
 

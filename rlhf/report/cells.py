@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rlhf.evaluation import metrics as names
+from rlhf.evaluation.comparison.compare import Difference
+from rlhf.report.compared import unclear
 
 Role = Literal[
     "base", "start", "sft", "policy", "failed", "pruned", "interrupted", "not started", "running or killed", "damaged"
@@ -30,6 +32,8 @@ class ReportRow:
     note: str
     judge: str  # whose scores its `reward` is the mean of; empty where none scored
     trained_on: str  # the weighted reward sources that taught it; empty where none did
+    n: int  # held-out prompts (of a reward model: pairs) that its quality was measured on; 0 where that is not known
+    tests: Mapping[str, Difference]  # by metric that compares: its paired test, corrected over the whole table
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +59,19 @@ class _Column:
     metric: names.Metric
     interval: tuple[names.Metric, names.Metric] | None  # of a comparison with the reference model
     null: float  # value of that comparison which says "no difference"
+    compares: names.Metric | None = None  # what that comparison is called
 
 
 _COLUMNS = (
     _Column("loss", names.FINAL_LOSS, None, 0.0),
     _Column("nll", names.FINAL_NLL, None, 0.0),
-    _Column("reward", names.FINAL_REWARD, (names.FINAL_REWARD_DIFFERENCE_LOW, names.FINAL_REWARD_DIFFERENCE_HIGH), 0.0),
+    _Column(
+        "reward",
+        names.FINAL_REWARD,
+        (names.FINAL_REWARD_DIFFERENCE_LOW, names.FINAL_REWARD_DIFFERENCE_HIGH),
+        0.0,
+        names.FINAL_REWARD_DIFFERENCE,
+    ),
     _Column("gold", names.FINAL_REWARD_GOLD, None, 0.0),
     _Column(
         "gold gain",
@@ -153,7 +164,8 @@ def _cell(row: ReportRow, column: _Column, style: str) -> Cell:
         if low is not None and high is not None:
             if column.title in INTERVALS_SHOWN:
                 text += f" [{_short(low)}, {_short(high)}]"
-            if low <= column.null <= high:  # on a control as well
+            test = row.tests.get((column.compares or column.metric).name)
+            if unclear(low, high, column.null, test):  # on a control as well
                 style = UNCLEAR
     return Cell(text, value, style)
 

@@ -13,8 +13,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from rlhf.errors import UserError, mendable
+from rlhf.report.ratios import Missing, Ratio
 from rlhf.report.record import JobRecord
-from rlhf.report.savings import Missing, Ratio, find_savings, is_full, ratio_of
+from rlhf.report.savings import find_savings, is_full, ratio_of
 from rlhf.report.savings_sheet import less
 from rlhf.report.seeds import Group, group_jobs
 from rlhf.report.sheets import Sheet, SheetCell, SheetColumn, sheet

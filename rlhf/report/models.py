@@ -7,6 +7,7 @@ weights, and says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,18 +16,20 @@ from pydantic import PositiveFloat
 from rlhf.errors import UserError
 from rlhf.evaluation import metrics as names
 from rlhf.report.cells import duration, memory
+from rlhf.report.outcome import asked
 from rlhf.report.record import JobRecord
-from rlhf.report.rows import judges_of
+from rlhf.report.rows import Line, Lines, judges_of
 from rlhf.report.savings import way_of
-from rlhf.report.seeds import Group, group_jobs
+from rlhf.report.seeds import Group, group_jobs, unclear
 from rlhf.report.sheets import NOTHING, Sheet, SheetCell, SheetColumn, sheet, turned
-from rlhf.report.shown import gain, plain, usd
+from rlhf.report.shown import COLUMNS, gain, plain, usd
 from rlhf.report.taken import Taken, taken
 from rlhf.spec import Share, Spec
 
 GB = 1e9
 ABOUT = (
-    "Each model as it was trained, from measurements; intervals are over seeds, of one seed within the run. nll of "
+    "Each model as it was trained, from measurements; intervals are over seeds, of one seed within the run; n is the "
+    "number of held-out prompts or pairs. Grey is no clear difference, as in the comparison. nll of "
     "models with other tokenizers is not comparable, as they cut the same answer into other tokens."
 )
 SAME_JUDGE = "Rewards are, as the same judge scored them all."
@@ -88,12 +91,15 @@ def model_of(job: JobRecord) -> str:
     return job.value("model") or str(job.outcome["name"]).partition("-")[2]
 
 
-def models_sheets(jobs: Sequence[JobRecord], thresholds: Suitability | None) -> list[Sheet]:
-    """The table of models, a column each (a line each where they are many); none where all jobs share one."""
+def models_sheets(jobs: Sequence[JobRecord], lines: Lines, thresholds: Suitability | None) -> list[Sheet]:
+    """The table of models, a column each (a line each where they are many); none where all jobs share one.
+
+    What is no clear difference in the comparison's `lines` is none here.
+    """
     groups = [group for group in group_jobs(jobs) if group.finished]
     if len({model_of(group.jobs[0]) for group in groups}) < 2:
         return []
-    rows = [(SheetCell(title), *(of(group) for group in groups)) for title, of in _lines(groups)]
+    rows = [(SheetCell(title), *(of(group) for group in groups)) for title, of in _lines(groups, lines)]
     if thresholds:
         rows += [(SheetCell(use), *cells) for use, cells in _suits(groups, thresholds).items()]
     rows = [row for row in rows if any(cell.text != NOTHING.text for cell in row[1:])]
@@ -111,7 +117,7 @@ def _of_judges(groups: Sequence[Group]) -> str:
     return SAME_JUDGE if any(map(any, judges)) else ""
 
 
-def _lines(groups: Sequence[Group]) -> list[tuple[str, Callable[[Group], SheetCell]]]:
+def _lines(groups: Sequence[Group], lines: Lines) -> list[tuple[str, Callable[[Group], SheetCell]]]:
     """What is told of each model, in order: a title, and how it is read from a group of seeds."""
     had = {name for group in groups for job in group.finished for name in job.outcome["metrics"]}
     costs = [(title, cost.name, text) for title, cost, text in COSTS]
@@ -119,13 +125,27 @@ def _lines(groups: Sequence[Group]) -> list[tuple[str, Callable[[Group], SheetCe
     first = {kind[0][1]: next((one[1] for one in kind if one[1] in had), "") for kind in QUALITY}
     chosen = [line for line in quality if line[1] in first.values()]
     measured = [*chosen, *costs[:2]], [*costs[2:], *LATENCY]
-    before, after = ([(title, _reader(name, text)) for title, name, text in part] for part in measured)
-    return [("method", _method), ("seeds", _seeds), ("parameters", _parameters), ("trained", _trained), *before,
-            ("memory", _memory), *after]  # fmt: skip
+    policies = {line.jobs: line for line in lines.lines if line.role == "policy"}
+    before, after = ([(title, _reader(name, text, policies)) for title, name, text in part] for part in measured)
+    of_all = [("method", _method), ("seeds", _seeds), ("n", _asked), ("parameters", _parameters), ("trained", _trained)]
+    return [*of_all, *before, ("memory", _memory), *after]
 
 
-def _reader(name: str, text: Callable[[float], str]) -> Callable[[Group], SheetCell]:
-    return lambda group: _cell(taken(group, name), text)
+def _reader(
+    name: str, text: Callable[[float], str], policies: Mapping[tuple[int, ...], Line]
+) -> Callable[[Group], SheetCell]:
+    shown = next((column for column in COLUMNS if column.metric.name == name), None)
+
+    def read(group: Group) -> SheetCell:
+        line = policies[tuple(job.number for job in group.jobs)]
+        estimate = line.cells.get(name)
+        if shown is None or shown.null is None or estimate is None:
+            return _cell(taken(group, name), text)
+        told = Taken(estimate.value, estimate.low, estimate.high, estimate.n)
+        grey = unclear(shown, estimate, line.tests.get(name))
+        return replace(_cell(told, text), tone="unclear" if grey else "")
+
+    return read
 
 
 def _method(group: Group) -> SheetCell:
@@ -135,6 +155,11 @@ def _method(group: Group) -> SheetCell:
 
 def _seeds(group: Group) -> SheetCell:
     return SheetCell(str(len(group.finished)))
+
+
+def _asked(group: Group) -> SheetCell:
+    n = min(asked(job.outcome) for job in group.finished)
+    return SheetCell(str(n)) if n else NOTHING
 
 
 def _parameters(group: Group) -> SheetCell:

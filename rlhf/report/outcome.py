@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rlhf.report.cells import ReportRow
+from rlhf.report.compared import Beside, beside_start, compare_lines
 from rlhf.report.words import given, own_words
 
 CLOCKS = ("seconds", "per_second")  # in names of curves that no two runs share
@@ -17,29 +19,43 @@ FACTS = {
     "trained_on": "trained on: {}",
     "judge": "answers scored by the judge: {}",
     "questions": "held-out prompts, each answered once: {}",
+    "pairs_judged": "held-out pairs: {}",
 }
 
 
 def report_rows(outcomes: Sequence[dict[str, Any]]) -> list[ReportRow]:
-    """Return each job's own line, and each control once however many jobs share it."""
+    """Return each job's own line, and each control once however many jobs share it.
+
+    The paired tests of all lines are corrected together.
+    """
     rows: list[ReportRow] = []
+    beside: list[list[Beside]] = []
     seen: set[str] = set()
     for outcome in outcomes:
         settings = dict(word.lstrip("+").split("=", 1) for word in given(outcome["words"]) if "=" in word)
-        judge, trained_on = outcome["judge"], outcome["trained_on"]
+        judge, trained_on, n = outcome["judge"], outcome["trained_on"], asked(outcome)
         told = outcome["name"].replace("-", " ", 1)
         if outcome["status"] != "finished":
-            rows.append(ReportRow(told, outcome["status"], settings, {}, outcome["error"], judge, trained_on))
+            rows.append(ReportRow(told, outcome["status"], settings, {}, outcome["error"], judge, trained_on, 0, {}))
+            beside.append([])
             continue
         model = outcome["name"].split("-", 1)[1]
-        for control in outcome["rows"][:-1]:
+        for place, control in enumerate(outcome["rows"][:-1]):
             key = json.dumps([control["fingerprint"], control["metrics"]], sort_keys=True)
             if key not in seen:
                 seen.add(key)
                 name, role = f"{control['role']} {model}", control["role"]
-                rows.append(ReportRow(name, role, {}, control["metrics"], "", judge, ""))
-        rows.append(ReportRow(told, "policy", settings, outcome["metrics"], "", judge, trained_on))
-    return rows
+                rows.append(ReportRow(name, role, {}, control["metrics"], "", judge, "", n, {}))
+                beside.append([beside_start(outcome, place)])
+        rows.append(ReportRow(told, "policy", settings, outcome["metrics"], "", judge, trained_on, n, {}))
+        beside.append([beside_start(outcome)])
+    tests = compare_lines(beside)
+    return [replace(row, tests=own) for row, own in zip(rows, tests, strict=True)]
+
+
+def asked(outcome: Mapping[str, Any]) -> int:
+    """On how many held-out prompts, of a reward model pairs, a job was measured; 0 where it did not say."""
+    return int(outcome.get("questions") or outcome.get("pairs_judged") or 0)
 
 
 def facts_of(outcomes: Sequence[dict[str, Any]]) -> list[str]:

@@ -6,12 +6,25 @@ import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rlhf.evaluation.comparison.compare import Difference, clearly_best
+from rlhf.evaluation.comparison.pooled import Line as Speaker
+from rlhf.report.compared import (
+    RESAMPLES,
+    SEED,
+    Beside,
+    beside_start,
+    compare_lines,
+    interval_of,
+    measured,
+    number_of_tests,
+)
+from rlhf.report.outcome import asked
 from rlhf.report.pareto import front
 from rlhf.report.record import JobRecord
-from rlhf.report.seeds import Estimate, Group, clearly_best, estimate, group_jobs
+from rlhf.report.seeds import Estimate, Group, estimate, group_jobs
 from rlhf.report.shown import (
     COLUMNS,
     GOLD,
@@ -27,7 +40,7 @@ from rlhf.report.shown import (
 from rlhf.report.words import given
 from rlhf.tracking.masking import mask_words
 
-SEED = "seed"
+SEED_KEY = "seed"
 AXES_MORE_IS_BETTER = (REWARD, GOLD, WIN_RATE)
 JUDGED = (REWARD, REWARD_GAIN, WIN_RATE)  # not to be compared where another judge scored
 
@@ -46,9 +59,20 @@ class Line:
     planned: int = 1  # jobs of the group, finished or not
     commands: tuple[str, ...] = ()
     controls: list[int] = field(default_factory=list)  # places of the lines to read it against, the start last
+    n: int = 0  # held-out prompts (of a reward model: pairs) that its quality was measured on; 0 where unknown
+    tests: dict[str, Difference] = field(default_factory=dict)  # by metric that compares, corrected over the table
     best: set[str] = field(default_factory=set)  # metrics in which it is clearly best
     front: bool = False
     note: str = ""
+
+
+@dataclass(frozen=True)
+class _Control:
+    """A control as one job measured it."""
+
+    metrics: Mapping[str, float]
+    beside: Beside
+    n: int
 
 
 @dataclass(frozen=True)
@@ -60,6 +84,7 @@ class Lines:
     lines: tuple[Line, ...]
     front_axes: tuple[Shown, ...]  # cost, reward and KL, as far as all policies have them
     judges_differ: bool
+    tested: int  # p values that were corrected together
 
 
 def build_lines(jobs: Sequence[JobRecord]) -> Lines:
@@ -68,7 +93,12 @@ def build_lines(jobs: Sequence[JobRecord]) -> Lines:
     groups = group_jobs(jobs)
     params = _titles(groups)
     policies = [_policy(group, params) for group in groups]
-    controls, of = _controls(groups)
+    controls, of, starts = _controls(groups)
+    beside = [[beside_start(job.outcome) for job in group.finished] for group in groups]
+    tests = compare_lines([*beside, *starts])
+    for line, own in zip([*policies, *controls], tests, strict=True):
+        line.tests = own
+        _widen(line)
 
     # 2. one order: finished by reward, then what has no numbers, then controls
     judges = {judges_of(group) for group in groups if group.finished}
@@ -80,32 +110,31 @@ def build_lines(jobs: Sequence[JobRecord]) -> Lines:
     # 3. what is clearly best, and the front
     columns = tuple(shown for shown in COLUMNS if any(shown.metric.name in line.cells for line in lines))
     finished = [line for line in lines if line.role == "policy"]
+    scored = [beside[place] for place in order if policies[place].role == "policy"]
     methods = {group.jobs[0].outcome["name"].partition("-")[0] for group in groups if group.finished}
-    for shown in columns:
-        if (shown is LOSS and len(methods) > 1) or (shown in JUDGED and len(judges) > 1):
-            continue
-        best = clearly_best([line.cells.get(shown.metric.name) for line in finished], shown.metric.better)
-        if best is not None:
-            finished[best].best.add(shown.metric.name)
+    apart = [
+        shown for shown in columns if (shown is LOSS and len(methods) > 1) or (shown in JUDGED and len(judges) > 1)
+    ]
+    _mark_best(finished, scored, [shown for shown in columns if shown.metric.better and shown not in apart])
     axes = _front_axes(finished, len(judges) > 1)
     if axes:
         points = [[_less_is_better(shown, line) for shown in axes] for line in finished]
         for line, on_front in zip(finished, front(points), strict=True):
             line.front = on_front
-    return Lines(params, columns, tuple(lines), axes, len(judges) > 1)
+    return Lines(params, columns, tuple(lines), axes, len(judges) > 1, number_of_tests(tests))
 
 
 def varying(groups: Sequence[Group]) -> list[str]:
     """Settings in which the groups differ, in the order in which they were given; never the seed."""
     jobs = [group.jobs[0] for group in groups]
-    keys = dict.fromkeys(key for job in jobs for key in job.settings if key != SEED)
+    keys = dict.fromkeys(key for job in jobs for key in job.settings if key != SEED_KEY)
     return [key for key in keys if len({job.value(key) for job in jobs}) > 1]
 
 
 def _titles(groups: Sequence[Group]) -> dict[str, str]:
     keys = varying(groups)
     short = [key.rpartition(".")[2] for key in keys]
-    taken = {shown.title for shown in COLUMNS} | {"run", "seeds"}
+    taken = {shown.title for shown in COLUMNS} | {"run", "seeds", "n"}
     return {
         key: name if short.count(name) == 1 and name not in taken else key
         for key, name in zip(keys, short, strict=True)
@@ -119,7 +148,8 @@ def _policy(group: Group, params: Mapping[str, str]) -> Line:
     line = Line(str(first.outcome["name"]).replace("-", " ", 1), role, tuple(job.number for job in group.jobs), own)
     line.planned = len(group.jobs)
     line.commands = tuple(command_of(job) for job in group.jobs)
-    line.seeds = tuple(job.value(SEED) or "" for job in finished)
+    line.seeds = tuple(job.value(SEED_KEY) or "" for job in finished)
+    line.n = min((asked(job.outcome) for job in finished), default=0)
     line.note = "; ".join(dict.fromkeys(str(job.outcome["error"]) for job in group.jobs if not job.finished))
     _measure(line, [job.outcome["metrics"] for job in finished])
     return line
@@ -133,25 +163,56 @@ def _measure(line: Line, measured: Sequence[Mapping[str, float]]) -> None:
             line.each[name] = [metrics.get(name) for metrics in measured]
 
 
+def _widen(line: Line) -> None:
+    """Let the interval of a comparison of several seeds hold the noise over prompts as well as that between seeds."""
+    for name, own in line.tests.items():
+        cell = line.cells.get(name)
+        if cell is not None and cell.kind == "seeds" and cell.low is not None and cell.high is not None:
+            low, high = interval_of(own)
+            line.cells[name] = replace(cell, low=min(low, cell.low), high=max(high, cell.high))
+
+
+def _mark_best(finished: Sequence[Line], scored: Sequence[Sequence[Beside]], columns: Sequence[Shown]) -> None:
+    """Mark in each column the line that is clearly better than every other, by tests corrected for their number.
+
+    Scores of single questions are paired where all lines were asked the same ones; else seeds must tell.
+    """
+    speakers = [Speaker(str(place), "policy", line.label, (), ()) for place, line in enumerate(finished)]
+    paired = len({one.asked for seeds in scored for one in seeds}) == 1
+    for shown in columns:
+        name = shown.metric.name
+        values = {
+            speaker.name: measured(seeds if paired else [], name, known)
+            for speaker, line, seeds in zip(speakers, finished, scored, strict=True)
+            if (known := [value for value in line.each.get(name, ()) if value is not None and math.isfinite(value)])
+        }
+        family = len(columns) * (len(finished) - 1)
+        best = clearly_best(speakers, values, str(shown.metric.better), family, RESAMPLES, SEED)
+        if best is not None:
+            finished[int(best.name)].best.add(name)
+
+
 def command_of(job: JobRecord) -> str:
     """The command line that runs this one job again; passwords and tokens are masked, as in the tracker."""
     return shlex.join(mask_words(["rlhf", *given(job.outcome["words"])]))
 
 
-def _controls(groups: Sequence[Group]) -> tuple[list[Line], list[list[int]]]:
-    """The controls of all groups, each once, and for each group the places of its own."""
+def _controls(groups: Sequence[Group]) -> tuple[list[Line], list[list[int]], list[list[Beside]]]:
+    """The controls of all groups, each once; for each group the places of its own; what each control is compared by."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}  # role and model -> control rows by seed, and their jobs
     wanted: list[list[tuple[tuple[str, str], frozenset[str]]]] = []
     for group in groups:
-        own: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+        own: dict[tuple[str, str], dict[str, _Control]] = {}
         for job in group.finished:
-            for row in job.outcome["rows"][:-1]:
+            for place, row in enumerate(job.outcome["rows"][:-1]):
                 key = (str(row["role"]), str(job.outcome["name"]).partition("-")[2])
-                own.setdefault(key, {})[json.dumps([row["fingerprint"], row["metrics"]], sort_keys=True)] = row
+                control = _Control(row["metrics"], beside_start(job.outcome, place), asked(job.outcome))
+                own.setdefault(key, {})[json.dumps([row["fingerprint"], row["metrics"]], sort_keys=True)] = control
         wanted.append([(key, frozenset(rows)) for key, rows in own.items()])
         for key, rows in own.items():
             found.setdefault(key, []).append({"rows": rows, "jobs": [job.number for job in group.finished]})
     lines: list[Line] = []
+    beside: list[list[Beside]] = []
     places: dict[tuple[tuple[str, str], frozenset[str]], int] = {}
     for key, sets in found.items():
         for entry in sorted(sets, key=lambda entry: -len(entry["rows"])):
@@ -162,11 +223,13 @@ def _controls(groups: Sequence[Group]) -> tuple[list[Line], list[list[int]]]:
                 lines[covering[0]].jobs = tuple(sorted({*lines[covering[0]].jobs, *entry["jobs"]}))
                 continue
             places[(key, names)] = len(lines)
+            controls = list(entry["rows"].values())
             line = Line(" ".join(key), key[0], tuple(entry["jobs"]), {}, planned=len(names))
-            line.seeds = ("",) * len(names)
-            _measure(line, [_of_a_control(row["metrics"]) for row in entry["rows"].values()])
+            line.seeds, line.n = ("",) * len(names), min(control.n for control in controls)
+            _measure(line, [_of_a_control(control.metrics) for control in controls])
             lines.append(line)
-    return lines, [[places[name] for name in names] for names in wanted]
+            beside.append([control.beside for control in controls])
+    return lines, [[places[name] for name in names] for names in wanted], beside
 
 
 def _of_a_control(metrics: Mapping[str, float]) -> dict[str, float]:

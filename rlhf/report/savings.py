@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import exp, log
-from statistics import fmean, geometric_mean
+from statistics import fmean
 from typing import Any
 
 from rlhf.evaluation import metrics as names
-from rlhf.evaluation.comparison.statistics import mean_over_seeds
 from rlhf.evaluation.cost.meter import ENERGY_SOURCE
+from rlhf.report.ratios import Missing, Ratio, correct, over_seeds
 from rlhf.report.record import JobRecord
 from rlhf.report.seeds import Group, group_jobs
 
@@ -22,7 +21,6 @@ WAYS = ("tuning", "adapter", "quantization")  # groups of settings in which a ch
 SAME_TOKENS = 0.01  # share by which two runs on the same tokens may differ
 CLOCKS_APART = 0.1  # share by which wall-clock and processor time of two runs on a CPU may disagree
 LOSS = "eval/loss"
-ENOUGH = 3  # seeds that give an interval; Student's t of two is wider than any saving
 TOO_EARLY = "reached before the first evaluation"
 COSTS = (
     names.COST_SECONDS, names.COST_CPU_SECONDS, names.COST_USD, names.COST_KWH, names.COST_FLOPS,
@@ -32,36 +30,6 @@ COSTS = (
 SPENT = (  # evenly over the steps of training
     names.COST_SECONDS, names.COST_CPU_SECONDS, names.COST_USD, names.COST_KWH, names.COST_FLOPS,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """A cost over the baseline's: the geometric mean over seeds, each against the same seed.
-
-    `low` and `high` are the 95% Student-t interval of the mean log ratio of `ENOUGH` seeds or more, of fewer the range.
-    """
-
-    value: float
-    low: float
-    high: float
-    seeds: int
-
-    @property
-    def is_range(self) -> bool:
-        """Whether the ends are those of two seeds, which are no interval."""
-        return 1 < self.seeds < ENOUGH
-
-    @property
-    def within_noise(self) -> bool:
-        """Whether the interval (of two seeds the range) holds 1; of one seed nothing is known."""
-        return self.seeds > 1 and self.low <= 1.0 <= self.high
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Why there is no ratio, in a few words."""
-
-    why: str
 
 
 @dataclass(frozen=True)
@@ -141,6 +109,7 @@ def _compare(full: Group, others: Sequence[Group]) -> Savings:
         for cost in SPENT if least else ():
             way.to_common[cost.name] = _ratio_to(pairs, cost.name, dict.fromkeys(curves, common))
             way.to_best[cost.name] = _ratio_to(pairs, cost.name, best_of_pair)
+    correct([kind for way in ways for kind in (way.ratios, way.to_common, way.to_best)])
     best = fmean(of_full.values()) if of_full else None
     return Savings(str(full.jobs[0].outcome["name"]), tuple(ways), common, best, tuple(_notes(ways)))
 
@@ -162,17 +131,6 @@ def ratio_of(full: Group, other: Group, cost: str) -> Ratio | Missing:
             return Missing(why)
         found.append(ours.outcome["metrics"][cost] / base.outcome["metrics"][cost])
     return over_seeds(found)
-
-
-def over_seeds(ratios: Sequence[float]) -> Ratio:
-    """One ratio per seed as one: geometric mean with its interval, see `Ratio`."""
-    n = len(ratios)
-    if min(ratios) <= 0:  # a cost of nothing has no logarithm
-        return Ratio(fmean(ratios), min(ratios), max(ratios), n)
-    if n < ENOUGH:
-        return Ratio(geometric_mean(ratios), min(ratios), max(ratios), n)
-    found = mean_over_seeds([log(ratio) for ratio in ratios])
-    return Ratio(exp(found.mean), exp(found.low), exp(found.high), n)
 
 
 def _apart(base: JobRecord, ours: JobRecord, cost: str) -> str | None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from rlhf.evaluation import metrics as names
+from rlhf.evaluation.comparison.compare import Difference
 from rlhf.report.cells import duration, memory
+from rlhf.report.compared import beside_start, compare_pairs, measured
+from rlhf.report.outcome import asked
+from rlhf.report.ratios import Missing, Ratio
 from rlhf.report.record import JobRecord
-from rlhf.report.savings import COSTS, Missing, Ratio, Savings, Way, find_savings
+from rlhf.report.savings import COSTS, Savings, Way, find_savings
 from rlhf.report.seeds import Estimate, ends, estimate
 from rlhf.report.sheets import NOTHING, Sheet, SheetCell, SheetColumn, sheet
 from rlhf.report.shown import COLUMNS, Shown, plain, usd
@@ -16,8 +21,10 @@ from rlhf.report.shown import COLUMNS, Shown, plain, usd
 ABOUT = (
     "Each run against the full fine-tune made beside it on the same data: the factor of its cost, with what is saved. "
     "Below a factor stands its 95% interval over seeds (Student t of the log ratio), of two seeds their range. Where "
-    "that holds 1x, the saving is grey: within noise; so is a quality whose interval reaches that of the full one. "
-    "Costs to a loss take the stage's cost as spent evenly over its steps."
+    "that holds 1x, or p is not below 0.05 (paired by seed, corrected for all ratios here), the saving is grey: within "
+    "noise. So is a quality that is no clear difference from the full one's, by paired tests on the n prompts and by "
+    "seeds, corrected for their number; without either, where their intervals meet. Costs to a loss take the stage's "
+    "cost as spent evenly over its steps."
 )
 TITLES = {
     names.COST_SECONDS.name: "time", names.COST_CPU_SECONDS.name: "CPU time", names.COST_USD.name: "USD",
@@ -40,11 +47,12 @@ def savings_sheets(jobs: Sequence[JobRecord]) -> list[Sheet]:
 
 def _sheet(found: Savings, place: int) -> Sheet:
     """A line per cost and measure of quality, a column per way of training."""
-    measured = [job.outcome["metrics"] for way in found.ways for job in way.group.finished]
-    gpu = any(metrics.get(names.COST_GPU_SECONDS.name) for metrics in measured)
+    had = [job.outcome["metrics"] for way in found.ways for job in way.group.finished]
+    gpu = any(metrics.get(names.COST_GPU_SECONDS.name) for metrics in had)
     costs = [cost for cost in COSTS if gpu or cost is not names.COST_PEAK_HOST_BYTES]  # on a CPU it is the peak itself
     rows = [(SheetCell("seeds"), *(_seeds(way) for way in found.ways))]
     rows += [(SheetCell(TITLES[cost.name]), *(_cost(cost.name, way) for way in found.ways)) for cost in costs]
+    rows.append((SheetCell("n"), *(_asked(way) for way in found.ways)))
     common = "" if found.common_loss is None else plain(found.common_loss)
     for name in LOSS_COSTS if common else ():
         head = SheetCell(f"{TITLES[name]} to loss {common}", "the best that all of them reach")
@@ -52,8 +60,13 @@ def _sheet(found: Savings, place: int) -> Sheet:
     if found.best_loss is not None:
         head = SheetCell(f"time to loss {plain(found.best_loss)}", "the best of the full fine-tune")
         rows.append((head, *(_to_loss(way, way.to_best.get(LOSS_COSTS[0])) for way in found.ways)))
-    for shown in _quality_columns(measured):
-        rows.append((SheetCell(shown.title), *(_quality(shown, way, found.ways[0]) for way in found.ways)))
+    qualities = _quality_columns(had)
+    tests = _tests(found, [shown.metric.name for shown in qualities])
+    for shown in qualities:
+        own = (
+            _quality(shown, way, found.ways[0], tests.get((at, shown.metric.name))) for at, way in enumerate(found.ways)
+        )
+        rows.append((SheetCell(shown.title), *own))
     rows = [row for row in rows if any(cell.text != NOTHING.text for cell in row[1:])]
     columns = [SheetColumn("", number=False), *(SheetColumn(way.label) for way in found.ways)]
     title = f"Savings: {found.name.replace('-', ' ', 1)}"
@@ -122,13 +135,39 @@ def _amount(name: str, value: float) -> str:
     return f"{value:,.0f}" if name == names.COST_TRAINABLE_PARAMETERS.name else f"{value:.2g}"
 
 
-def _quality(shown: Shown, way: Way, full: Way) -> SheetCell:
-    """A measure of quality with its interval, grey where that holds the full fine-tune's value."""
+def _asked(way: Way) -> SheetCell:
+    n = min(asked(job.outcome) for job in way.group.finished)
+    return SheetCell(str(n)) if n else NOTHING
+
+
+def _tests(found: Savings, metrics: Sequence[str]) -> dict[tuple[int, str], Difference]:
+    """Each way's quality against that of the full fine-tune, by its place and the metric; corrected together."""
+    beside = [[beside_start(job.outcome) for job in way.group.finished] for way in found.ways]
+    same = len({one.asked for seeds in beside for one in seeds}) == 1
+    pairs = {}
+    for name in metrics:
+        values = [_values(way, name) for way in found.ways]
+        for place in range(1, len(found.ways)):
+            if values[0] and values[place]:
+                ours, theirs = (measured(beside[at] if same else [], name, values[at]) for at in (place, 0))
+                pairs[place, name] = (ours, theirs)
+    return {key: one for key, one in compare_pairs(pairs).items() if one.p is not None}
+
+
+def _values(way: Way, name: str) -> list[float]:
+    values = [job.outcome["metrics"].get(name) for job in way.group.finished]
+    return [value for value in values if value is not None and math.isfinite(value)]
+
+
+def _quality(shown: Shown, way: Way, full: Way, test: Difference | None) -> SheetCell:
+    """A measure of quality with its interval, grey where it is no clear difference from the full fine-tune's."""
     own, theirs = (_estimate(shown, each) for each in (way, full))
     if own is None:
         return NOTHING
     interval = ends(own)
-    unclear = bool(interval and theirs and not way.baseline and _overlap(own, theirs))
+    unclear = (
+        bool(interval and theirs and not way.baseline and _overlap(own, theirs)) if test is None else not test.clear
+    )
     below = f"{shown.text(interval[0])} to {shown.text(interval[1])}" if interval else ""
     return SheetCell(shown.text(own.value), below, "unclear" if unclear else "")
 

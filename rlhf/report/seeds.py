@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlhf.evaluation.comparison.compare import Difference
 from rlhf.evaluation.comparison.statistics import mean_over_seeds
+from rlhf.report.compared import unclear as may_be_none
 from rlhf.report.record import JobRecord
 from rlhf.report.shown import Shown
 
@@ -67,32 +69,13 @@ def estimate(shown: Shown, measured: Sequence[dict[str, float]]) -> Estimate | N
     return Estimate(over.mean, over.low, over.high, len(values), "seeds")
 
 
-def clearly_best(estimates: Sequence[Estimate | None], better: str | None) -> int | None:
-    """Place of the best value, where its interval does not reach the next best one's; None where that is not clear.
-
-    A next best without an interval stands for itself. A best without an interval is never clear.
-    """
-    sign = {"higher": -1.0, "lower": 1.0}.get(better or "")
-    known = [(place, e) for place, e in enumerate(estimates) if e is not None and math.isfinite(e.value)]
-    if sign is None or len(known) < 2:
-        return None
-    ranked = sorted(known, key=lambda pair: sign * pair[1].value)
-    (place, best), others = ranked[0], [e for _, e in ranked[1:]]
-    if best.low is None or best.high is None:
-        return None
-    if better == "higher":
-        clear = all(best.low > (e.value if e.high is None else e.high) for e in others)
-    else:
-        clear = all(best.high < (e.value if e.low is None else e.low) for e in others)
-    return place if clear else None
-
-
 def ends(cell: Estimate) -> list[float]:
     """The ends of its interval; empty where there is none."""
     return [end for end in (cell.low, cell.high) if end is not None]
 
 
-def unclear(shown: Shown, cell: Estimate) -> bool:
-    """Whether it compares two models and its interval holds "no difference"."""
-    low, high = ends(cell) or (1.0, 0.0)
-    return shown.null is not None and low <= shown.null <= high
+def unclear(shown: Shown, cell: Estimate, test: Difference | None) -> bool:
+    """Whether it compares two models and may be no difference, by its interval or its corrected `test`."""
+    if shown.null is None or cell.low is None or cell.high is None:
+        return False
+    return may_be_none(cell.low, cell.high, shown.null, test)

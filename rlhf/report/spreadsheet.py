@@ -59,23 +59,27 @@ def _comparison(sheet: Worksheet, lines: Lines) -> None:
     intervals = {
         shown.title for shown in chosen if any(_cell(line, shown) and _low(line, shown) for line in lines.lines)
     }
-    head = ["run", "role", *lines.params.values(), "seeds"]
+    tested = {shown.title for shown in chosen if any(shown.metric.name in line.tests for line in lines.lines)}
+    head = ["run", "role", *lines.params.values(), "seeds", "n"]
     for shown in chosen:
         head += [shown.title + UNITS.get(shown.what, "")]
         head += [f"{shown.title} low", f"{shown.title} high"] if shown.title in intervals else []
+        head += [f"{shown.title} p (Holm)"] if shown.title in tested else []
     sheet.append([*head, "on the front", "failure"])
     for line in lines.lines:
         values: list[Any] = [line.label, line.role, *(number(line.params.get(key)) for key in lines.params)]
-        values.append(len(line.seeds))
+        values += [len(line.seeds), line.n or None]
         kinds: list[str] = []
         for shown in chosen:
             cell = _cell(line, shown)
             own = [cell.value, cell.low, cell.high] if cell else [None, None, None]
             own = own if shown.title in intervals else own[:1]
+            test = line.tests.get(shown.metric.name)
+            own += [test.p_holm if test else None] if shown.title in tested else []
             values += [finite(value) for value in own]
             kinds += [shown.what] * len(own)
         sheet.append([safe(value) for value in [*values, "yes" if line.front else None, line.note or None]])
-        for place, kind in enumerate(kinds, start=4 + len(lines.params)):
+        for place, kind in enumerate(kinds, start=5 + len(lines.params)):
             sheet.cell(sheet.max_row, place).number_format = FORMATS[kind]
 
 

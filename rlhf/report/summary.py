@@ -16,7 +16,7 @@ from rlhf.report.goals import Verdict
 from rlhf.report.learned import curves_of, samples_of
 from rlhf.report.outcome import judge_taught, training_rewards
 from rlhf.report.record import JobRecord, Record
-from rlhf.report.rows import AXES_MORE_IS_BETTER, Line, Lines, build_lines, command_of
+from rlhf.report.rows import AXES_MORE_IS_BETTER, Line, Lines, command_of
 from rlhf.report.seeds import ends, unclear
 from rlhf.report.sheets import sheet_data
 from rlhf.report.shown import KL, Shown, usd
@@ -36,9 +36,8 @@ NOT_TYPED = "hydra.sweeper.params=null"  # added for Hydra where a command has n
 REFERENCES = ("base", "start", "sft")
 
 
-def summarise(record: Record, goals: Sequence[Verdict] = ()) -> dict[str, Any]:
+def summarise(record: Record, lines: Lines, goals: Sequence[Verdict] = ()) -> dict[str, Any]:
     """Return the page's content: JSON-able, no number that is not finite, texts not yet escaped."""
-    lines = build_lines(record.jobs)
     swept = {key: list(dict.fromkeys(job.value(key) or "" for job in record.jobs)) for key in lines.params}
     seeds = list(dict.fromkeys(job.value("seed") or "" for job in record.jobs))
     if len(seeds) > 1:
@@ -61,7 +60,7 @@ def summarise(record: Record, goals: Sequence[Verdict] = ()) -> dict[str, Any]:
             "best_of_n": best_of_curves(record.jobs),
             **curves_of(record.jobs, lines),
             "samples": samples_of(record.jobs, lines),
-            "sheets": [sheet_data(sheet) for sheet in tables_beside(record.jobs, goals)],
+            "sheets": [sheet_data(sheet) for sheet in tables_beside(record.jobs, lines, goals)],
             "stages": stages(record.jobs),
             "searches": [_search(found) for found in record.searches],
             "failures": [_failure(job) for job in record.jobs if not job.finished],
@@ -164,8 +163,13 @@ OTHER_JUDGES = (
     "compare gold, and each line with its own control."
 )
 OVER_SEEDS = (
-    "Below a mean over seeds stands its 95% Student-t interval; below one seed's number the interval over its own "
-    "prompts or pairs, where one was measured."
+    "Below a mean over seeds stands its 95% Student-t interval, of a comparison with the noise over prompts in it as "
+    "well; below one seed's number the interval over its own prompts or pairs, where one was measured."
+)
+TESTED = (
+    "A comparison is clear where its 95% interval leaves out no difference and p is below 0.05 by a paired test on the "
+    "same prompts (of three seeds or more by Student's t over them, too), corrected for {} by Holm. n is the number of "
+    "held-out prompts, of a reward model pairs."
 )
 OVER_START = (
     "Gains, win rate and KL are over the model that a run started from; those of a control are over the one that it "
@@ -182,7 +186,10 @@ def reading(jobs: Sequence[JobRecord], lines: Lines) -> list[str]:
     facts += [f"{told[0].upper()}{told[1:]}." for told in training_rewards([job.outcome for job in jobs])]
     facts += energy_told(jobs)
     many = any(len(line.seeds) > 1 for line in lines.lines)
-    return [*facts, *([OTHER_JUDGES] if lines.judges_differ else []), *([OVER_SEEDS] if many else []), OVER_START]
+    tests = "the one of this table" if lines.tested == 1 else f"all {lines.tested} of this table"
+    facts += [OTHER_JUDGES] if lines.judges_differ else []
+    facts += [OVER_SEEDS] if many else []
+    return [*facts, *([TESTED.format(tests)] if lines.tested else []), OVER_START]
 
 
 def _column(shown: Shown) -> dict[str, Any]:
@@ -204,14 +211,20 @@ def _row(line: Line, lines: Lines) -> dict[str, Any]:
         cells[name] = {
             "value": cell.value, "low": cell.low, "high": cell.high, "n": cell.n, "kind": cell.kind,
             "text": shown.text(cell.value), "range": " to ".join(shown.text(end) for end in ends(cell)),
-            "best": name in line.best, "unclear": unclear(shown, cell),
+            "best": name in line.best, "unclear": unclear(shown, cell, line.tests.get(name)), "test": _test(line, name),
             "each": ["" if value is None else shown.text(value) for value in line.each[name]],
         }  # fmt: skip
     return {
         "label": line.label, "role": line.role, "control": line.role in REFERENCES, "jobs": line.jobs,
         "params": line.params, "cells": cells, "seeds": line.seeds, "planned": line.planned, "front": line.front,
-        "controls": line.controls, "commands": line.commands, "note": line.note,
+        "controls": line.controls, "commands": line.commands, "note": line.note, "asked": line.n,
     }  # fmt: skip
+
+
+def _test(line: Line, name: str) -> str:
+    """The test of a comparison in a few words; empty where there is none."""
+    own = line.tests.get(name)
+    return f"{own.test} on {own.n}, p {own.p:.2g}, corrected {own.p_holm:.2g}" if own else ""
 
 
 def stages(jobs: Sequence[JobRecord]) -> list[dict[str, Any]]:

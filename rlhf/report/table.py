@@ -9,9 +9,11 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rlhf.evaluation.comparison.compare import LEVEL
 from rlhf.report.cells import MEASURED, UNCLEAR, WITHOUT_NUMBERS, Cells, ReportRow, comparison_cells, ordered
+from rlhf.report.compared import COMPARED, number_of_tests
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -54,12 +56,25 @@ def comparison_table(rows: Sequence[ReportRow], title: str, width: int, facts: S
             Text("gold gain: over the model it started from, same prompts, with its 95% interval", style="dim")
         )
     notes += [Text(told, style="red") for told in _failures(rows)]
-    if any(cell.style == UNCLEAR for line in cells.lines for cell in line):
-        told = f"{MARK}: the 95% interval against the reference model includes no difference"
-        notes.append(Text(told, style=UNCLEAR))
+    if told := tested(rows, MARK):
+        notes.append(Text(told, style="dim"))
     if left_out:
         notes.append(Text(f"a wider screen also shows {', '.join(left_out)}", style="dim"))
     return Group(table, *notes)  # a caption would be as narrow as the table
+
+
+def tested(rows: Sequence[ReportRow], mark: str) -> str:
+    """Say what `mark` stands for and by what tests that was told; empty where nothing is compared."""
+    number = number_of_tests([row.tests for row in rows])
+    some = any(cell.style == UNCLEAR for line in comparison_cells(rows).lines for cell in line)
+    if not number:
+        return (
+            f"{mark}: the 95% interval includes no difference; not tested, no scores of single prompts" if some else ""
+        )
+    by = "a paired test" if number == 1 else f"paired tests, corrected (Holm) for the {number} of this table"
+    if not some:
+        return f"every comparison is clear: its 95% interval leaves out no difference, and p is below {LEVEL} by {by}"
+    return f"{mark}: no clear difference: the 95% interval includes none, or p is not below {LEVEL} by {by}"
 
 
 def _failures(rows: Sequence[ReportRow]) -> list[str]:
@@ -116,15 +131,29 @@ def to_markdown(rows: Sequence[ReportRow]) -> str:
 def to_csv(rows: Sequence[ReportRow]) -> str:
     """The same table for a program: full precision, seconds and bytes as numbers, unknown values empty.
 
-    Behind the numbers whose scores the reward is and what taught the run, where one of them has an answer to it.
+    Behind the numbers whose scores the reward is and what taught the run, where one of them has an answer to it, and
+    what each comparison rests on.
     """
     cells = comparison_cells(rows)
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     more = {"judge": [row.judge for row in ordered(rows)], "trained on": [row.trained_on for row in ordered(rows)]}
     more = {title: words for title, words in more.items() if any(words)}
+    more |= _compared(ordered(rows))
     more["failure"] = [row.note if row.role in WITHOUT_NUMBERS else "" for row in ordered(rows)]
     writer.writerow([*cells.columns, *more])
     for line, *words in zip(cells.lines, *more.values(), strict=True):
-        writer.writerow([*("" if cell.value is None else cell.value for cell in line), *words])
+        writer.writerow(["" if value is None else value for value in (*(cell.value for cell in line), *words)])
     return stream.getvalue()
+
+
+def _compared(rows: Sequence[ReportRow]) -> dict[str, list[Any]]:
+    """Columns of what the comparisons rest on: n, and of each its interval and its corrected p value."""
+    columns: dict[str, list[Any]] = {"n": [row.n or None for row in rows]}
+    for name, title in COMPARED.items():
+        if title not in MEASURED:
+            columns[title] = [row.metrics.get(name) for row in rows]
+        for end in ("low", "high"):
+            columns[f"{title} {end}"] = [row.metrics.get(f"{name}_{end}") for row in rows]
+        columns[f"{title} p (Holm)"] = [row.tests[name].p_holm if name in row.tests else None for row in rows]
+    return {title: values for title, values in columns.items() if any(value is not None for value in values)}

@@ -16,11 +16,11 @@ from rlhf.report.rows import build_lines
 from rlhf.report.sheets import sheet_markdown
 from rlhf.report.spreadsheet import write_spreadsheet
 from rlhf.report.summary import reading, summarise
-from rlhf.report.table import to_csv, to_markdown
+from rlhf.report.table import tested, to_csv, to_markdown
 
 PAGE_NAME, TABLE_NAME = "report.html", "comparison"
 BESIDE = (".xlsx", ".md", ".csv")  # files of the same report beside its page
-LEGEND = "Gains, KL and win rates are over the model a run started from; italics: the 95% interval holds no difference."
+LEGEND = "Gains, KL and win rates are over the model a run started from."
 
 
 def write_report(folder: Path) -> list[Path]:
@@ -35,8 +35,8 @@ def write_report(folder: Path) -> list[Path]:
 def write_pages(record: Record, page: Path, goals: Sequence[Verdict] = ()) -> list[Path]:
     """Write the page of a record, and its spreadsheet beside it; `goals` are verdicts on goals that were asked for."""
     page.parent.mkdir(parents=True, exist_ok=True)
-    _replace(page, render(summarise(record, goals)))
     lines = build_lines(record.jobs)
+    _replace(page, render(summarise(record, lines, goals)))
     book = _beside(page, ".xlsx")
     return [page, write_spreadsheet(lines, record.jobs, reading(record.jobs, lines), book, goals)]
 
@@ -44,7 +44,9 @@ def write_pages(record: Record, page: Path, goals: Sequence[Verdict] = ()) -> li
 def write_tables(record: Record, page: Path, goals: Sequence[Verdict] = ()) -> list[Path]:
     """Write the comparison, one line per job, as Markdown and CSV beside the page; Markdown with the tables beside."""
     files = tables([dict(job.outcome) for job in record.jobs])
-    files[".md"] += "".join(f"\n{sheet_markdown(sheet)}" for sheet in tables_beside(record.jobs, goals))
+    files[".md"] += "".join(
+        f"\n{sheet_markdown(sheet)}" for sheet in tables_beside(record.jobs, build_lines(record.jobs), goals)
+    )
     for ending, text in files.items():
         _replace(_beside(page, ending), text)
     return [_beside(page, ending) for ending in files]
@@ -53,7 +55,8 @@ def write_tables(record: Record, page: Path, goals: Sequence[Verdict] = ()) -> l
 def tables(outcomes: Sequence[dict[str, Any]]) -> dict[str, str]:
     """The comparison, one line per job, as Markdown and CSV: ending of the file -> text."""
     rows = report_rows(outcomes)
-    told = (*facts_of(outcomes), LEGEND, *without_effect(outcomes), *notes_of(outcomes))
+    legend = filter(None, (LEGEND, tested(rows, "*italics*")))
+    told = (*facts_of(outcomes), *legend, *without_effect(outcomes), *notes_of(outcomes))
     return {".md": to_markdown(rows) + "".join(f"\n- {line}" for line in told) + "\n", ".csv": to_csv(rows)}
 
 

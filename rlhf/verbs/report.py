@@ -136,6 +136,7 @@ def _print(record: Record, goals: Sequence[Verdict], console: Console) -> None:
     """The comparison as the sweep itself printed it, with its warnings and the tables beside it."""
     from rlhf.report.extras import tables_beside
     from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
+    from rlhf.report.rows import build_lines
     from rlhf.report.sheets import sheet_table
     from rlhf.report.summary import title_of
     from rlhf.report.table import comparison_table
@@ -146,7 +147,7 @@ def _print(record: Record, goals: Sequence[Verdict], console: Console) -> None:
         console.print(f"[red]damaged[/] {escape(told.replace(' is damaged', '', 1))}", highlight=False, soft_wrap=True)
     for note in [*without_effect(outcomes), *notes_of(outcomes)]:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
-    for sheet in tables_beside(record.jobs, goals):
+    for sheet in tables_beside(record.jobs, build_lines(record.jobs), goals):
         if sheet.key not in ON_THE_PAGE:
             console.print()
             console.print(sheet_table(sheet, console.width))

@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlhf.report.record import Record
+from rlhf.report.rows import build_lines
+from rlhf.report.summary import summarise
+
 SFT = {"name": "sft-tiny", "role": "sft", "fingerprint": "5f", "metrics": {"final/reward": 0.0, "cost/usd": 0.1}}
 BASE = {"name": "base", "role": "base", "fingerprint": "ba", "metrics": {"final/reward": -1.0}}
 
@@ -44,3 +48,8 @@ def leave(folder: Path, outcomes: Sequence[Mapping[str, Any] | None], **sweep: A
     if sweep:
         (folder / "sweep.json").write_text(json.dumps(sweep), encoding="utf-8")
     return folder
+
+
+def summarised(record: Record) -> dict[str, Any]:
+    """What the report's page of these jobs shows."""
+    return summarise(record, build_lines(record.jobs))

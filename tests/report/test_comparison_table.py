@@ -13,7 +13,7 @@ from rlhf.report.table import comparison_table, to_csv, to_markdown
 
 def row(name: str, role: Any, params: dict[str, Any], metrics: dict[str, float], note: str) -> ReportRow:
     """A row of a job that nobody judged and that learned from its data."""
-    return ReportRow(name, role, params, metrics, note, judge="", trained_on="")
+    return ReportRow(name, role, params, metrics, note, judge="", trained_on="", n=0, tests={})
 
 
 def shown(rows: list[ReportRow], width: int, facts: list[str] | None = None) -> str:
@@ -132,7 +132,7 @@ def test_what_may_be_no_difference_is_marked_without_colour_too() -> None:
     (first,) = [line for line in lines if line.strip().startswith("dpo-2")]
     assert "~" not in first
     assert first.index(".70]") == second.index(".40]"), "numbers still stand below one another"
-    assert "~: the 95% interval against the reference model includes no difference" in "".join(lines)
+    assert "~: the 95% interval includes no difference; not tested" in "".join(lines)
     assert "grey" not in "".join(lines)
     assert "~" not in shown([ROWS[1], ROWS[3]], 140)
 
@@ -153,8 +153,9 @@ def test_facts_stand_below_the_table() -> None:
 
 
 def test_the_csv_says_what_a_run_was_trained_on_and_who_judged_it() -> None:
-    ppo = ReportRow("ppo-1", "policy", {}, {"final/reward": 1.0}, "", "the gold reward", "judge (reward stage) x 1.0")
-    failed = ReportRow("ppo-2", "failed", {}, {}, "NaN", "", "judge (reward stage) x 1.0")
+    taught = "judge (reward stage) x 1.0"
+    ppo = ReportRow("ppo-1", "policy", {}, {"final/reward": 1.0}, "", "the gold reward", taught, 0, {})
+    failed = ReportRow("ppo-2", "failed", {}, {}, "NaN", "", taught, 0, {})
     lines = list(csv.DictReader(io.StringIO(to_csv([ppo, failed, ROWS[0]]))))
     assert [(line["run"], line["judge"], line["trained on"], line["failure"]) for line in lines] == [
         ("ppo-1", "the gold reward", "judge (reward stage) x 1.0", ""),

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from left_by_jobs import finished, leave
+from left_by_jobs import finished, leave, summarised
 
 from rlhf.report.learned import curves_of, samples_of
 from rlhf.report.learning import kl_marks
 from rlhf.report.outcome import colour_places
 from rlhf.report.record import read_record
 from rlhf.report.rows import build_lines
-from rlhf.report.summary import summarise
 
 LN2 = {"ln 2, nothing learned": 0.693}
 POINTS = [[1, 0.5], [2, 0.4]]
@@ -88,5 +87,5 @@ def test_controls_among_the_answers_carry_their_model(tmp_path: Path) -> None:
 
 def test_the_command_of_a_sweep_is_as_it_was_typed(tmp_path: Path) -> None:
     words = ["-m", "seed=1,2", "hydra/launcher=local", "hydra.sweeper.params=null"]
-    summary = summarise(read_record([leave(tmp_path, [finished([], {})], id="ab", words=words)]))
+    summary = summarised(read_record([leave(tmp_path, [finished([], {})], id="ab", words=words)]))
     assert summary["sweeps"][0]["command"] == "rlhf -m seed=1,2 hydra/launcher=local"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from rlhf.errors import UserError
 from rlhf.folders import conf_dir
 from rlhf.report.models import Suitability, count, fits, models_sheets, read_suitability
 from rlhf.report.record import JobRecord, read_record
+from rlhf.report.rows import build_lines
 from rlhf.report.runtimes import runtimes_sheets
 from rlhf.report.seeds import group_jobs
+from rlhf.report.sheets import Sheet
 from rlhf.report.taken import energy_told
 
 GPU = {"cost/gpu_seconds": 10.0, "cost/peak_memory_bytes": 14.4e9, "cost/peak_host_bytes": 2e9}
@@ -33,10 +36,14 @@ def suitability() -> Suitability:
     return read_suitability(conf_dir() / "suitability" / "default.yaml")
 
 
+def compared(jobs: Sequence[JobRecord]) -> list[Sheet]:
+    return models_sheets(jobs, build_lines(jobs), suitability())
+
+
 def test_one_line_per_model_with_its_share_of_trained_weights_and_intervals(tmp_path: Path) -> None:
     quality = {"final/win_rate": 0.6, "final/win_rate_low": 0.5, "final/win_rate_high": 0.7}
     small = {"cost/parameters": 346_752.0, "cost/trainable_parameters": 346_752.0, "latency/seconds_p95": 0.25}
-    (sheet,) = models_sheets(left(tmp_path, ("llama", SIZES | GPU | quality), ("tiny", small)), suitability())
+    (sheet,) = compared(left(tmp_path, ("llama", SIZES | GPU | quality), ("tiny", small)))
     lines = {row[0].text: dict(zip([c.title for c in sheet.columns[1:]], row[1:], strict=True)) for row in sheet.rows}
     assert {model: cell.text for model, cell in lines["parameters"].items()} == {"llama": "1.24 B", "tiny": "346,752"}
     assert [(cell.text, cell.below) for cell in lines["trained"].values()] == [
@@ -64,21 +71,21 @@ def test_rewards_are_comparable_only_where_one_judge_scored_all(
         finished([f"model={model}"], SIZES, judge=judge) | {"name": f"sft-{model}"}
         for model, judge in zip(("a", "b"), judges, strict=True)
     ]
-    (sheet,) = models_sheets(read_record([leave(tmp_path, runs)]).jobs, suitability())
+    (sheet,) = compared(read_record([leave(tmp_path, runs)]).jobs)
     assert told in sheet.about and ("reward" in sheet.about.casefold()) == bool(told)
 
 
 def test_many_models_are_lines_and_few_are_columns(tmp_path: Path) -> None:
     few = left(tmp_path / "few", *((f"m{n}", SIZES) for n in range(3)))
     many = left(tmp_path / "many", *((f"m{n}", SIZES) for n in range(9)))
-    assert [column.title for column in models_sheets(few, suitability())[0].columns] == ["", "m0", "m1", "m2"]
-    (sheet,) = models_sheets(many, suitability())
+    assert [column.title for column in compared(few)[0].columns] == ["", "m0", "m1", "m2"]
+    (sheet,) = compared(many)
     assert [row[0].text for row in sheet.rows] == [f"m{n}" for n in range(9)]
     assert [column.title for column in sheet.columns][:4] == ["", "method", "seeds", "parameters"]
 
 
 def test_one_model_is_no_comparison_of_models(tmp_path: Path) -> None:
-    assert models_sheets(left(tmp_path, ("tiny", SIZES), ("tiny", SIZES)), suitability()) == []
+    assert compared(left(tmp_path, ("tiny", SIZES), ("tiny", SIZES))) == []
 
 
 def test_training_fits_by_the_peak_that_was_measured_on_a_gpu(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from browser import needs_browser, show
-from left_by_jobs import BASE, SFT, failed, finished, leave
+from left_by_jobs import BASE, SFT, failed, finished, leave, summarised
 
 from rlhf.report.html import PAGE, inert
 from rlhf.report.record import read_record
-from rlhf.report.summary import savings, summarise, warnings
+from rlhf.report.summary import savings, warnings
 from rlhf.report.write import write_report
 
 EVIL = "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\"><!-- \u2028"
@@ -101,7 +101,7 @@ def test_warnings_that_differ_in_figures_stand_together(folder: Path) -> None:
 
 
 def test_numbers_that_json_does_not_have_are_told_in_words(tmp_path: Path) -> None:
-    summary = summarise(read_record([leave(tmp_path, [finished([], {"final/loss": float("nan")})])]))
+    summary = summarised(read_record([leave(tmp_path, [finished([], {"final/loss": float("nan")})])]))
     cell = summary["rows"][0]["cells"]["final/loss"]
     assert (cell["value"], cell["text"]) == (None, "NaN")
     json.dumps(summary, allow_nan=False)

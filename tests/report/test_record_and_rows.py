@@ -7,11 +7,11 @@ from pathlib import Path
 from shutil import rmtree
 
 import pytest
-from left_by_jobs import BASE, SFT, failed, finished, leave
+from left_by_jobs import BASE, SFT, failed, finished, leave, summarised
 
 from rlhf.report.record import newest_sweep, read_record
 from rlhf.report.rows import build_lines
-from rlhf.report.summary import summarise, tiles
+from rlhf.report.summary import tiles
 
 
 def numbers(reward: float, kl: float, cost: float) -> dict[str, float]:
@@ -61,7 +61,7 @@ def test_jobs_that_never_started_have_their_words_and_places(tmp_path: Path) -> 
         (1, "0", "finished"), (2, "1", "not started"), (3, "2", "running or killed"),
     ]  # fmt: skip
     assert found[1].settings == {"method": "dpo", "seed": "2"}
-    shown = summarise(read_record([place]))
+    shown = summarised(read_record([place]))
     assert [(one["number"], one["status"]) for one in shown["failures"]][0] == (2, "not started")
     assert shown["tiles"][0]["detail"] == "1 not started, 1 running or killed"
 
@@ -170,7 +170,7 @@ def test_secrets_in_a_command_are_masked(tmp_path: Path) -> None:
         finished([f"tracking.uri={secret}"], {}),
         failed(["tracking.uri=sqlite:///a.db"], f"no answer from {secret}"),
     ]
-    told = json.dumps(summarise(read_record([leave(tmp_path, jobs)])))
+    told = json.dumps(summarised(read_record([leave(tmp_path, jobs)])))
     assert "tracking.uri" in told
     assert "hunter2" not in told
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 import yaml
 from left_by_jobs import finished, leave
+from scipy.stats import ttest_1samp
 
+from rlhf.report.ratios import Missing, Ratio
 from rlhf.report.record import JobRecord, read_record
-from rlhf.report.savings import Missing, Ratio, Reach, find_savings, reach
+from rlhf.report.savings import Reach, find_savings, reach
 from rlhf.report.savings_sheet import factor, less, savings_sheets
 from rlhf.report.sheets import Sheet, SheetCell
 
@@ -212,3 +215,25 @@ def test_a_clock_that_says_other_than_the_processor_is_told(
     lora = job("lora", 1, times=0.5, metrics={"cost/cpu_seconds": busy, "cost/gpu_seconds": gpu})
     (found,) = find_savings(left(tmp_path, [full, lora]))
     assert any("LoRA: the clock and the processor's time disagree" in note for note in found.notes) == told
+
+
+def test_ratios_are_corrected_for_their_number_and_what_repeats_another_counts_once(tmp_path: Path) -> None:
+    """Ten costs have one and the same ratio, so the test is one; a second way adds its own."""
+    shares = {"lora": (0.5, 0.55, 0.6), "lora_nf4": (0.7, 1.0, 1.3)}
+    jobs = [job("full", seed) for seed in (1, 2, 3)]
+    jobs += [job(way, seed, times=share) for way, own in shares.items() for seed, share in enumerate(own, start=1)]
+    (found,) = find_savings(left(tmp_path, jobs))
+    logs = [math.log(share) for share in shares["lora"]]
+    alone = float(ttest_1samp(logs, 0.0).pvalue)
+    ratio = found.ways[1].ratios["cost/seconds"]
+    assert isinstance(ratio, Ratio) and ratio.p == pytest.approx(alone)
+    tests = 1 + 1 + 2  # by tokens, and to the common and to the best loss, where both ways have a ratio each
+    assert ratio.p_holm is not None and alone < ratio.p_holm <= 2 * tests * alone
+    assert isinstance(size := found.ways[1].ratios["cost/usd"], Ratio) and size.p_holm == ratio.p_holm
+
+
+def test_what_no_seed_changes_is_not_left_to_chance(tmp_path: Path) -> None:
+    jobs = [job(way, seed, times=times) for way, times in (("full", 1.0), ("lora", 0.5)) for seed in (1, 2, 3)]
+    (found,) = find_savings(left(tmp_path, jobs))
+    assert isinstance(ratio := found.ways[1].ratios["cost/artifact_bytes"], Ratio)
+    assert (ratio.p, ratio.p_holm, ratio.within_noise) == (None, None, False)

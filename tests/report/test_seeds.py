@@ -9,7 +9,7 @@ import pytest
 from left_by_jobs import failed, finished, leave
 
 from rlhf.report.record import read_record
-from rlhf.report.seeds import Estimate, clearly_best, estimate, group_jobs, unclear
+from rlhf.report.seeds import Estimate, estimate, group_jobs, unclear
 from rlhf.report.shown import COLUMNS, LOSS, REWARD, WIN_RATE
 
 
@@ -66,38 +66,11 @@ def test_equal_values_keep_the_noise_that_was_measured_inside_them() -> None:
     assert estimate(WIN_RATE, measured) == Estimate(0.5, 0.3, 0.6, 2, "prompts")
 
 
-def test_best_is_marked_only_where_the_interval_excludes_the_next() -> None:
-    far, near, point = (
-        Estimate(2, 1.5, 2.5, 3, "seeds"),
-        Estimate(1, 0.5, 1.6, 3, "seeds"),
-        Estimate(1, None, None, 1, ""),
-    )
-    assert clearly_best([near, far], "higher") is None  # 1.6 > 1.5
-    assert clearly_best([point, far], "higher") == 1
-    assert clearly_best([point, near, None], "lower") is None
-    assert clearly_best([far, point], "lower") is None  # the best has no interval
-    assert clearly_best([far], "higher") is None  # nothing to be better than
-    assert clearly_best([point, far], None) is None  # neither way is better
-    low, high = Estimate(1, 0.9, 1.1, 2, "seeds"), Estimate(2, 1.2, 2.8, 2, "seeds")
-    assert clearly_best([high, low], "lower") == 1
-
-
-def test_a_wide_third_line_can_hide_which_is_best() -> None:
-    """The second best is excluded, a noisier third one is not."""
-    best, second, third = (
-        Estimate(3, 2.5, 3.5, 2, "seeds"),
-        Estimate(2, 1.9, 2.1, 2, "seeds"),
-        Estimate(1, -9, 11, 2, "seeds"),
-    )
-    assert clearly_best([best, second], "higher") == 0
-    assert clearly_best([best, second, third], "higher") is None
-
-
 def test_unclear_is_asked_of_comparisons_only() -> None:
-    assert unclear(WIN_RATE, Estimate(0.51, 0.49, 0.53, 1, "prompts"))
-    assert not unclear(WIN_RATE, Estimate(0.6, 0.55, 0.64, 1, "prompts"))
-    assert not unclear(WIN_RATE, Estimate(0.5, None, None, 1, ""))
-    assert not unclear(REWARD, Estimate(0.5, 0.0, 1.0, 2, "seeds"))
+    assert unclear(WIN_RATE, Estimate(0.51, 0.49, 0.53, 1, "prompts"), None)
+    assert not unclear(WIN_RATE, Estimate(0.6, 0.55, 0.64, 1, "prompts"), None)
+    assert not unclear(WIN_RATE, Estimate(0.5, None, None, 1, ""), None)
+    assert not unclear(REWARD, Estimate(0.5, 0.0, 1.0, 2, "seeds"), None)
 
 
 def test_every_column_is_a_metric_that_the_docs_explain() -> None:

@@ -51,6 +51,8 @@ def test_the_sweep_leaves_its_report_and_each_job_what_it_is_made_of(swept: Done
     assert [(one["role"], len(one["texts"])) for one in outcome["samples"]["policies"]] == [
         (role, asked) for role in ("base", "sft", "policy")
     ]
+    assert [len(one["each"]["final/reward"]) for one in outcome["rows"]] == [outcome["questions"]] * 3
+    assert len(outcome["asked"]) == 64  # a digest of all the prompts
     assert outcome["floor"] == {"ln 2, nothing learned": pytest.approx(0.693147, abs=1e-6)}
     assert "version.torch" in outcome["machine"]
     assert not [name for name in outcome["machine"] if "user" in name or "host" in name]

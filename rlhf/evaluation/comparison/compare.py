@@ -117,10 +117,8 @@ def clearly_best(
     rivals = [line for line in lines if not line.control and line.name in values]
     if len(rivals) < 2:
         return None
-    best = max(rivals, key=lambda line: sign * values[line.name].value)
-    for other in rivals:
-        if other is best:
-            continue
+    best, *others = sorted(rivals, key=lambda line: -sign * values[line.name].value)
+    for other in others:  # the nearest first: where it is not clear, that is told soon
         gap = difference(values[best.name], values[other.name], resamples, max(resamples, FINEST * family), seed)
         if gap.low is None or gap.high is None or gap.p is None:
             return None

@@ -3,11 +3,13 @@ function comparison() {
   const shown = new Set(data.columns.filter((found) => found.first).map((found) => found.key));
   const state = { key: null, down: true, open: new Set() };
   const host = el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "comparison table, scrolls sideways" });
+  const asked = data.rows.some((row) => row.asked);
   const manySeeds = data.rows.some((row) => row.planned > 1);
 
   const valueOf = (row, key) => {
     if (key === "run") return row.label;
     if (key === "seeds") return row.seeds.length;
+    if (key === "n") return row.asked || null;
     if (key in row.cells) return row.cells[key].value;
     const text = row.params[key];
     if (text === undefined || text === "") return null;
@@ -39,13 +41,13 @@ function comparison() {
     const value = row.cells[found.key];
     if (!value) return el("td", { class: "num soft" }, row.control ? "" : "–");
     const kind = value.kind === "seeds" ? `95% t-interval over ${value.n} seeds` : value.kind ? "95% interval of this one run" : value.n > 1 ? `mean of ${value.n} seeds` : "one run";
-    const about = `${found.title}: ${value.text}${value.range ? ` [${value.range}]` : ""}, ${kind}${value.unclear ? "; the interval holds no difference" : ""}${value.best ? "; clearly best: no other interval reaches it" : ""}`;
+    const about = `${found.title}: ${value.text}${value.range ? ` [${value.range}]` : ""}, ${kind}${value.test ? `; ${value.test}` : ""}${value.unclear ? "; no clear difference" : ""}${value.best ? "; clearly better than every other line" : ""}`;
     return el("td", { class: `num ${value.unclear ? "unclear" : ""}`, title: about },
       el("span", { class: value.best ? "best" : "" }, value.unclear ? "~" : "", value.text), value.range ? el("span", { class: "range" }, value.range) : null);
   }
   function unfolded(row) {
     return row.seeds.map((seed, at) => el("tr", { class: "seed" },
-      el("td", {}, row.control ? "one seed" : `seed ${seed || "–"}`), data.params.map(() => el("td")), manySeeds ? el("td") : null,
+      el("td", {}, row.control ? "one seed" : `seed ${seed || "–"}`), data.params.map(() => el("td")), manySeeds ? el("td") : null, asked ? el("td") : null,
       data.columns.filter((found) => shown.has(found.key)).map((found) => el("td", { class: "num" }, row.cells[found.key] ? row.cells[found.key].each[at] : "")), el("td")));
   }
   function line(row) {
@@ -56,6 +58,7 @@ function comparison() {
       el("td", {}, pointKey({ ...row, at }), row.label),
       data.params.map((param) => el("td", {}, row.params[param.key] || "")),
       manySeeds ? el("td", {}, row.seeds.length > 1 ? el("button", { class: "plain", type: "button", "aria-expanded": String(open), onclick: () => { if (open) state.open.delete(at); else state.open.add(at); draw(); } }, `${count} ${open ? "▾" : "▸"}`) : count) : null,
+      asked ? el("td", { class: "num soft" }, row.asked ? String(row.asked) : "") : null,
       failed ? el("td", { colspan: Math.max(1, columns.length) }, `${row.role}: ${row.note}`) : columns.map((found) => cell(row, found)),
       el("td", { class: "screen" }, row.commands.length ? copyButton(row.commands.join("\n")) : null));
     return open ? [node, ...unfolded(row)] : [node];
@@ -64,11 +67,12 @@ function comparison() {
     const columns = data.columns.filter((found) => shown.has(found.key));
     const head = el("tr", {}, heading("run", "run", "", false), data.params.map((param) => heading(param.key, param.title, param.key, false)),
       manySeeds ? heading("seeds", "seeds", "jobs that differ only in their seed", false) : null,
+      asked ? heading("n", "n", "held-out prompts that each line answered once; of a reward model, pairs", true) : null,
       columns.length ? null : el("th", { scope: "col" }, "state"),
       columns.map((found) => heading(found.key, found.title, `${found.meaning}\nunit: ${found.unit}\nestimator: ${found.estimator}`, true, found.better)),
       el("th", { class: "screen" }, el("span", { class: "small" }, "command")));
     const own = data.rows.filter((row) => !row.control), controls = data.rows.filter((row) => row.control);
-    const span = 3 + data.params.length + columns.length;
+    const span = 4 + data.params.length + columns.length;
     host.replaceChildren(el("table", { class: "comparison" }, el("thead", {}, head), el("tbody", { class: "policies" }, sorted(own).map(line)),
       controls.length ? el("tbody", { class: "controls" }, el("tr", { class: "head" }, el("td", { colspan: span }, "controls: what the runs started from")), sorted(controls).map(line)) : null));
     mark(kept.rows);
@@ -97,6 +101,6 @@ function comparison() {
   })));
   const glossary = el("details", {}, el("summary", {}, "What the columns mean"), el("table", {}, el("thead", {}, el("tr", {}, ["column", "meaning", "unit", "estimator", "better"].map((title) => el("th", { scope: "col" }, title)))),
     el("tbody", {}, data.columns.map((found) => el("tr", {}, el("td", {}, found.title), el("td", {}, found.meaning), el("td", {}, found.unit), el("td", {}, found.estimator), el("td", {}, found.better || "neither"))))));
-  const facts = el("p", { class: "small soft" }, [...data.facts, "~ marks a comparison whose interval holds no difference; a green value is best and no other interval reaches its own."].join(" "));
+  const facts = el("p", { class: "small soft" }, [...data.facts, "~ and grey mark a comparison that is no clear difference; a green value is clearly better than that of every other line, by paired tests or by seeds, corrected for their number."].join(" "));
   return section("comparison", "Comparison", "", chooser, host, facts, glossary);
 }
