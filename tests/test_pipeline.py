@@ -90,6 +90,17 @@ def test_pipeline_costs_are_the_sums_over_the_stages(place: Place, dpo, reward) 
         assert tracked["cost/pipeline_peak_memory_bytes"] == max(peaks)
 
 
+def test_scores_of_single_questions_are_kept_for_paired_tests(place: Place, dpo, reward) -> None:
+    """Their means are the metrics that they are behind."""
+    assert {len(row["each"]["final/reward_gold"]) for row in dpo["rows"]} == {dpo["questions"]}
+    for row in dpo["rows"]:
+        for name, scores in row["each"].items():
+            assert sum(scores) / len(scores) == pytest.approx(row["metrics"][name])
+    right = reward["each"]["final/accuracy"]
+    assert len(right) == reward["pairs_judged"] and dpo["asked"] != reward["asked"]
+    assert sum(right) / len(right) == pytest.approx(reward["metrics"]["final/accuracy"])
+
+
 def test_another_method_reuses_the_sft_stage(place: Place, dpo, reward) -> None:
     tags = place.tracked(reward).data.tags
     assert tags["reused.sft"].startswith("sft-tiny_gpt2-")

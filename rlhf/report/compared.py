@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from rlhf.evaluation import metrics as names
-from rlhf.evaluation.comparison.compare import LEVEL, Difference, difference
+from rlhf.evaluation.comparison.compare import LEVEL, Difference, differences
 from rlhf.evaluation.comparison.pooled import Measured
 from rlhf.evaluation.comparison.statistics import holm, wins
 
@@ -67,20 +67,18 @@ def compare_lines(lines: Sequence[Sequence[Beside]]) -> list[dict[str, Differenc
     All p values are one family. Rewards that are the gold scores themselves are tested once.
     """
     found = [(at, name) for at, seeds in enumerate(lines) for name in SCORES if _has(seeds, name)]
-    permutations = max(PERMUTATIONS, FINEST * len(found))
-    made = {(at, name): _compare(lines[at], name, permutations) for at, name in found}
-    return [
-        {name: one for (place, name), one in corrected(made).items() if place == at and one.p is not None}
-        for at in range(len(lines))
-    ]
+    made = compare_pairs({(at, name): _pair(lines[at], name) for at, name in found})
+    tests: list[dict[str, Difference]] = [{} for _ in lines]
+    for (at, name), one in made.items():
+        if one.p is not None:
+            tests[at][name] = replace(one, metric=name)
+    return tests
 
 
 def compare_pairs(pairs: Mapping[tuple[int, str], tuple[Measured, Measured]]) -> dict[tuple[int, str], Difference]:
     """Compare pairs of lines, by the place of the first and a metric; all p values are one family."""
     permutations = max(PERMUTATIONS, FINEST * len(pairs))
-    return corrected(
-        {key: difference(ours, theirs, RESAMPLES, permutations, SEED) for key, (ours, theirs) in pairs.items()}
-    )
+    return corrected(dict(zip(pairs, differences(list(pairs.values()), RESAMPLES, permutations, SEED), strict=True)))
 
 
 def corrected(made: Mapping[tuple[int, str], Difference]) -> dict[tuple[int, str], Difference]:
@@ -148,19 +146,16 @@ def _sides(one: Beside, name: str) -> tuple[list[float], list[float]]:
     return [float(value == 1.0) for value in won], [float(value == 0.0) for value in won]
 
 
-def _compare(seeds: Sequence[Beside], name: str, permutations: int) -> Difference:
+def _pair(seeds: Sequence[Beside], name: str) -> tuple[Measured, Measured]:
+    """What is compared: two lines of one seed, else the gains, their means over seeds by question, with none."""
     if len(seeds) == 1:
         left, right = _sides(seeds[0], name)
-        return replace(
-            difference(_measured(left, ()), _measured(right, ()), RESAMPLES, permutations, SEED), metric=name
-        )
+        return _measured(left, ()), _measured(right, ())
     own = [gains(one, name) for one in seeds]
     over = tuple(fmean(values) for values in own)
     same = len({one.asked for one in seeds}) == 1 and len({len(values) for values in own}) == 1
     mean = [fmean(values) for values in zip(*own, strict=True)] if same else []
-    ours = replace(_measured(mean, over), value=fmean(over))
-    theirs = _measured([0.0] * len(mean), ())
-    return replace(difference(ours, theirs, RESAMPLES, permutations, SEED), metric=name)
+    return replace(_measured(mean, over), value=fmean(over)), _measured([0.0] * len(mean), ())
 
 
 def _measured(each: Sequence[float], seeds: tuple[float, ...]) -> Measured:

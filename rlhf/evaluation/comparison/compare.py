@@ -17,10 +17,12 @@ from rlhf.evaluation.comparison.pooled import SEEDS_OF_AN_INTERVAL, Line, Measur
 from rlhf.evaluation.comparison.statistics import (
     FEWEST,
     Interval,
+    bootstrap_means,
     drawn_difference,
     holm,
     paired_difference,
     paired_permutation,
+    paired_permutations,
     sign_test,
     wins,
 )
@@ -28,6 +30,7 @@ from rlhf.evaluation.comparison.statistics import (
 LEVEL = 0.05
 ROUNDING = 1e-12  # of a value: what floats alone may differ by
 FINEST = 200  # random permutations per comparison of the family, so that correction leaves room below LEVEL
+MOST, COARSEST = 50_000, 40  # permutations from which on so many per comparison are enough
 
 
 @dataclass(frozen=True)
@@ -117,9 +120,10 @@ def clearly_best(
     rivals = [line for line in lines if not line.control and line.name in values]
     if len(rivals) < 2:
         return None
-    best, *others = sorted(rivals, key=lambda line: -sign * values[line.name].value)
-    for other in others:  # the nearest first: where it is not clear, that is told soon
-        gap = difference(values[best.name], values[other.name], resamples, max(resamples, FINEST * family), seed)
+    best = max(rivals, key=lambda line: sign * values[line.name].value)
+    pairs = [(values[best.name], values[other.name]) for other in rivals if other is not best]
+    permutations = max(resamples, min(FINEST * family, MOST), COARSEST * family)
+    for gap in differences(pairs, resamples, permutations, seed):
         if gap.low is None or gap.high is None or gap.p is None:
             return None
         if gap.low <= 0 <= gap.high or gap.p * family >= LEVEL:
@@ -127,9 +131,43 @@ def clearly_best(
     return best
 
 
+def differences(
+    pairs: Sequence[tuple[Measured, Measured]], resamples: int, permutations: int, seed: int
+) -> list[Difference]:
+    """Compare pairs as `difference` does each, the random numbers drawn once for those of the same questions."""
+    import numpy as np
+
+    alike: dict[int, list[int]] = {}
+    for place, (ours, theirs) in enumerate(pairs):
+        if _scored(ours, theirs):
+            alike.setdefault(len(ours.each), []).append(place)  # as many questions: of one table they are the same
+    made: dict[int, Difference] = {}
+    for n, places in alike.items():
+        left, right = (np.array([pairs[place][side].each for place in places], dtype=float) for side in (0, 1))
+        gaps = (left - right).T
+        tests = paired_permutations(gaps, permutations, seed)
+        for place, own, p in zip(places, bootstrap_means(gaps, resamples, seed), tests, strict=True):
+            one = Difference("", "", "", own.mean, own.low, own.high, n, p, None, "paired permutation")
+            made[place] = _with_seeds(one, *pairs[place])
+    return [
+        made[place] if place in made else difference(*pair, resamples, permutations, seed)
+        for place, pair in enumerate(pairs)
+    ]
+
+
+def _scored(ours: Measured, theirs: Measured) -> bool:
+    """Whether both have scores of the same questions, all of them, that are more than yes or no."""
+    paired = len(ours.each) == len(theirs.each) > 1
+    return paired and None not in (*ours.each, *theirs.each) and not {*ours.each, *theirs.each} <= {0.0, 0.5, 1.0}
+
+
 def difference(ours: Measured, theirs: Measured, resamples: int, permutations: int, seed: int) -> Difference:
     """Compare two speakers in one metric, without names and uncorrected."""
-    one = _over_questions(ours, theirs, resamples, permutations, seed)
+    return _with_seeds(_over_questions(ours, theirs, resamples, permutations, seed), ours, theirs)
+
+
+def _with_seeds(one: Difference, ours: Measured, theirs: Measured) -> Difference:
+    """Hold what was found over questions against the noise between seeds, where there are enough of them."""
     over = _over_seeds(ours, theirs)
     if over is None:
         return one
@@ -166,8 +204,6 @@ def _over_questions(ours: Measured, theirs: Measured, resamples: int, permutatio
 
 def _over_seeds(ours: Measured, theirs: Measured) -> tuple[Interval, float] | None:
     """Interval and p value of the difference of means over seeds: Student's of one side's seeds, Welch's of both."""
-    from scipy.stats import ttest_1samp, ttest_ind
-
     many, others = len(ours.seeds) >= SEEDS_OF_AN_INTERVAL, len(theirs.seeds) >= SEEDS_OF_AN_INTERVAL
     gap = ours.value - theirs.value
     if not (many or others):
@@ -175,6 +211,8 @@ def _over_seeds(ours: Measured, theirs: Measured) -> tuple[Interval, float] | No
     varying = [seeds for seeds, counts in ((ours.seeds, many), (theirs.seeds, others)) if counts and not _alike(seeds)]
     if not varying:  # all seeds that are tested say the same: Student's t has nothing to divide by
         return Interval(gap, gap, gap), float(abs(gap) <= ROUNDING * abs(ours.value))
+    from scipy.stats import ttest_1samp, ttest_ind  # half a second
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of one side whose seeds are alike: the other's spread counts
         if many and others:

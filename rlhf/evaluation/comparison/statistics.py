@@ -135,9 +135,9 @@ def wins(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
 
 def sign_test(wins: int, losses: int) -> float:
     """P value that wins and losses are equally likely: exact binomial; ties are left out (Dixon and Mood 1946)."""
-    from scipy.stats import binomtest
+    from scipy.special import bdtr
 
-    return float(binomtest(wins, wins + losses, 0.5).pvalue) if wins + losses else 1.0
+    return min(1.0, 2 * float(bdtr(min(wins, losses), wins + losses, 0.5)))
 
 
 def paired_permutation(differences: Sequence[float], resamples: int, seed: int) -> float:
@@ -168,6 +168,40 @@ def paired_permutation(differences: Sequence[float], resamples: int, seed: int) 
         extreme += int((np.abs(sums_of[places, drawn].sum(axis=1)) >= observed).sum())
         left -= rows
     return (extreme + 1) / (resamples + 1)
+
+
+def paired_permutations(differences: NDArray, resamples: int, seed: int) -> list[float]:
+    """Do the same for many comparisons of the same questions, columns of `differences` (questions, comparisons).
+
+    The signs are drawn once for all, which makes a large table a product of matrices.
+    """
+    import numpy as np
+
+    data = np.asarray(differences, dtype=float)
+    observed = np.abs(data.sum(axis=0)) - 1e-12 * np.abs(data).sum(axis=0)
+    rng, extreme, left = np.random.default_rng(seed), np.zeros(data.shape[1], dtype=int), resamples
+    while left:
+        rows = min(left, max(1, BLOCK // max(data.shape)))
+        drawn = rng.integers(0, 256, size=(rows, -(-len(data) // 8)), dtype=np.uint8)
+        signs = 2.0 * np.unpackbits(drawn, axis=1, count=len(data)) - 1
+        extreme += (np.abs(signs @ data) >= observed).sum(axis=0)
+        left -= rows
+    few = (data != 0).sum(axis=0) <= ENUMERATED
+    return [
+        paired_permutation(column.tolist(), resamples, seed) if all_tried else float(count + 1) / (resamples + 1)
+        for column, count, all_tried in zip(data.T, extreme, few, strict=True)
+    ]
+
+
+def bootstrap_means(values: NDArray, resamples: int, seed: int) -> list[Interval]:
+    """Do what `bootstrap_mean` does for each column of `values` (questions, comparisons), on the same resamples."""
+    import numpy as np
+
+    data = np.asarray(values, dtype=float)
+    places = np.random.default_rng(seed).integers(0, len(data), size=(resamples, len(data)))
+    counts = np.stack([np.bincount(row, minlength=len(data)) for row in places]).astype(float)
+    low, high = np.percentile(counts @ data / len(data), [2.5, 97.5], axis=0)
+    return [Interval(*map(float, ends)) for ends in zip(data.mean(axis=0), low, high, strict=True)]
 
 
 def drawn_difference(ours: Sequence[float], theirs: Sequence[float], questions: int) -> tuple[float, float, float]:

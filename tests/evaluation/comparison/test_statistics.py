@@ -13,11 +13,13 @@ from rlhf.evaluation.comparison.statistics import (
     between,
     bootstrap_draws,
     bootstrap_mean,
+    bootstrap_means,
     drawn_difference,
     holm,
     mean_over_seeds,
     paired_difference,
     paired_permutation,
+    paired_permutations,
     shares_difference,
     sign_test,
     standard_error,
@@ -218,6 +220,13 @@ def test_the_sign_test_by_hand() -> None:
     assert sign_test(0, 0) == 1.0
 
 
+def test_the_sign_test_equals_scipys() -> None:
+    from scipy.stats import binomtest
+
+    for won, lost in ((0, 1), (3, 9), (61, 39), (200, 200), (7, 993)):
+        assert sign_test(won, lost) == pytest.approx(binomtest(won, won + lost, 0.5).pvalue, rel=1e-9)
+
+
 def test_permutations_of_three_differences_by_hand() -> None:
     """Of 1, 2, 3 all pluses (6) and all minuses are as extreme: 2 of 8. Of 3, 2, -1 (4) also 3, 2, 1 (6): 4 of 8."""
     assert paired_permutation([1.0, 2.0, 3.0], 10, 0) == 0.25
@@ -243,6 +252,20 @@ def test_random_signs_come_near_the_exact_test() -> None:
     assert drawn == pytest.approx(sign_test(17, 8), abs=0.01)
     assert paired_permutation([1.0] * 60, 99, 0) == 0.01
     assert paired_permutation([1.0] * 17 + [-1.0] * 8, 500, 1) == paired_permutation([1.0] * 17 + [-1.0] * 8, 500, 1)
+
+
+def test_many_comparisons_at_once_are_those_of_each() -> None:
+    """Few differences are enumerated, to the same p; of many the sign test's is met within the noise of the draws."""
+    few = np.array([[1.0, 3.0, 0.0], [2.0, 2.0, 0.0], [3.0, -1.0, 0.0]])
+    assert paired_permutations(few, 10, 0) == [0.25, 0.5, 1.0]
+    signs = np.array([[1.0] * 17 + [-1.0] * 8, [1.0] * 20 + [-1.0] * 5]).T
+    found = paired_permutations(signs, 20_000, 0)
+    assert found == pytest.approx([sign_test(17, 8), sign_test(20, 5)], abs=0.01)
+    assert paired_permutations(np.ones((60, 2)), 99, 0) == [0.01, 0.01]
+    scattered = np.random.default_rng(3).normal(0.2, 1, size=(40, 3))
+    for column, own in zip(scattered.T, bootstrap_means(scattered, 300, 5), strict=True):
+        alone = bootstrap_mean(list(column), 300, 5)
+        assert (own.mean, own.low, own.high) == pytest.approx((alone.mean, alone.low, alone.high))
 
 
 def test_permutations_reject_a_true_null_one_time_in_twenty() -> None:
