@@ -21,7 +21,7 @@ from rlhf.report.record import JobRecord
 from rlhf.report.rows import Line, Lines, judges_of
 from rlhf.report.savings import way_of
 from rlhf.report.seeds import Group, group_jobs, unclear
-from rlhf.report.sheets import NOTHING, Sheet, SheetCell, SheetColumn, sheet, turned
+from rlhf.report.sheets import NOTHING, Sheet, SheetCell, SheetColumn, Tone, sheet, turned
 from rlhf.report.shown import COLUMNS, gain, plain, usd
 from rlhf.report.taken import Taken, taken
 from rlhf.spec import Share, Spec
@@ -29,8 +29,9 @@ from rlhf.spec import Share, Spec
 GB = 1e9
 ABOUT = (
     "Each model as it was trained, from measurements; intervals are over seeds, of one seed within the run; n is the "
-    "number of held-out prompts or pairs. Grey is no clear difference, as in the comparison. nll of "
-    "models with other tokenizers is not comparable, as they cut the same answer into other tokens."
+    "number of held-out prompts or pairs. Grey is no clear difference from the model that training started from, green "
+    "clearly better than every other model, both as in the comparison. nll of models with other tokenizers is not "
+    "comparable, as they cut the same answer into other tokens."
 )
 SAME_JUDGE = "Rewards are, as the same judge scored them all."
 OTHER_JUDGES = "Neither are rewards, reward gains and win rates, as different judges scored them."
@@ -138,12 +139,12 @@ def _reader(
 
     def read(group: Group) -> SheetCell:
         line = policies[tuple(job.number for job in group.jobs)]
+        best: Tone = "good" if name in line.best else ""
         estimate = line.cells.get(name)
         if shown is None or shown.null is None or estimate is None:
-            return _cell(taken(group, name), text)
+            return replace(_cell(taken(group, name), text), tone=best)
         told = Taken(estimate.value, estimate.low, estimate.high, estimate.n)
-        grey = unclear(shown, estimate, line.tests.get(name))
-        return replace(_cell(told, text), tone="unclear" if grey else "")
+        return replace(_cell(told, text), tone="unclear" if unclear(shown, estimate, line.tests.get(name)) else best)
 
     return read
 

@@ -71,10 +71,10 @@ def tested(rows: Sequence[ReportRow], mark: str) -> str:
         return (
             f"{mark}: the 95% interval includes no difference; not tested, no scores of single prompts" if some else ""
         )
-    by = "a paired test" if number == 1 else f"paired tests, corrected (Holm) for the {number} of this table"
+    by = "a paired test" if number == 1 else f"paired tests ({number}, Holm-corrected)"
     if not some:
-        return f"every comparison is clear: its 95% interval leaves out no difference, and p is below {LEVEL} by {by}"
-    return f"{mark}: no clear difference: the 95% interval includes none, or p is not below {LEVEL} by {by}"
+        return f"every comparison is clear: its 95% interval leaves out no difference, p < {LEVEL} by {by}"
+    return f"{mark}: no clear difference: the 95% interval includes none, or p >= {LEVEL} by {by}"
 
 
 def _failures(rows: Sequence[ReportRow]) -> list[str]:

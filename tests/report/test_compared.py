@@ -16,6 +16,7 @@ from rich.console import Console
 from scipy.stats import ttest_1samp
 
 from rlhf.report.compared import Beside, beside_start, compare_lines, number_of_tests
+from rlhf.report.models import models_sheets
 from rlhf.report.outcome import report_rows
 from rlhf.report.record import JobRecord, read_record
 from rlhf.report.rows import build_lines
@@ -140,7 +141,7 @@ def test_an_interval_without_zero_is_not_clear_where_many_were_tested() -> None:
     assert ["*+2.00 [1.90, 2.10]*" in text for text in texts] == [False, True]
     stream = io.StringIO()
     Console(width=200, file=stream).print(comparison_table(many, "A sweep", 200, []))
-    assert "p is not below 0.05 by paired tests, corrected (Holm) for the 9 of this table" in stream.getvalue()
+    assert "p >= 0.05 by paired tests (9, Holm-corrected)" in stream.getvalue()
     assert "+2.00 [1.90, 2.10]~" in stream.getvalue()
 
 
@@ -214,3 +215,20 @@ def _with_ways(folder: Path, outcomes: Sequence[Mapping[str, Any]]) -> list[JobR
         config = f"adapter: {{name: {'none' if way == 'full' else way}}}\nquantization: {{name: none}}\nseed: 1\n"
         (folder / str(number) / "config" / "config.yaml").write_text(config, encoding="utf-8")
     return list(read_record([folder]).jobs)
+
+
+def test_models_side_by_side_have_the_verdicts_of_the_comparison(tmp_path: Path) -> None:
+    """The first gains nothing that a test can see, the second beats it on every prompt."""
+    noise = [1.0, -1.0] * 4
+    outcomes = [
+        job(["model=weak"], noise, name="dpo-weak"),
+        job(["model=strong"], [value + 3.0 for value in noise], name="dpo-strong"),
+    ]
+    jobs = jobs_of(tmp_path, *outcomes)
+    (sheet,) = models_sheets(jobs, build_lines(jobs), None)
+    rows = {
+        row[0].text: dict(zip([one.title for one in sheet.columns[1:]], row[1:], strict=True)) for row in sheet.rows
+    }
+    assert {model: cell.tone for model, cell in rows["gold gain"].items()} == {"weak": "unclear", "strong": "good"}
+    assert {model: cell.tone for model, cell in rows["gold"].items()} == {"weak": "", "strong": "good"}
+    assert {cell.text for cell in rows["n"].values()} == {"8"}

@@ -101,6 +101,6 @@ function comparison() {
   })));
   const glossary = el("details", {}, el("summary", {}, "What the columns mean"), el("table", {}, el("thead", {}, el("tr", {}, ["column", "meaning", "unit", "estimator", "better"].map((title) => el("th", { scope: "col" }, title)))),
     el("tbody", {}, data.columns.map((found) => el("tr", {}, el("td", {}, found.title), el("td", {}, found.meaning), el("td", {}, found.unit), el("td", {}, found.estimator), el("td", {}, found.better || "neither"))))));
-  const facts = el("p", { class: "small soft" }, [...data.facts, "~ and grey mark a comparison that is no clear difference; a green value is clearly better than that of every other line, by paired tests or by seeds, corrected for their number."].join(" "));
+  const facts = el("ul", { class: "small soft facts" }, [...data.facts, "~ and grey mark a comparison that is no clear difference; a green value is clearly better than that of every other line, by paired tests or by seeds, corrected for their number."].map((fact) => el("li", {}, fact)));
   return section("comparison", "Comparison", "", chooser, host, facts, glossary);
 }
