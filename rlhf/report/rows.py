@@ -27,9 +27,11 @@ from rlhf.report.record import JobRecord
 from rlhf.report.seeds import Estimate, Group, estimate, group_jobs
 from rlhf.report.shown import (
     COLUMNS,
+    DISTINCT,
     GOLD,
     KL,
     LOSS,
+    NLL,
     PIPELINE_TIME,
     PIPELINE_USD,
     REWARD,
@@ -111,10 +113,7 @@ def build_lines(jobs: Sequence[JobRecord]) -> Lines:
     columns = tuple(shown for shown in COLUMNS if any(shown.metric.name in line.cells for line in lines))
     finished = [line for line in lines if line.role == "policy"]
     scored = [beside[place] for place in order if policies[place].role == "policy"]
-    methods = {group.jobs[0].outcome["name"].partition("-")[0] for group in groups if group.finished}
-    apart = [
-        shown for shown in columns if (shown is LOSS and len(methods) > 1) or (shown in JUDGED and len(judges) > 1)
-    ]
+    apart = _on_other_scales([group for group in groups if group.finished], len(judges) > 1)
     _mark_best(finished, scored, [shown for shown in columns if shown.metric.better and shown not in apart])
     axes = _front_axes(finished, len(judges) > 1)
     if axes:
@@ -122,6 +121,15 @@ def build_lines(jobs: Sequence[JobRecord]) -> Lines:
         for line, on_front in zip(finished, front(points), strict=True):
             line.front = on_front
     return Lines(params, columns, tuple(lines), axes, len(judges) > 1, number_of_tests(tests))
+
+
+def _on_other_scales(finished: Sequence[Group], judges_differ: bool) -> set[Shown]:
+    """The columns in which these groups are not to be ranked: other judges, objectives or tokenizers measured them."""
+    names = [str(group.jobs[0].outcome["name"]).partition("-") for group in finished]
+    methods, models = {method for method, _, _ in names}, {model for _, _, model in names}
+    apart = set(JUDGED) if judges_differ else set()
+    apart |= {NLL, DISTINCT} if len(models) > 1 else set()  # per token, and models cut texts into other tokens
+    return apart | ({LOSS} if len(methods) > 1 or (len(models) > 1 and methods == {"sft"}) else set())
 
 
 def varying(groups: Sequence[Group]) -> list[str]:

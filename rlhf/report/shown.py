@@ -51,6 +51,8 @@ GOLD_GAIN = (names.FINAL_REWARD_GOLD_DIFFERENCE_LOW, names.FINAL_REWARD_GOLD_DIF
 WINS = (names.FINAL_WIN_RATE_LOW, names.FINAL_WIN_RATE_HIGH)
 RIGHT = (names.FINAL_ACCURACY_LOW, names.FINAL_ACCURACY_HIGH)
 LOSS = Shown("loss", names.FINAL_LOSS, None, None, True, plain, "number")
+NLL = Shown("nll", names.FINAL_NLL, None, None, False, plain, "number")
+DISTINCT = Shown("distinct", names.FINAL_DISTINCT_2, None, None, False, plain, "number")
 REWARD = Shown("reward", names.FINAL_REWARD, None, None, True, plain, "number")
 GOLD = Shown("gold", names.FINAL_REWARD_GOLD, None, None, True, plain, "number")
 KL = Shown("KL", names.FINAL_KL, None, None, True, plain, "number")
@@ -63,7 +65,7 @@ PIPELINE_USD = Shown("total USD", _PIPELINE["cost/pipeline_usd"], None, None, Tr
 PIPELINE_TIME = Shown("total time", _PIPELINE["cost/pipeline_seconds"], None, None, True, duration, "seconds")
 COLUMNS: tuple[Shown, ...] = (
     LOSS,
-    Shown("nll", names.FINAL_NLL, None, None, False, plain, "number"),
+    NLL,
     REWARD,
     REWARD_GAIN,
     GOLD,
@@ -77,7 +79,7 @@ COLUMNS: tuple[Shown, ...] = (
     Shown("margin", names.FINAL_MARGIN, None, None, False, gain, "number"),
     Shown("length", names.FINAL_RESPONSE_TOKENS, None, None, False, plain, "number"),
     Shown("ended", names.FINAL_EOS_SHARE, None, None, False, plain, "number"),
-    Shown("distinct", names.FINAL_DISTINCT_2, None, None, False, plain, "number"),
+    DISTINCT,
     USD,
     PIPELINE_USD,
     Shown("time", names.COST_SECONDS, None, None, False, duration, "seconds"),

@@ -232,3 +232,18 @@ def test_models_side_by_side_have_the_verdicts_of_the_comparison(tmp_path: Path)
     assert {model: cell.tone for model, cell in rows["gold gain"].items()} == {"weak": "unclear", "strong": "good"}
     assert {model: cell.tone for model, cell in rows["gold"].items()} == {"weak": "", "strong": "good"}
     assert {cell.text for cell in rows["n"].values()} == {"8"}
+
+
+@pytest.mark.parametrize(("model", "best"), [("tiny", True), ("other", False)])
+def test_nll_is_ranked_only_where_all_models_cut_texts_into_the_same_tokens(
+    model: str, best: bool, tmp_path: Path
+) -> None:
+    """Three seeds each, far apart by Welch's t; there are no scores of single prompts for it."""
+    values = {"tiny": (1.0, 1.1, 1.2), model + " ": (3.0, 3.1, 3.3)}
+    outcomes = [
+        finished([f"method.beta={at}", f"seed={seed}"], {"final/nll": nll}, name=f"dpo-{name.strip()}")
+        for at, (name, own) in enumerate(values.items())
+        for seed, nll in enumerate(own)
+    ]
+    lines = build_lines(jobs_of(tmp_path, *outcomes)).lines
+    assert any("final/nll" in line.best for line in lines) is best
