@@ -18,6 +18,7 @@ from rlhf import __version__, ranks
 from rlhf.errors import RunFailure, UserError, mendable, refuse_unwritable, told_once
 from rlhf.launchers import check_launcher, register_launchers
 from rlhf.launchers.task import Task, say, tell_warnings_once
+from rlhf.loading import loading
 from rlhf.suggest import did_you_mean
 from rlhf.terminal import make_console, quiet_libraries
 
@@ -117,7 +118,7 @@ def train(words: list[str], resumed: Path | None = None) -> int:
     tell_warnings_once()
     from rlhf.tracking import prepare_store
 
-    with console.status(LOADING):
+    with console.status(LOADING), loading():
         prepare_store(checked[0][1].tracking)
         if not parsed.multirun or launcher == LAUNCHER + BASIC:  # all others load them in processes of their own
             import rlhf.job  # noqa: F401
@@ -183,7 +184,7 @@ def _pass_the_door(parsed: Any, runs: list[Any], launcher: str) -> None:
         problem = f"a module that it names calls sys.exit({left.code!r})"
         raise UserError("method.rewards", problem, "Mend the module") from left
     if any(getattr(run.adapter, "targets", None) for run in runs):  # else torch is not needed yet
-        with console.status(LOADING):
+        with console.status(LOADING), loading():
             from rlhf.plan.skeleton import refuse_targets
         refuse_targets(runs)
     own = [word for word in parsed.overrides if word.startswith("hydra.run.dir=") and "$" not in word]

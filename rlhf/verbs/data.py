@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from rlhf.errors import UserError, refuse_unwritable
+from rlhf.loading import loading
 from rlhf.terminal import make_console, quiet_libraries
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def run(words: list[str]) -> int:
 def _inspect(
     run: Run, words: list[str], console: Console, as_json: bool, output: str | None, exported: str | None, count: int
 ) -> int:
-    with Console(stderr=True).status("loading transformers"):
+    with Console(stderr=True).status("loading transformers"), loading():
         from rlhf.data import load_corpus
         from rlhf.data.inspect.findings import refuse_findings
         from rlhf.data.inspect.whole import inspect

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from rlhf.errors import UserError, refuse_unwritable
+from rlhf.loading import loading
 from rlhf.suggest import did_you_mean
 from rlhf.terminal import make_console, quiet_libraries
 
@@ -63,7 +64,7 @@ def run(words: list[str]) -> int:
     quiet_libraries()
     console = make_console()
     progress = Console(stderr=True) if as_json else console
-    with Console(stderr=True).status("loading torch and transformers"):
+    with Console(stderr=True).status("loading torch and transformers"), loading():
         from rlhf.remeasure.measure import measure_runs
     data, files, opened = measure_runs(recorded, runs, given, progress, against)
     if as_json:

@@ -7,6 +7,7 @@ import re
 import sys
 
 from rlhf.errors import UserError
+from rlhf.loading import loading
 from rlhf.terminal import make_console, quiet_libraries
 
 HELP = """Usage: rlhf pairs pairs=MAKER dataset=NAME [output=FILE.jsonl] [KEY=VALUE ...]
@@ -45,7 +46,8 @@ def run(words: list[str]) -> int:
         return 0
     made = _built(words)
     quiet_libraries()
-    from rlhf.pairs.make import make_pairs
+    with loading():
+        from rlhf.pairs.make import make_pairs
 
     console = make_console()
     make_pairs(made, os.environ, console)

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from rlhf.errors import UserError
+from rlhf.loading import loading
 from rlhf.suggest import did_you_mean
 from rlhf.terminal import make_console, quiet_libraries
 
@@ -57,7 +58,8 @@ def run(words: list[str]) -> int:
     _refuse_closed_store({each.store for _, each in checked})
     quiet_libraries()
     console = make_console()
-    with Console(stderr=True).status("loading torch, transformers and trl"):
+    with Console(stderr=True).status("loading torch, transformers and trl"), loading():
+        import rlhf.job  # noqa: F401  # what a process takes once it has this is measured below
         from rlhf.plan.table import as_values, show
         from rlhf.plan.whole import make_plan
     with Console(stderr=True).status("planning"):
