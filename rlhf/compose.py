@@ -50,7 +50,7 @@ class Words:
 def parse_words(words: Sequence[str]) -> Words:
     """Split `words` into overrides and flags (`--config-dir DIR` and its like keep their value).
 
-    Raises `UserError` for a flag that is not one, for one without its value, and where two words contradict each other.
+    Raises `UserError` for a flag that is not one, and for one without its value.
     """
     overrides: list[str] = []
     flags: list[str] = []
@@ -78,7 +78,6 @@ def parse_words(words: Sequence[str]) -> Words:
         if flag in ("--cfg", "-c") and value not in PRINTED:
             raise UserError(f"{flag} {value}".strip(), "it prints job, hydra or all", "Write --cfg job")
         config_dir = value if flag in CONFIG_DIR else config_dir
-    refuse_contradictions(overrides, config_dir)
     return Words(tuple(overrides), tuple(flags), bool({"-m", "--multirun"} & set(flags)), config_dir)
 
 
@@ -92,8 +91,10 @@ def replaced(word: str) -> list[str]:
 def with_experiment_sweep(words: Words) -> Words:
     """Put what an experiment sweeps over (`hydra.sweeper.params` in its YAML) before a sweep's own words.
 
-    A key that the command line gives itself is left to it. Hydra's own reading of the params is switched off.
+    A key that the command line gives itself is left to it. Hydra's own reading of the params is switched off. Raises
+    `UserError` where two of the command line's own words contradict each other.
     """
+    refuse_contradictions(words.overrides, words.config_dir)
     chosen = [word for word in words.overrides if word.startswith("experiment=")]
     if not words.multirun or not chosen or "," in chosen[-1]:
         return words

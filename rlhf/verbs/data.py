@@ -142,12 +142,14 @@ def _count(given: Mapping[str, str]) -> int:
 
 def _composed(words: list[str]) -> Run:
     """Compose and check one run; where the words name no method or judge, one that the data serves is taken."""
+    from rlhf.command_words import refuse_contradictions
     from rlhf.compose import jobs, parse_words
 
     parsed = parse_words(words)
     if wrong := next((flag for flag in parsed.flags if flag.startswith("-") and flag not in PASSED), None):
         problem = "one data set at a time" if wrong in ("-m", "--multirun") else "rlhf data has no such flag"
         raise UserError(wrong, problem, "See `rlhf data --help`")
+    refuse_contradictions(parsed.overrides, parsed.config_dir)
     said = {word.partition("=")[0].lstrip("+") for word in parsed.overrides}
     if not said & {"experiment", "evaluation", "evaluation.judge"}:
         words = ["evaluation.judge=none", *words]  # nothing is judged here

@@ -79,6 +79,7 @@ def _checked(words: list[str]) -> tuple[list[Recorded], list[Run], int | None]:
 
     Everything that can be refused before anything is loaded is.
     """
+    from rlhf.command_words import refuse_contradictions
     from rlhf.compose import parse_words
     from rlhf.door import check_measuring
     from rlhf.remeasure.find import find_runs
@@ -110,6 +111,7 @@ def _checked(words: list[str]) -> tuple[list[Recorded], list[Run], int | None]:
     against = _against([word.removeprefix("against=") for word in words if word.startswith("against=")], asked)
     for word in parsed.overrides:
         refuse_training_word(word)
+    refuse_contradictions(parsed.overrides, parsed.config_dir)
     recorded = find_runs(asked, tracking_of(parsed))
     _refuse_mixture(recorded)
     first = run_of(recorded[0].settings, parsed, recorded[0])

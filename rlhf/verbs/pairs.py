@@ -57,6 +57,7 @@ def run(words: list[str]) -> int:
 def _built(words: list[str]):  # type: ignore[no-untyped-def]  # a PairsRun, whose import costs a moment
     """Compose and check the words; raises `UserError` for the first that is wrong or says nothing here."""
     from rlhf.build import validated
+    from rlhf.command_words import refuse_contradictions
     from rlhf.compose import composed, parse_words, plain
     from rlhf.pairs.spec import PairsRun
 
@@ -66,6 +67,7 @@ def _built(words: list[str]):  # type: ignore[no-untyped-def]  # a PairsRun, who
         raise UserError(wrong, "rlhf pairs takes KEY=VALUE words and --config-dir", "See `rlhf pairs --help`")
     for word in parsed.overrides:
         _refuse_unused(word)
+    refuse_contradictions(parsed.overrides, parsed.config_dir)
     if not any(re.match(r"\+?pairs=", word) for word in parsed.overrides):
         makers = "degrade, rules, sample, endpoint or votes"
         raise UserError("pairs", "no maker is named", f"Add pairs=NAME, one of {makers}: `rlhf pairs --help`")
