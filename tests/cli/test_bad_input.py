@@ -65,6 +65,8 @@ def demonstrations(count: int, **more: object) -> bytes:
         ("pairs pairs=degrade dataset=bitext dataset=oasst", ("dataset=oasst: dataset=bitext chooses another",)),
         ("evaluate run=x evaluation=default evaluation=all", ("evaluation=all: evaluation=default chooses another",)),
         ("-m method.beta=0.1,-1", ("method.beta: should be greater than 0, got -1",)),
+        ("data inspection.seed=-1", ("inspection.seed: should be greater than or equal to 0, got -1",)),
+        ("data inspection.style.seed=-1", ("inspection.style.seed: should be greater than or equal to 0, got -1",)),
     ],
 )
 def test_a_mistake_on_the_command_line_is_refused_before_anything_is_made(
