@@ -14,7 +14,7 @@ from rlhf.config import Run
 from rlhf.errors import UserError
 from rlhf.fingerprint import digest
 from rlhf.search.measured import check_curve, check_objectives
-from rlhf.search.plugins import check_plugins
+from rlhf.search.plugins import check_plugins, refuse_missing
 from rlhf.search.space import Space, Value
 from rlhf.search.spec import ParamSpec, SearchSpec, read_spec
 from rlhf.search.study import storage_url
@@ -104,13 +104,14 @@ def find_search(words: Words) -> Search | None:
     shared = tuple(word for word in fixed if not word.startswith(OWN))
     search = Search(spec, space, shared, words)
     _check(search)
-    check_plugins(spec)  # last: a space that no run could have needs no library to be told so
+    refuse_missing()  # last: that no run could have such a space is told without the library
     return search
 
 
 def _spec_and_space(values: Any, fixed: list[str], swept: dict[str, ParamSpec]) -> tuple[SearchSpec, Space]:
     """Read the spec; of its parameters, those that the command line fixes are left out, those it sweeps are its own."""
     spec = read_spec(values)
+    check_plugins(spec)
     storage_url(spec.storage, Path())
     given = {word.partition("=")[0].lstrip("+") for word in fixed}
     params = {key: param for key, param in spec.params.items() if key.lstrip("+") not in given}
