@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from rlhf import __version__, ranks
-from rlhf.errors import RunFailure, UserError, mendable, told_once
+from rlhf.errors import RunFailure, UserError, mendable, refuse_unwritable, told_once
 from rlhf.launchers import check_launcher, register_launchers
 from rlhf.launchers.task import Task, say, tell_warnings_once
+from rlhf.loading import loading
 from rlhf.suggest import did_you_mean
 from rlhf.terminal import make_console, quiet_libraries
 
 INFORMATION = {"--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--resolve", "-sc"}
 SPIN = "1000"  # turns that a thread of libgomp waits busily; its own 300000 stall steps tenfold beside another process
 LAUNCHER, BASIC = "hydra/launcher=", "basic"
+ELSEWHERE = (f"{LAUNCHER}slurm", f"{LAUNCHER}ray")  # whose jobs may run on other machines, with other meters
+LOADING = "loading torch, transformers and trl"
 SHORT = """\
 rlhf: RLHF experiments that cannot fool their reader. Usage: rlhf [VERB] [-m] [KEY=VALUE ...]
 
@@ -110,12 +113,12 @@ def train(words: list[str], resumed: Path | None = None) -> int:
     launcher = next((word for word in reversed([*words, *added]) if word.startswith(LAUNCHER)), LAUNCHER + BASIC)
     if parsed.multirun and launcher != LAUNCHER + BASIC:
         check_launcher(hydra_settings(search.first_job(added) if search else parsed).launcher)
-    _pass_the_door([run for _, run in checked])
     quiet_libraries()
+    _pass_the_door(parsed, [run for _, run in checked], launcher)
     tell_warnings_once()
     from rlhf.tracking import prepare_store
 
-    with console.status("loading torch, transformers and trl"):
+    with console.status(LOADING), loading():
         prepare_store(checked[0][1].tracking)
         if not parsed.multirun or launcher == LAUNCHER + BASIC:  # all others load them in processes of their own
             import rlhf.job  # noqa: F401
@@ -168,14 +171,26 @@ def _refuse_sweep(parsed: Any) -> None:
 
 
 @told_once()
-def _pass_the_door(runs: list[Any]) -> None:
-    from rlhf.door import check_files
+def _pass_the_door(parsed: Any, runs: list[Any], launcher: str) -> None:
+    """Raise `UserError` for what can be told of the jobs before one begins; what it makes are their folders, last."""
+    from rlhf.compose import hydra_settings
+    from rlhf.door import check_files, check_meters, make_stores
 
+    if launcher not in ELSEWHERE:
+        check_meters(runs)
     try:
         check_files(runs, ranks.world())
     except SystemExit as left:  # of a module of the user's, which must not end the command without a word
         problem = f"a module that it names calls sys.exit({left.code!r})"
         raise UserError("method.rewards", problem, "Mend the module") from left
+    if any(getattr(run.adapter, "targets", None) for run in runs):  # else torch is not needed yet
+        with console.status(LOADING), loading():
+            from rlhf.plan.skeleton import refuse_targets
+        refuse_targets(runs)
+    own = [word for word in parsed.overrides if word.startswith("hydra.run.dir=") and "$" not in word]
+    if own and not parsed.multirun:
+        refuse_unwritable(Path(hydra_settings(parsed).run.dir), "hydra.run.dir=FOLDER")
+    make_stores(runs)
 
 
 def _single(words: list[str], task: Task) -> int:

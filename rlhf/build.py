@@ -6,7 +6,7 @@ Nothing heavy is imported here, so that a refusal costs well under a second.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -47,7 +47,17 @@ def validated(root: type[Built], values: Mapping[str, Any]) -> Built:
     try:
         return root.model_validate(values)
     except ValidationError as error:
-        raise _refusal([_explain(item, values, root) for item in error.errors()]) from None
+        raise _refusal([_explain(item, values, root) for item in _without_echoes(error.errors())]) from None
+
+
+def _without_echoes(findings: Sequence[Any]) -> list[Any]:
+    """Leave out a key whose wrong value the YAML takes from a key of the same name higher up: that one is told."""
+    wrong = [repr((item["loc"][-1], item["msg"], item["input"])) for item in findings]
+    depths = [_dotted(item["loc"]).count(".") for item in findings]
+    highest: dict[str, int] = {}
+    for what, depth in zip(wrong, depths, strict=True):
+        highest[what] = min(depth, highest.get(what, depth))
+    return [item for item, what, depth in zip(findings, wrong, depths, strict=True) if depth == highest[what]]
 
 
 def _refusal(lines: list[str]) -> UserError:

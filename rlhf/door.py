@@ -26,19 +26,23 @@ JUDGES = f"Give the folder of a finished reward stage, {NAMED} (by evaluation.ju
 
 
 def check_files(runs: Sequence[Run], processes: int) -> None:
-    """Raise `UserError` for the first run whose data, start, reward source or store cannot be what it needs.
+    """Raise `UserError` for the first run whose data, start, weights or reward source cannot be what it needs.
 
     So it does for a run whose steps cannot be shared by `processes`.
     """
     check_readable(runs, processes)
     for run in runs:
         refuse_absent_weights(run)
+
+
+def make_stores(runs: Sequence[Run]) -> None:
+    """Make the stores that are missing. Raises `UserError` for one that cannot be written to."""
     for run in runs:
         refuse_unwritable(Path(run.store))
 
 
 def check_readable(runs: Sequence[Run], processes: int) -> None:
-    """Do all that `check_files` does but trying, and so making, the store: for who only asks."""
+    """Do all that `check_files` does but looking for the weights: for who only asks."""
     go_offline_if_unreachable(runs)
     for run in runs:
         if isinstance(run.method, PPO):
@@ -61,6 +65,14 @@ def check_readable(runs: Sequence[Run], processes: int) -> None:
         if run.evaluation not in asked:
             asked.append(run.evaluation)
             check_measuring(run.evaluation)
+
+
+def check_meters(runs: Sequence[Run]) -> None:
+    """Raise `UserError` where the meter of energy that a run names is not on this machine, which is to run it."""
+    from rlhf.evaluation.cost.energy import check_meter
+
+    for hardware in {run.hardware.model_dump_json(): run.hardware for run in runs}.values():
+        check_meter(hardware)
 
 
 def check_start(place: str, method: MethodSpec, run: Run) -> None:

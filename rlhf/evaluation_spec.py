@@ -19,16 +19,13 @@ from pydantic import (
 )
 
 from rlhf.endpoint_spec import EndpointSpec
-from rlhf.spec import Fraction, Share, Spec, StageFolder, WeightsFolder
+from rlhf.spec import Fraction, Seed, Share, Spec, StageFolder, WeightsFolder
 
 
 def _names(value: Any) -> Any:
     """One name is a list of it; a name that is given twice counts once."""
     names = [value] if isinstance(value, str) else value
     return list(dict.fromkeys(names)) if isinstance(names, list | tuple) else value
-
-
-Seed = Annotated[int, Field(ge=0, lt=2**31)]  # what numpy and scikit-learn take for one
 
 
 class EngagementWeights(Spec):

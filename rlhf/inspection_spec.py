@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from rlhf.spec import Share, Spec
+from rlhf.spec import Seed, Share, Spec
 
 Severity = Literal["info", "warning", "error"]
 Bound = Annotated[float, Field(ge=0, le=1)] | None  # share above which; null: never
@@ -66,7 +66,7 @@ class LeakSpec(Spec):
     pairs: PositiveInt  # about so many are measured, whole groups drawn by the seed
     threshold: Share  # accuracy above which the pair set is warned of
     resamples: PositiveInt  # behind the 95% interval
-    seed: int
+    seed: Seed
 
 
 class NearDuplicatesSpec(Spec):
@@ -82,7 +82,7 @@ class InspectionSpec(Spec):
     """How a data set is looked at (`rlhf data`); decides nothing that is trained."""
 
     name: str
-    seed: int
+    seed: Seed
     sample: PositiveInt
     bins: PositiveInt
     table_lines: PositiveInt

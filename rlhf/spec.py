@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]  # what numpy and scikit-learn take for one
 RUN = "run.json"  # what the folder of a finished stage holds, beside its weights in `model`
 STARTS = ("base", "sft")  # what a method may start from beside a folder; a folder of such a name is ./base or ./sft
 

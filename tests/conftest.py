@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -23,6 +24,17 @@ LONGEST = (
     "test_processes.py",
     "test_chaos.py",
 )
+
+
+def pytest_collection() -> None:
+    """Collect no garbage while the test files import torch and its companions, a million objects that stay."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave what they have imported out of all later collections, of which each job in a test asks for several."""
+    gc.enable()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

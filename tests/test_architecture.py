@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "errors": set(),
     "suggest": set(),
     "terminal": set(),
+    "loading": set(),
     "losses": set(),
     "kl": set(),
     "alike": set(),
@@ -202,7 +203,7 @@ def test_a_library_has_one_home(library: str, homes: set[str]) -> None:
 
 
 LIGHT = {
-    "errors", "suggest", "terminal", "spec", "ppo_spec", "model_spec", "inspection_spec", "evaluation_spec",
+    "errors", "suggest", "terminal", "loading", "spec", "ppo_spec", "model_spec", "inspection_spec", "evaluation_spec",
     "endpoint_spec", "endpoint", "config", "disk", "build", "command_words",
     "compose", "trainer_fields", "alike", "data", "tracking", "report", "verdict", "door", "fingerprint", "ranks",
     "ppo_clashes", "evaluation_clashes", "sources", "store", "lineage",

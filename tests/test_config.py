@@ -535,6 +535,23 @@ def test_a_precision_that_cannot_be_is_told_once() -> None:
     assert text.count("precision: ") == text.count("fp16") == 1
 
 
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("evaluation.seed=-3", "seed"),
+        ("method.max_prompt_tokens=x", "max_prompt_tokens"),
+        ("hardware.device=g", "device"),
+    ],
+)
+def test_a_wrong_value_that_other_keys_take_is_told_of_its_own_key_alone(word: str, key: str) -> None:
+    text = refusal(word)
+    place = word.partition("=")[0]
+    assert text.startswith(f"{place}: should be ")
+    assert text.replace(place, "").count(f".{key}") == 0
+    both = refusal("evaluation.seed=-3", "evaluation.preference.endpoint.seed=-4")
+    assert "(and 1 more: evaluation.preference.endpoint.seed: " in both  # which is another value, given by itself
+
+
 def test_a_sweep_composes_all_its_jobs_the_last_key_fastest() -> None:
     swept = jobs(parse_words(["-m", "model=tiny_gpt2,tiny_mt5", "method.beta=0.05,0.2"]))
     assert [(run.model.name, run.method.beta) for _, run in swept] == [  # type: ignore[union-attr]

@@ -26,6 +26,7 @@ __all__ = ["FORMATS", "check_first_row", "load_corpus"]
 
 
 SHOWN = 5  # names of files that are not read
+FEW = 200  # rows of the toy world that may be too few for each part to get one
 
 
 def load_corpus(spec: ToyDataset | FileDataset, shape: Shape, store: Path | None = None) -> Corpus:
@@ -64,8 +65,11 @@ def load_corpus(spec: ToyDataset | FileDataset, shape: Shape, store: Path | None
 def check_first_row(spec: ToyDataset | FileDataset, shape: Shape) -> None:
     """Raise UserError where a local file cannot be read or its first record does not fit: in moments, before imports.
 
-    Later records are judged by `load_corpus`; so is a first one that `max_bad_rows` may forgive.
+    Later records are judged by `load_corpus`; so is a first one that `max_bad_rows` may forgive. Few rows of the toy
+    world are made to see that they can be cut into parts.
     """
+    if isinstance(spec, ToyDataset) and min(spec.rows * spec.fraction, spec.limit or spec.rows) <= FEW:
+        load_corpus(spec, shape)
     if isinstance(spec, ToyDataset) or spec.path is None:
         return
     place, raw = next(read_records(spec.path, spec.reading))

@@ -100,7 +100,8 @@ def split(keys: Keys, spec: SplitSpec) -> tuple[Any, Any, Any]:
     for name, part, wanted in zip(PARTS, sides, asked, strict=True):
         if wanted and not len(part):
             groups = len(numpy.unique(keys["group"]))
-            problem = f"no rows for {name}: {len(keys)} rows make {groups} groups, too few to cut"
+            made = f"{_counted(len(keys), 'row')} {'make' if len(keys) > 1 else 'makes'} {_counted(groups, 'group')}"
+            problem = f"no rows for {name}: {made}, too few to cut"
             remedy = "Take more rows (dataset.rows, dataset.limit), or change the shares or seed of dataset.split"
             raise UserError("dataset.split", problem, remedy)
     return sides[0], sides[1], sides[2]
@@ -134,9 +135,19 @@ def shared(found: Sequence[Overlap]) -> list[str]:
     lines = []
     for part, other in dict.fromkeys((one.part, one.other) for one in found):
         of = [one for one in found if (one.part, one.other) == (part, other)]
-        names = {"group": "rows of the same group", "prompt": "prompts (in other groups)"}
-        names |= {"dialogues": "dialogues that open alike (in other groups)", "answers": "answers"}
-        said = [f"{one.rows} {names[one.what]}" for one in of if one.rows]
+        said = [_said(one) for one in of if one.rows]
         if said:
-            lines.append(f"{part} shares with {other} {', '.join(said)} (of {of[0].of} rows)")
+            lines.append(f"{part} shares with {other} {', '.join(said)} (of {_counted(of[0].of, 'row')})")
     return lines
+
+
+def _said(one: Overlap) -> str:
+    alike = "opens alike" if one.rows == 1 else "open alike"
+    words = {"group": ("row", " of the same group"), "prompt": ("prompt", " (in other groups)")}
+    words |= {"dialogues": ("dialogue", f" that {alike} (in other groups)"), "answers": ("answer", "")}
+    thing, more = words[one.what]
+    return f"{_counted(one.rows, thing)}{more}"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' * (count != 1)}"

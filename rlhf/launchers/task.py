@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.errors import RunFailure, UserError, mendable
+from rlhf.loading import loading
 from rlhf.terminal import make_console
 
 
@@ -28,9 +29,10 @@ class Task:
 
         from rlhf.build import build
         from rlhf.compose import plain
-        from rlhf.job import execute
         from rlhf.launchers.endings import read_outcome
 
+        with loading():  # in a process of the job's own; elsewhere they are loaded already
+            from rlhf.job import execute
         sys.argv = ["rlhf", *self.command]
         tell_warnings_once()
         console = make_console()

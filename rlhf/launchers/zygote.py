@@ -8,7 +8,6 @@ launcher is gone, so are the zygote and all of its jobs.
 from __future__ import annotations
 
 import contextlib
-import gc
 import importlib
 import os
 import select
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.launchers.endings import die_with_parent, status_code
+from rlhf.loading import loading
 
 PRELOADED = (
     "rlhf.job",
@@ -92,11 +92,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher decides what Ctrl-C means
     connection = Connection(int(sys.argv[1]))
     begun = time.monotonic()
-    for name in PRELOADED:
-        importlib.import_module(name)
+    with loading():  # after which a collection in a job leaves the shared pages alone
+        for name in PRELOADED:
+            importlib.import_module(name)
     _check_clean()
-    gc.collect()
-    gc.freeze()  # a collection in a job then leaves the shared pages alone
     connection.send(Ready(time.monotonic() - begun))
     request = serve(connection)
     if request is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,18 @@ def model_config(spec: ModelSpec) -> Any:
     except (OSError, ValueError) as error:
         problem = f"the shape of {spec.name} is not known here ({' '.join(str(error).split())[:120]})"
         raise UserError("model.architecture", problem, "Give the arguments of its config class") from None
+
+
+def refuse_targets(runs: Sequence[Run]) -> None:
+    """Raise `UserError` where `adapter.targets` names modules that a run's model has not; no weights are read.
+
+    A model of the hub whose shape is not in its YAML is looked at where it is loaded.
+    """
+    known = [run for run in runs if run.model.path is not None or "model_type" in run.model.architecture]
+    named = [run for run in known if isinstance(run.adapter, LoraAdapter) and run.adapter.targets]
+    for run in {f"{run.model!r} {run.adapter!r} {run.method.trains_policy}": run for run in named}.values():
+        with without_data():
+            build(run, scorer=not run.method.trains_policy, dtype=torch.float32, adapter=True)
 
 
 def build(run: Run, *, scorer: bool, dtype: torch.dtype, adapter: bool) -> Any:

@@ -14,7 +14,7 @@ from rlhf.config import Run
 from rlhf.errors import UserError
 from rlhf.fingerprint import digest
 from rlhf.search.measured import check_curve, check_objectives
-from rlhf.search.plugins import check_plugins
+from rlhf.search.plugins import check_plugins, refuse_missing
 from rlhf.search.space import Space, Value
 from rlhf.search.spec import ParamSpec, SearchSpec, read_spec
 from rlhf.search.study import storage_url
@@ -104,6 +104,7 @@ def find_search(words: Words) -> Search | None:
     shared = tuple(word for word in fixed if not word.startswith(OWN))
     search = Search(spec, space, shared, words)
     _check(search)
+    refuse_missing()  # last: that no run could have such a space is told without the library
     return search
 
 

@@ -6,6 +6,7 @@ import inspect
 import logging
 import warnings
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from rlhf.errors import UserError
@@ -75,12 +76,20 @@ def make_pruner(spec: PrunerSpec | Mapping[str, Any]) -> BasePruner:
     return pruner
 
 
+def refuse_missing() -> None:
+    """Raise `UserError` where Optuna is not installed."""
+    if find_spec("optuna") is None:
+        raise UserError("search", "optuna is not installed", INSTALL)
+
+
 def check_plugins(spec: SearchSpec) -> None:
-    """Raise `UserError` for a setting that a sampler or pruner does not take, and for a library that is missing."""
-    try:
-        import optuna
-    except ImportError:
-        raise UserError("search", "optuna is not installed", INSTALL) from None
+    """Raise `UserError` for a setting that a sampler or pruner does not take, and for a library that one of them needs.
+
+    Nothing is looked at where Optuna is missing, which `refuse_missing` tells.
+    """
+    if find_spec("optuna") is None:
+        return
+    import optuna
 
     groups = (("sampler", spec.sampler, SAMPLERS, optuna.samplers), ("pruner", spec.pruner, PRUNERS, optuna.pruners))
     for group, part, classes, home in groups:

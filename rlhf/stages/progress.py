@@ -10,13 +10,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-SHOWN = {"loss": "loss", "reward/score": "reward", "kl/k1_policy_to_reference": "KL"}  # what a trainer logs -> its word
+# what a trainer logs -> its word; PPO's loss is a sum with the critic's, so that it is the policy's own which is shown
+SHOWN = {"reward/score": "reward", "kl/k1_policy_to_reference": "KL", "policy/loss": "policy loss"}
 TENTH, LEAST, MOST = 0.1, 5.0, 60.0  # a line per tenth of the steps, but not within 5 seconds, and one per minute
 
 
 def newest(logs: Mapping[str, Any]) -> str:
     """Return the numbers to show of what a trainer has just logged; nothing of an evaluation."""
-    return ", ".join(f"{word} {logs[key]:.3f}" for key, word in SHOWN.items() if key in logs and "loss" in logs)
+    if "loss" not in logs:
+        return ""
+    shown = {key: word for key, word in SHOWN.items() if key in logs} or {"loss": "loss"}
+    return ", ".join(f"{word} {logs[key]:.3f}" for key, word in shown.items())
 
 
 class Bar(TrainerCallback):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from rlhf.errors import UserError
@@ -100,6 +101,10 @@ def _store(asked: str | None) -> Path:
 
 
 def _list(store: Path, found: Sequence[Entry], console: Console) -> int:
+    if not found:
+        told = f"{store} holds no stage: a run leaves its finished stages there with store={store}"
+        console.print(escape(told), soft_wrap=True)
+        return 0
     needed, busy = needed_by(found), in_use(found)
     table = Table(title=f"store {store}", title_justify="left")
     for name in ("what", "fingerprint", "method", "model"):

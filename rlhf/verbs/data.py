@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from rlhf.errors import UserError, refuse_unwritable
+from rlhf.loading import loading
 from rlhf.terminal import make_console, quiet_libraries
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def run(words: list[str]) -> int:
 def _inspect(
     run: Run, words: list[str], console: Console, as_json: bool, output: str | None, exported: str | None, count: int
 ) -> int:
-    with Console(stderr=True).status("loading transformers"):
+    with Console(stderr=True).status("loading transformers"), loading():
         from rlhf.data import load_corpus
         from rlhf.data.inspect.findings import refuse_findings
         from rlhf.data.inspect.whole import inspect
@@ -141,12 +142,14 @@ def _count(given: Mapping[str, str]) -> int:
 
 def _composed(words: list[str]) -> Run:
     """Compose and check one run; where the words name no method or judge, one that the data serves is taken."""
+    from rlhf.command_words import refuse_contradictions
     from rlhf.compose import jobs, parse_words
 
     parsed = parse_words(words)
     if wrong := next((flag for flag in parsed.flags if flag.startswith("-") and flag not in PASSED), None):
         problem = "one data set at a time" if wrong in ("-m", "--multirun") else "rlhf data has no such flag"
         raise UserError(wrong, problem, "See `rlhf data --help`")
+    refuse_contradictions(parsed.overrides, parsed.config_dir)
     said = {word.partition("=")[0].lstrip("+") for word in parsed.overrides}
     if not said & {"experiment", "evaluation", "evaluation.judge"}:
         words = ["evaluation.judge=none", *words]  # nothing is judged here

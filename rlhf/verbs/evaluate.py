@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from rlhf.errors import UserError, refuse_unwritable
+from rlhf.loading import loading
 from rlhf.suggest import did_you_mean
 from rlhf.terminal import make_console, quiet_libraries
 
@@ -63,7 +64,7 @@ def run(words: list[str]) -> int:
     quiet_libraries()
     console = make_console()
     progress = Console(stderr=True) if as_json else console
-    with Console(stderr=True).status("loading torch and transformers"):
+    with Console(stderr=True).status("loading torch and transformers"), loading():
         from rlhf.remeasure.measure import measure_runs
     data, files, opened = measure_runs(recorded, runs, given, progress, against)
     if as_json:
@@ -78,6 +79,7 @@ def _checked(words: list[str]) -> tuple[list[Recorded], list[Run], int | None]:
 
     Everything that can be refused before anything is loaded is.
     """
+    from rlhf.command_words import refuse_contradictions
     from rlhf.compose import parse_words
     from rlhf.door import check_measuring
     from rlhf.remeasure.find import find_runs
@@ -109,6 +111,7 @@ def _checked(words: list[str]) -> tuple[list[Recorded], list[Run], int | None]:
     against = _against([word.removeprefix("against=") for word in words if word.startswith("against=")], asked)
     for word in parsed.overrides:
         refuse_training_word(word)
+    refuse_contradictions(parsed.overrides, parsed.config_dir)
     recorded = find_runs(asked, tracking_of(parsed))
     _refuse_mixture(recorded)
     first = run_of(recorded[0].settings, parsed, recorded[0])

@@ -7,6 +7,7 @@ import re
 import sys
 
 from rlhf.errors import UserError
+from rlhf.loading import loading
 from rlhf.terminal import make_console, quiet_libraries
 
 HELP = """Usage: rlhf pairs pairs=MAKER dataset=NAME [output=FILE.jsonl] [KEY=VALUE ...]
@@ -45,7 +46,8 @@ def run(words: list[str]) -> int:
         return 0
     made = _built(words)
     quiet_libraries()
-    from rlhf.pairs.make import make_pairs
+    with loading():
+        from rlhf.pairs.make import make_pairs
 
     console = make_console()
     make_pairs(made, os.environ, console)
@@ -55,6 +57,7 @@ def run(words: list[str]) -> int:
 def _built(words: list[str]):  # type: ignore[no-untyped-def]  # a PairsRun, whose import costs a moment
     """Compose and check the words; raises `UserError` for the first that is wrong or says nothing here."""
     from rlhf.build import validated
+    from rlhf.command_words import refuse_contradictions
     from rlhf.compose import composed, parse_words, plain
     from rlhf.pairs.spec import PairsRun
 
@@ -64,6 +67,7 @@ def _built(words: list[str]):  # type: ignore[no-untyped-def]  # a PairsRun, who
         raise UserError(wrong, "rlhf pairs takes KEY=VALUE words and --config-dir", "See `rlhf pairs --help`")
     for word in parsed.overrides:
         _refuse_unused(word)
+    refuse_contradictions(parsed.overrides, parsed.config_dir)
     if not any(re.match(r"\+?pairs=", word) for word in parsed.overrides):
         makers = "degrade, rules, sample, endpoint or votes"
         raise UserError("pairs", "no maker is named", f"Add pairs=NAME, one of {makers}: `rlhf pairs --help`")

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from rlhf.errors import UserError
+from rlhf.loading import loading
 from rlhf.suggest import did_you_mean
 from rlhf.terminal import make_console, quiet_libraries
 
@@ -33,8 +34,9 @@ def run(words: list[str]) -> int:
         sys.stdout.write(HELP)
         return 0
     as_json = "--json" in words
+    from rlhf.__main__ import ELSEWHERE
     from rlhf.compose import hydra_settings, jobs, parse_words, with_experiment_sweep
-    from rlhf.door import check_readable
+    from rlhf.door import check_meters, check_readable
     from rlhf.launchers import check_launcher
     from rlhf.ranks import world
     from rlhf.search.check import find_search
@@ -51,10 +53,13 @@ def run(words: list[str]) -> int:
     search = find_search(parsed)
     checked = search.runs if search else jobs(parsed)
     check_readable([each for _, each in checked], world())
+    if not any(word in ELSEWHERE for word in parsed.overrides):
+        check_meters([each for _, each in checked if each.hardware.device != "cuda"])  # a GPU may be planned for
     _refuse_closed_store({each.store for _, each in checked})
     quiet_libraries()
     console = make_console()
-    with Console(stderr=True).status("loading torch, transformers and trl"):
+    with Console(stderr=True).status("loading torch, transformers and trl"), loading():
+        import rlhf.job  # noqa: F401  # what a process takes once it has this is measured below
         from rlhf.plan.table import as_values, show
         from rlhf.plan.whole import make_plan
     with Console(stderr=True).status("planning"):

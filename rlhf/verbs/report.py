@@ -43,8 +43,10 @@ def run(words: list[str]) -> int:
     asked = _parser().parse_args(words)
     folders = [Path(folder) for folder in asked.folders] or [_newest()]
     for folder in folders:
+        if not folder.exists():
+            raise UserError(str(folder), "there is no such folder", _near(folder) or _remedy())
         if not job_folders(folder):
-            raise UserError(str(folder), "holds no job of a sweep or run", _remedy(folder))
+            raise UserError(str(folder), "holds no job of a sweep or run", _remedy())
     if len(folders) > 1 and asked.output is None:
         raise UserError("--output", "several folders have no common place for a report", "Add --output FILE.html")
     if asked.output is not None and not asked.output.endswith(".html"):
@@ -114,7 +116,15 @@ def _newest() -> Path:
     return found
 
 
-def _remedy(folder: Path) -> str:
+def _near(missing: Path) -> str:
+    """Ask for the folder beside `missing` that has nearly its name; empty where there is none."""
+    beside = missing.parent.iterdir() if missing.parent.is_dir() else []
+    near = did_you_mean(missing.name, (str(folder.name) for folder in beside if folder.is_dir()))
+    found = missing.parent / near.removeprefix("Did you mean `").removesuffix("`?")
+    return f"Did you mean `{found}`?" if near.startswith("Did") else ""
+
+
+def _remedy() -> str:
     known = [home for top in (SWEEPS, RUNS) if (home := newest_sweep(top))]
     return f"Name a folder such as {known[0]}" if known else "Name a folder below multirun or outputs/runs"
 

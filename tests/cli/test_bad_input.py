@@ -59,7 +59,14 @@ def demonstrations(count: int, **more: object) -> bytes:
             ("method=ppo: method=dpo chooses another option of the same group. Leave one of the two out",),
         ),
         ("-m method=dpo,sft method=ppo", ("method=ppo: method=dpo,sft chooses another",)),
+        ("data dataset=bitext dataset=oasst", ("dataset=oasst: dataset=bitext chooses another option of the same",)),
+        ("data tuning=lora adapter=none", ("adapter=none: tuning=lora chooses adapter=lora",)),
+        ("pairs pairs=degrade pairs=rules", ("pairs=rules: pairs=degrade chooses another option of the same",)),
+        ("pairs pairs=degrade dataset=bitext dataset=oasst", ("dataset=oasst: dataset=bitext chooses another",)),
+        ("evaluate run=x evaluation=default evaluation=all", ("evaluation=all: evaluation=default chooses another",)),
         ("-m method.beta=0.1,-1", ("method.beta: should be greater than 0, got -1",)),
+        ("data inspection.seed=-1", ("inspection.seed: should be greater than or equal to 0, got -1",)),
+        ("data inspection.style.seed=-1", ("inspection.style.seed: should be greater than or equal to 0, got -1",)),
     ],
 )
 def test_a_mistake_on_the_command_line_is_refused_before_anything_is_made(

@@ -230,3 +230,10 @@ def test_counts_are_in_words_that_fit_them() -> None:
 def test_a_folder_that_is_no_store_is_not_taken_for_an_empty_one(words: list[str], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="it holds no stage"):
         cache.run([*words, "--store", str(tmp_path)])
+
+
+def test_a_store_without_stages_is_told_in_a_line_and_not_shown_as_a_table(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kept").mkdir()
+    assert cache.run(["list", "--store", "kept"]) == 0
+    assert capsys.readouterr().out == "kept holds no stage: a run leaves its finished stages there with store=kept\n"

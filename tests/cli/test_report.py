@@ -61,7 +61,13 @@ def test_the_same_files_twice_are_the_same_but_for_the_clock(here: Here, tmp_pat
 def test_refusals_name_place_and_remedy(here: Here, tmp_path: Path) -> None:
     here("report", folder=tmp_path).refused(2, "multirun", "holds no sweep", "rlhf -m")
     one, other = (str(sweep(tmp_path, clock)) for clock in ("09-00-00", "10-00-00"))
-    here("report", "nowhere", folder=tmp_path).refused(2, "nowhere", "holds no job", "multirun/2026-01-02/10-00-00")
+    here("report", "nowhere", folder=tmp_path).refused(
+        2, "nowhere: there is no such folder", "Name a folder such as multirun/2026-01-02/10-00-00"
+    )
+    here("report", "multirun/2026-01-02/10-00-0", folder=tmp_path).refused(
+        2, "there is no such folder", "Did you mean `multirun/2026-01-02/10-00-00`?"
+    )
+    here("report", "multirun", folder=tmp_path).refused(2, "multirun: holds no job of a sweep or run. Name a folder")
     here("report", one, other, folder=tmp_path).refused(2, "--output", "several folders", "FILE.html")
     here("report", one, "--output", "page.txt", folder=tmp_path).refused(2, "page.txt", ".html")
 

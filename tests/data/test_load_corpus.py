@@ -116,7 +116,7 @@ def test_a_wrong_column_map_is_never_counted_as_broken_rows(jsonl, spec_of) -> N
 
 
 def test_too_low_a_limit_is_refused(jsonl, spec_of) -> None:
-    with pytest.raises(UserError, match="dataset.split: no rows for .*1 rows make 1 groups.*dataset.limit"):
+    with pytest.raises(UserError, match="dataset.split: no rows for .*1 row makes 1 group,.*dataset.limit"):
         load_corpus(spec_of("hh_rlhf", path=jsonl(PAIRS), limit=1), "preference")
 
 

@@ -123,8 +123,8 @@ def test_of_equal_rows_the_first_one_stays_whatever_else_tells_them_apart() -> N
 @pytest.mark.parametrize(
     ("count", "validation", "test", "message"),
     [
-        (2, 0.1, 0.0, "no rows for validation: 2 rows make 1 groups"),
-        (2, 0.0, 0.1, "no rows for test: 2 rows make 1 groups"),
+        (2, 0.1, 0.0, "no rows for validation: 2 rows make 1 group,"),
+        (2, 0.0, 0.1, "no rows for test: 2 rows make 1 group,"),
         (2, 0.99, 0.0, "no rows for train"),
         (50, 0.6, 0.5, "validation 0.6 and test 0.5 leave nothing to train on"),
     ],
@@ -212,8 +212,11 @@ def test_dialogues_that_open_alike_are_told_where_one_of_them_goes_on() -> None:
     found = overlap([keys(train), keys([]), keys(test)])
     counts = {one.what: one.rows for one in found if (one.part, one.other) == ("test", "train")}
     assert counts == {"group": 1, "prompt": 1, "dialogues": 3, "answers": 0}
-    said = "1 rows of the same group, 1 prompts (in other groups), 3 dialogues that open alike (in other groups)"
+    said = "1 row of the same group, 1 prompt (in other groups), 3 dialogues that open alike (in other groups)"
     assert shared(found) == [f"test shares with train {said} (of 6 rows)"]
+    alone = overlap([keys(train), keys([]), keys(test[:1])])
+    said = "1 dialogue that opens alike (in other groups)"
+    assert shared(alone) == [f"test shares with train {said} (of 1 row)"]
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,17 @@ def launched(folder: Path, *more_words: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.slow
-def test_two_processes_train_every_stage_and_leave_one_result(tmp_path: Path) -> None:
+def test_two_processes_train_every_stage_and_leave_one_result_and_reuse_them(tmp_path: Path) -> None:
+    """The second time, no trainer connects the processes, and the second one's own look would not find the stages."""
     done = launched(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     assert done.stdout.count("ppo on tiny_gpt2") == 1  # the other process is silent
     assert len(list(tmp_path.glob("outputs/runs/*/*/result.json"))) == 1
     stages = [folder.name.partition("-")[0] for folder in (tmp_path / "outputs" / "stages").glob("*-tiny_gpt2-*[!k]")]
     assert sorted(stages) == ["ppo", "reward", "sft"]
+    again = launched(tmp_path)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert again.stdout.count("reused ppo-") == 1 and "ppo on tiny_gpt2" not in again.stdout
 
 
 def ended_together(done: subprocess.CompletedProcess[str], folder: Path, code: int) -> str:
@@ -108,13 +112,3 @@ def test_prompts_that_two_processes_cannot_share_are_refused_at_the_door(tmp_pat
 )
 def test_a_word_that_cannot_be_composed_is_told_once(word: str, told: str, tmp_path: Path) -> None:
     assert told in ended_together(launched(tmp_path, word), tmp_path, 2)
-
-
-@pytest.mark.slow
-def test_the_first_process_decides_before_any_trainer_has_connected_them(tmp_path: Path) -> None:
-    """A stage that is in the store already is reused by both: the second one's own look would not find it."""
-    words = (*QUICK, "method.rewards={gold: {kind: gold, weight: 1.0}}")
-    assert launched(tmp_path, *words).returncode == 0
-    again = launched(tmp_path, *words)
-    assert again.returncode == 0, again.stderr[-3000:]
-    assert again.stdout.count("reused ppo-") == 1 and "ppo on tiny_gpt2" not in again.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from typing import Any
 
 import pytest
@@ -37,6 +38,14 @@ def refusal(line: str) -> str:
         search_of(line)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def test_a_space_that_no_run_could_have_is_told_before_a_library_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert refusal("-m search=dpo method=reward").startswith("search.params.method.beta: method.beta=0.01 is refused: ")
+    assert refusal("-m search=dpo method=dpo").startswith("search: optuna is not installed. Run `pip install ")
 
 
 def test_every_preset_has_a_command_here() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -11,7 +12,19 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from rlhf.stages.progress import Lines
 
 
-def printed(seconds_per_step: float, steps: int, *, resumed: int = 0, terminal: bool = False) -> list[str]:
+def of_ppo(step: int) -> dict[str, float]:
+    """What PPO logs: `loss` is its policy's loss and the critic's together, and no number to be watched."""
+    return {"loss": 7.0, "policy/loss": -step / 100, "reward/score": 1.0, "kl/k1_policy_to_reference": 0.25}
+
+
+def printed(
+    seconds_per_step: float,
+    steps: int,
+    *,
+    resumed: int = 0,
+    terminal: bool = False,
+    logged: Callable[[int], dict[str, float]] = of_ppo,
+) -> list[str]:
     """The lines of a training that logs after each step."""
     out, now, state = io.StringIO(), [0.0], TrainerState(max_steps=steps, global_step=resumed)
     given: Any = (TrainingArguments(), state, TrainerControl())
@@ -21,15 +34,15 @@ def printed(seconds_per_step: float, steps: int, *, resumed: int = 0, terminal: 
         now[0] += seconds_per_step
         state.global_step = step
         lines.on_step_end(*given)
-        lines.on_log(*given, logs={"loss": -step / 100, "reward/score": 1.0, "kl/k1_policy_to_reference": 0.25})
+        lines.on_log(*given, logs=logged(step))
         lines.on_log(*given, logs={"eval_loss": 9.0})
     return out.getvalue().splitlines()
 
 
 def test_a_line_at_each_tenth_of_the_steps_with_the_time_left() -> None:
     lines = printed(1.0, 100)
-    assert lines[0] == "  ppo 10/100, loss -0.090, reward 1.000, KL 0.250, 2 min left"
-    assert lines[-1] == "  ppo 90/100, loss -0.890, reward 1.000, KL 0.250, 10 s left"
+    assert lines[0] == "  ppo 10/100, reward 1.000, KL 0.250, policy loss -0.090, 2 min left"
+    assert lines[-1] == "  ppo 90/100, reward 1.000, KL 0.250, policy loss -0.890, 10 s left"
     assert len(lines) == 9
 
 
@@ -42,7 +55,13 @@ def test_quick_steps_are_told_every_five_seconds_and_slow_ones_every_minute() ->
 
 
 def test_a_resumed_training_counts_its_own_seconds() -> None:
-    assert printed(10.0, 20, resumed=10)[0] == "  ppo 12/20, loss -0.110, reward 1.000, KL 0.250, 80 s left"
+    told = "  ppo 12/20, reward 1.000, KL 0.250, policy loss -0.110, 80 s left"
+    assert printed(10.0, 20, resumed=10)[0] == told
+
+
+def test_a_method_whose_loss_is_its_objective_shows_it() -> None:
+    lines = printed(1.0, 100, logged=lambda step: {"loss": step / 100, "grad_norm": 1.0})
+    assert lines[0] == "  ppo 10/100, loss 0.090, 2 min left"
 
 
 def test_a_terminal_has_its_bar_instead() -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -229,8 +230,25 @@ def energy_meter(hardware: HardwareSpec, device: str, powercap: Path = POWERCAP)
     except NoMeter as error:
         if wanted == "auto":
             return None
-        told = f"{wanted}: {error}"
-        raise UserError("hardware.energy", told, "Use hardware.energy=auto, or rated with hardware.watts") from error
+        raise _refused(wanted, error) from error
+
+
+def check_meter(hardware: HardwareSpec, powercap: Path = POWERCAP) -> None:
+    """Raise `UserError` where a meter that is asked for by name is not on this machine; torch is not asked for GPUs."""
+    try:
+        if hardware.energy == "rapl":
+            Rapl(powercap)
+        elif hardware.energy == "nvml":
+            Nvml(_pynvml(), ())
+        elif hardware.energy == "codecarbon" and find_spec("codecarbon") is None:
+            raise NoMeter("codecarbon is not installed: pip install 'rlhf[energy]'")
+    except NoMeter as error:
+        raise _refused(hardware.energy, error) from error
+
+
+def _refused(wanted: str, error: NoMeter) -> UserError:
+    told = f"{wanted}: {error}"
+    return UserError("hardware.energy", told, "Use hardware.energy=auto, or rated with hardware.watts")
 
 
 def _pynvml() -> Any:

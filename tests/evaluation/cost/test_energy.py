@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from rlhf.config import HardwareSpec
 from rlhf.errors import UserError
-from rlhf.evaluation.cost.energy import MEASURED, SOURCES, Nvml, Rapl, energy_meter
+from rlhf.evaluation.cost.energy import MEASURED, SOURCES, Nvml, Rapl, check_meter, energy_meter
 
 
 def hardware(energy: str, watts: float | None = 100.0) -> HardwareSpec:
@@ -121,6 +122,23 @@ def test_rapl_that_can_not_be_read_falls_through_and_is_refused_by_name(tmp_path
     found = energy_meter(hardware("auto"), "cpu", tmp_path)
     assert isinstance(found, Rapl)
     assert energy_meter(hardware("rated"), "cpu", tmp_path) is None
+
+
+def test_a_meter_that_is_asked_for_by_name_is_looked_for_without_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("auto", "rated"):
+        check_meter(hardware(name), tmp_path)
+    with pytest.raises(UserError, match=r"hardware\.energy: rapl: .* has no CPU package.*hardware\.energy=auto"):
+        check_meter(hardware("rapl"), tmp_path)
+    zone(tmp_path, "intel-rapl:0", "package-0", 5)
+    check_meter(hardware("rapl"), tmp_path)
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    with pytest.raises(UserError, match=r"hardware\.energy: nvml: nvidia-ml-py is not installed"):
+        check_meter(hardware("nvml"), tmp_path)
+    monkeypatch.setattr("rlhf.evaluation.cost.energy.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"hardware\.energy: codecarbon: codecarbon is not installed"):
+        check_meter(hardware("codecarbon"), tmp_path)
 
 
 @pytest.mark.parametrize(("energy", "device", "why"), [("nvml", "cpu", "on a CPU"), ("rapl", "cuda", "on a GPU")])
