@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from rlhf.evaluation import metrics as names
-from rlhf.evaluation.comparison.compare import LEVEL, Difference, differences
+from rlhf.evaluation.comparison.compare import LEVEL, Difference, differences, permutations
 from rlhf.evaluation.comparison.pooled import Measured
 from rlhf.evaluation.comparison.statistics import holm, wins
 
@@ -32,8 +32,7 @@ COMPARED = {  # what a comparison is called in tables
 }
 GAINS = {names.FINAL_REWARD_DIFFERENCE.name, names.FINAL_REWARD_GOLD_DIFFERENCE.name}
 COUNTED = {names.FINAL_WIN_RATE.name, names.FINAL_ACCURACY.name}  # what a tie counts half of
-RESAMPLES, SEED = 2000, 0
-PERMUTATIONS, FINEST = 10_000, 40  # at least so many, and per comparison: correction must leave room below `LEVEL`
+RESAMPLES, PERMUTATIONS, SEED = 2000, 10_000, 0
 
 Each = Mapping[str, Sequence[float]]
 
@@ -77,8 +76,8 @@ def compare_lines(lines: Sequence[Sequence[Beside]]) -> list[dict[str, Differenc
 
 def compare_pairs(pairs: Mapping[tuple[int, str], tuple[Measured, Measured]]) -> dict[tuple[int, str], Difference]:
     """Compare pairs of lines, by the place of the first and a metric; all p values are one family."""
-    permutations = max(PERMUTATIONS, FINEST * len(pairs))
-    return corrected(dict(zip(pairs, differences(list(pairs.values()), RESAMPLES, permutations, SEED), strict=True)))
+    drawn = permutations(len(pairs), PERMUTATIONS)
+    return corrected(dict(zip(pairs, differences(list(pairs.values()), RESAMPLES, drawn, SEED), strict=True)))
 
 
 def corrected(made: Mapping[tuple[int, str], Difference]) -> dict[tuple[int, str], Difference]:
@@ -128,6 +127,12 @@ def measured(seeds: Sequence[Beside], name: str, values: Sequence[float]) -> Mea
         each = [list(one.ours[name]) for one in seeds]
     mean = [fmean(place) for place in zip(*each, strict=True)] if len({len(own) for own in each}) == 1 else []
     return Measured(fmean(values), len(mean), None, None, tuple(mean), (), tuple(values), "")
+
+
+def known_values(values: Sequence[float | None]) -> list[float]:
+    """A line's values in a metric, one per seed; none where a seed has none, or one that is no number."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return known if len(known) == len(values) else []
 
 
 def _has(seeds: Sequence[Beside], name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from rlhf.report.compared import (
     beside_start,
     compare_lines,
     interval_of,
+    known_values,
     measured,
     number_of_tests,
 )
@@ -31,6 +32,7 @@ from rlhf.report.shown import (
     GOLD,
     KL,
     LOSS,
+    MARGIN,
     NLL,
     PIPELINE_TIME,
     PIPELINE_USD,
@@ -44,6 +46,7 @@ from rlhf.tracking.masking import mask_words
 
 SEED_KEY = "seed"
 AXES_MORE_IS_BETTER = (REWARD, GOLD, WIN_RATE)
+OBJECTIVE, TRAINER = ("method", "experiment", "search"), "method.trainer."  # settings that change what a loss is
 JUDGED = (REWARD, REWARD_GAIN, WIN_RATE)  # not to be compared where another judge scored
 
 
@@ -87,6 +90,7 @@ class Lines:
     front_axes: tuple[Shown, ...]  # cost, reward and KL, as far as all policies have them
     judges_differ: bool
     tested: int  # p values that were corrected together
+    apart: tuple[str, ...]  # titles of columns whose values are on several scales: none is called best
 
 
 def build_lines(jobs: Sequence[JobRecord]) -> Lines:
@@ -113,23 +117,26 @@ def build_lines(jobs: Sequence[JobRecord]) -> Lines:
     columns = tuple(shown for shown in COLUMNS if any(shown.metric.name in line.cells for line in lines))
     finished = [line for line in lines if line.role == "policy"]
     scored = [beside[place] for place in order if policies[place].role == "policy"]
-    apart = _on_other_scales([group for group in groups if group.finished], len(judges) > 1)
+    apart = _on_other_scales(groups, params, len(judges) > 1)
     _mark_best(finished, scored, [shown for shown in columns if shown.metric.better and shown not in apart])
     axes = _front_axes(finished, len(judges) > 1)
     if axes:
         points = [[_less_is_better(shown, line) for shown in axes] for line in finished]
         for line, on_front in zip(finished, front(points), strict=True):
             line.front = on_front
-    return Lines(params, columns, tuple(lines), axes, len(judges) > 1, number_of_tests(tests))
+    told = tuple(shown.title for shown in columns if shown in apart and shown.metric.better)
+    return Lines(params, columns, tuple(lines), axes, len(judges) > 1, number_of_tests(tests), told)
 
 
-def _on_other_scales(finished: Sequence[Group], judges_differ: bool) -> set[Shown]:
+def _on_other_scales(groups: Sequence[Group], params: Iterable[str], judges_differ: bool) -> set[Shown]:
     """The columns in which these groups are not to be ranked: other judges, objectives or tokenizers measured them."""
-    names = [str(group.jobs[0].outcome["name"]).partition("-") for group in finished]
+    names = [str(group.jobs[0].outcome["name"]).partition("-") for group in groups if group.finished]
     methods, models = {method for method, _, _ in names}, {model for _, _, model in names}
+    objectives = len(methods) > 1 or any(key.startswith(OBJECTIVE) and not key.startswith(TRAINER) for key in params)
     apart = set(JUDGED) if judges_differ else set()
     apart |= {NLL, DISTINCT} if len(models) > 1 else set()  # per token, and models cut texts into other tokens
-    return apart | ({LOSS} if len(methods) > 1 or (len(models) > 1 and methods == {"sft"}) else set())
+    apart |= {LOSS, MARGIN} if objectives else set()
+    return apart | ({LOSS} if len(models) > 1 and methods == {"sft"} else set())
 
 
 def varying(groups: Sequence[Group]) -> list[str]:
@@ -177,24 +184,23 @@ def _widen(line: Line) -> None:
         cell = line.cells.get(name)
         if cell is not None and cell.kind == "seeds" and cell.low is not None and cell.high is not None:
             low, high = interval_of(own)
-            line.cells[name] = replace(cell, low=min(low, cell.low), high=max(high, cell.high))
+            line.cells[name] = replace(cell, low=min(low, cell.low), high=max(high, cell.high), kind="seeds and prompts")
 
 
 def _mark_best(finished: Sequence[Line], scored: Sequence[Sequence[Beside]], columns: Sequence[Shown]) -> None:
-    """Mark in each column the line that is clearly better than every other, by tests corrected for their number.
+    """Mark in each column the line that is clearly better than every other that has one, corrected for their number.
 
-    Scores of single questions are paired where all lines were asked the same ones; else seeds must tell.
+    Scores of single questions are paired; where there are none, seeds of both sides must tell. Quality on other
+    questions is not ranked at all.
     """
-    speakers = [Speaker(str(place), "policy", line.label, (), ()) for place, line in enumerate(finished)]
-    paired = len({one.asked for seeds in scored for one in seeds}) == 1
+    family = len(columns) * (len(finished) - 1)
     for shown in columns:
         name = shown.metric.name
-        values = {
-            speaker.name: measured(seeds if paired else [], name, known)
-            for speaker, line, seeds in zip(speakers, finished, scored, strict=True)
-            if (known := [value for value in line.each.get(name, ()) if value is not None and math.isfinite(value)])
-        }
-        family = len(columns) * (len(finished) - 1)
+        known = {place: own for place, line in enumerate(finished) if (own := known_values(line.each.get(name, ())))}
+        if not name.startswith("cost/") and len({one.asked for place in known for one in scored[place]}) > 1:
+            continue
+        speakers = [Speaker(str(place), "policy", finished[place].label, (), ()) for place in known]
+        values = {str(place): measured(scored[place], name, own) for place, own in known.items()}
         best = clearly_best(speakers, values, str(shown.metric.better), family, RESAMPLES, SEED)
         if best is not None:
             finished[int(best.name)].best.add(name)

@@ -22,7 +22,7 @@ class Estimate:
     low: float | None
     high: float | None
     n: int  # seeds
-    kind: str  # seeds | prompts | ""
+    kind: str  # seeds | seeds and prompts | prompts | ""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ RIGHT = (names.FINAL_ACCURACY_LOW, names.FINAL_ACCURACY_HIGH)
 LOSS = Shown("loss", names.FINAL_LOSS, None, None, True, plain, "number")
 NLL = Shown("nll", names.FINAL_NLL, None, None, False, plain, "number")
 DISTINCT = Shown("distinct", names.FINAL_DISTINCT_2, None, None, False, plain, "number")
+MARGIN = Shown("margin", names.FINAL_MARGIN, None, None, False, gain, "number")
 REWARD = Shown("reward", names.FINAL_REWARD, None, None, True, plain, "number")
 GOLD = Shown("gold", names.FINAL_REWARD_GOLD, None, None, True, plain, "number")
 KL = Shown("KL", names.FINAL_KL, None, None, True, plain, "number")
@@ -76,7 +77,7 @@ COLUMNS: tuple[Shown, ...] = (
     Shown("by words", names.FINAL_ACCURACY_BAG_OF_WORDS, None, None, True, plain, "number"),
     KL,
     Shown("KL per token", names.FINAL_KL_PER_TOKEN, None, None, False, plain, "number"),
-    Shown("margin", names.FINAL_MARGIN, None, None, False, gain, "number"),
+    MARGIN,
     Shown("length", names.FINAL_RESPONSE_TOKENS, None, None, False, plain, "number"),
     Shown("ended", names.FINAL_EOS_SHARE, None, None, False, plain, "number"),
     DISTINCT,

@@ -9,6 +9,7 @@ together (Holm 1979).
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +31,8 @@ from rlhf.evaluation.comparison.statistics import (
 LEVEL = 0.05
 ROUNDING = 1e-12  # of a value: what floats alone may differ by
 FINEST = 200  # random permutations per comparison of the family, so that correction leaves room below LEVEL
-MOST, COARSEST = 50_000, 40  # permutations from which on so many per comparison are enough
+MOST, COARSEST = 50_000, 80  # permutations from which on so many per comparison are enough
+BY_SEEDS = "t over seeds"
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,9 @@ def compare(
         for speaker in speakers
         if not speaker.control and speaker != baseline and speaker.name in values and baseline.name in values
     ]
-    permutations = max(resamples, FINEST * len(pairs))
     made = []
     for metric, speaker, ours, theirs in pairs:
-        one = difference(ours, theirs, resamples, permutations, seed)
+        one = difference(ours, theirs, resamples, max(resamples, FINEST * len(pairs)), seed)
         made.append(replace(one, metric=metric, speaker=speaker.name, baseline=baseline.name))
     tested = [place for place, one in enumerate(made) if one.p is not None]
     for place, corrected in zip(tested, holm([one.p for one in made if one.p is not None]), strict=True):
@@ -122,18 +123,26 @@ def clearly_best(
         return None
     best = max(rivals, key=lambda line: sign * values[line.name].value)
     pairs = [(values[best.name], values[other.name]) for other in rivals if other is not best]
-    permutations = max(resamples, min(FINEST * family, MOST), COARSEST * family)
-    for gap in differences(pairs, resamples, permutations, seed):
-        if gap.low is None or gap.high is None or gap.p is None:
+    tested = differences(pairs, resamples, permutations(family, resamples), seed)
+    for pair, gap in zip(pairs, tested, strict=True):
+        if gap.low is None or gap.high is None or gap.p is None or not fair(gap, *pair):
             return None
         if gap.low <= 0 <= gap.high or gap.p * family >= LEVEL:
             return None
     return best
 
 
-def differences(
-    pairs: Sequence[tuple[Measured, Measured]], resamples: int, permutations: int, seed: int
-) -> list[Difference]:
+def permutations(family: int, resamples: int) -> int:
+    """How many random permutations a test takes in a family of so many: correction must leave room below `LEVEL`."""
+    return max(resamples, min(FINEST * family, MOST), COARSEST * family)
+
+
+def fair(one: Difference, ours: Measured, theirs: Measured) -> bool:
+    """Whether two trained models were compared by questions, or by enough seeds of both: one run is no exact value."""
+    return one.test != BY_SEEDS or min(len(ours.seeds), len(theirs.seeds)) >= SEEDS_OF_AN_INTERVAL
+
+
+def differences(pairs: Sequence[tuple[Measured, Measured]], resamples: int, drawn: int, seed: int) -> list[Difference]:
     """Compare pairs as `difference` does each, the random numbers drawn once for those of the same questions."""
     import numpy as np
 
@@ -145,46 +154,54 @@ def differences(
     for n, places in alike.items():
         left, right = (np.array([pairs[place][side].each for place in places], dtype=float) for side in (0, 1))
         gaps = (left - right).T
-        tests = paired_permutations(gaps, permutations, seed)
+        tests = paired_permutations(gaps, drawn, seed)
         for place, own, p in zip(places, bootstrap_means(gaps, resamples, seed), tests, strict=True):
             one = Difference("", "", "", own.mean, own.low, own.high, n, p, None, "paired permutation")
             made[place] = _with_seeds(one, *pairs[place])
     return [
-        made[place] if place in made else difference(*pair, resamples, permutations, seed)
-        for place, pair in enumerate(pairs)
+        made[place] if place in made else difference(*pair, resamples, drawn, seed) for place, pair in enumerate(pairs)
     ]
 
 
 def _scored(ours: Measured, theirs: Measured) -> bool:
     """Whether both have scores of the same questions, all of them, that are more than yes or no."""
+    values = (*ours.each, *theirs.each)
     paired = len(ours.each) == len(theirs.each) > 1
-    return paired and None not in (*ours.each, *theirs.each) and not {*ours.each, *theirs.each} <= {0.0, 0.5, 1.0}
+    known = paired and all(value is not None and math.isfinite(value) for value in values)
+    return known and not {*values} <= {0.0, 0.5, 1.0}
 
 
-def difference(ours: Measured, theirs: Measured, resamples: int, permutations: int, seed: int) -> Difference:
-    """Compare two speakers in one metric, without names and uncorrected."""
-    return _with_seeds(_over_questions(ours, theirs, resamples, permutations, seed), ours, theirs)
+def difference(ours: Measured, theirs: Measured, resamples: int, drawn: int, seed: int) -> Difference:
+    """Compare two speakers in one metric, without names and uncorrected; random permutations are `drawn`."""
+    return _with_seeds(_over_questions(ours, theirs, resamples, drawn, seed), ours, theirs)
 
 
 def _with_seeds(one: Difference, ours: Measured, theirs: Measured) -> Difference:
-    """Hold what was found over questions against the noise between seeds, where there are enough of them."""
+    """Hold what was found over questions against the noise between seeds, where there are enough of them.
+
+    Without questions, seeds that say the very same can't tell: they may be one model that was measured again.
+    """
     over = _over_seeds(ours, theirs)
     if over is None:
         return one
     interval, p = over
+    if math.isnan(p) or (one.p is None and not p):
+        return replace(one, low=None, high=None, p=None, test="")
     if one.p is None or one.low is None or one.high is None:
-        return replace(one, low=interval.low, high=interval.high, p=p, test="t over seeds")
+        return replace(one, low=interval.low, high=interval.high, p=p, test=BY_SEEDS)
     low, high = min(one.low, interval.low), max(one.high, interval.high)
-    return replace(one, low=low, high=high, p=max(one.p, p), test=f"{one.test}, t over seeds")
+    return replace(one, low=low, high=high, p=max(one.p, p), test=f"{one.test}, {BY_SEEDS}")
 
 
-def _over_questions(ours: Measured, theirs: Measured, resamples: int, permutations: int, seed: int) -> Difference:
+def _over_questions(ours: Measured, theirs: Measured, resamples: int, drawn: int, seed: int) -> Difference:
     gap, n = ours.value - theirs.value, min(ours.counted, theirs.counted)
     if ours.each and len(ours.each) == len(theirs.each):
         both = [(a, b) for a, b in zip(ours.each, theirs.each, strict=True) if a is not None and b is not None]
         if not both:
             return Difference("", "", "", gap, None, None, 0, None, None, "")
         left, right = [a for a, _ in both], [b for _, b in both]
+        if not all(math.isfinite(value) for value in (*left, *right)):
+            return Difference("", "", "", gap, None, None, len(both), None, None, "")
         if len(both) < 2:
             return Difference("", "", "", left[0] - right[0], None, None, 1, None, None, "", few=True)
         interval = paired_difference(left, right, resamples, seed)
@@ -192,7 +209,7 @@ def _over_questions(ours: Measured, theirs: Measured, resamples: int, permutatio
             outcomes = wins(left, right)
             p, test = sign_test(outcomes.count(1.0), outcomes.count(0.0)), "sign test"
         else:
-            p, test = paired_permutation([a - b for a, b in both], permutations, seed), "paired permutation"
+            p, test = paired_permutation([a - b for a, b in both], drawn, seed), "paired permutation"
         return Difference("", "", "", interval.mean, interval.low, interval.high, len(both), p, None, test)
     if ours.draws and len(ours.draws) == len(theirs.draws):
         if n < FEWEST:
@@ -208,6 +225,8 @@ def _over_seeds(ours: Measured, theirs: Measured) -> tuple[Interval, float] | No
     gap = ours.value - theirs.value
     if not (many or others):
         return None
+    if not all(map(math.isfinite, (*ours.seeds, *theirs.seeds, gap))):
+        return Interval(gap, math.nan, math.nan), math.nan
     varying = [seeds for seeds, counts in ((ours.seeds, many), (theirs.seeds, others)) if counts and not _alike(seeds)]
     if not varying:  # all seeds that are tested say the same: Student's t has nothing to divide by
         return Interval(gap, gap, gap), float(abs(gap) <= ROUNDING * abs(ours.value))

@@ -40,8 +40,8 @@ function comparison() {
   function cell(row, found) {
     const value = row.cells[found.key];
     if (!value) return el("td", { class: "num soft" }, row.control ? "" : "–");
-    const kind = value.kind === "seeds" ? `95% t-interval over ${value.n} seeds` : value.kind ? "95% interval of this one run" : value.n > 1 ? `mean of ${value.n} seeds` : "one run";
-    const about = `${found.title}: ${value.text}${value.range ? ` [${value.range}]` : ""}, ${kind}${value.test ? `; ${value.test}` : ""}${value.unclear ? "; no clear difference" : ""}${value.best ? "; clearly better than every other line" : ""}`;
+    const kind = value.kind === "seeds" ? `95% t-interval over ${value.n} seeds` : value.kind === "seeds and prompts" ? `95% interval over ${value.n} seeds or over prompts, the wider` : value.kind ? "95% interval of this one run" : value.n > 1 ? `mean of ${value.n} seeds` : "one run";
+    const about = `${found.title}: ${value.text}${value.range ? ` [${value.range}]` : ""}, ${kind}${value.test ? `; ${value.test}` : ""}${value.unclear ? "; no clear difference" : ""}${value.best ? "; clearly better than every other line that has one" : ""}`;
     return el("td", { class: `num ${value.unclear ? "unclear" : ""}`, title: about },
       el("span", { class: value.best ? "best" : "" }, value.unclear ? "~" : "", value.text), value.range ? el("span", { class: "range" }, value.range) : null);
   }
@@ -101,6 +101,6 @@ function comparison() {
   })));
   const glossary = el("details", {}, el("summary", {}, "What the columns mean"), el("table", {}, el("thead", {}, el("tr", {}, ["column", "meaning", "unit", "estimator", "better"].map((title) => el("th", { scope: "col" }, title)))),
     el("tbody", {}, data.columns.map((found) => el("tr", {}, el("td", {}, found.title), el("td", {}, found.meaning), el("td", {}, found.unit), el("td", {}, found.estimator), el("td", {}, found.better || "neither"))))));
-  const facts = el("ul", { class: "small soft facts" }, [...data.facts, "~ and grey mark a comparison that is no clear difference; a green value is clearly better than that of every other line, by paired tests or by seeds, corrected for their number."].map((fact) => el("li", {}, fact)));
+  const facts = el("ul", { class: "small soft facts" }, [...data.facts, "~ and grey mark a comparison that is no clear difference; a green value is clearly better than that of every other line that has one, by paired tests or by seeds, corrected for their number."].map((fact) => el("li", {}, fact)));
   return section("comparison", "Comparison", "", chooser, host, facts, glossary);
 }

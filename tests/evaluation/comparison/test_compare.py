@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from rlhf.evaluation.comparison.compare import baseline_of, clearly_best, compare, difference
+from rlhf.evaluation.comparison.compare import baseline_of, clearly_best, compare, difference, differences
 from rlhf.evaluation.comparison.pooled import Line, Measured
 from rlhf.evaluation.comparison.statistics import bootstrap_draws
 
@@ -111,7 +111,7 @@ def test_seeds_alone_are_compared_by_students_test() -> None:
     assert (both.low, both.high) == pytest.approx(tuple(expected.confidence_interval()))
     turned = difference(measured(seeds=(0.5,)), measured(seeds=ours), 9, 9, 0)
     assert (turned.value, turned.p) == (pytest.approx(-one.value), pytest.approx(one.p))
-    assert difference(measured(seeds=(2.0, 2.0, 2.0)), measured(seeds=(1.0,)), 9, 9, 0).p == 0.0
+    assert difference(AGREED, measured(seeds=(1.0,)), 9, 9, 0).p is None  # three times the same may be one model
 
 
 @pytest.mark.parametrize("others", [(1.0, 3.0), (2.0,), (2.0, 2.0), (1.9, 2.1, 2.0)])
@@ -184,6 +184,24 @@ def test_the_baseline() -> None:
     assert baseline_of(lines[:1], None) is None
     with pytest.raises(ValueError, match="'b'.*reference, sft, base"):
         baseline_of(lines, "b")
+
+
+def test_the_best_is_not_told_by_seeds_of_one_side_alone() -> None:
+    """One run of a rival is no exact value: the three others may differ from it by its own noise."""
+    lines = [line("a"), line("b")]
+    several, other = measured(seeds=(1.0, 1.01, 1.02)), measured(seeds=(1.2,))
+    assert difference(several, other, 9, 9, 0).clear is None and difference(several, other, 9, 9, 0).p is not None
+    assert clearly_best(lines, {"a": several, "b": other}, "lower", 1, 9, 0) is None
+    others = measured(seeds=(1.2, 1.21, 1.22))
+    assert clearly_best(lines, {"a": several, "b": others}, "lower", 1, 9, 0) == lines[0]
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_what_is_no_number_is_not_tested(wrong: float) -> None:
+    for ours in (measured(*[wrong] * 9), measured(wrong, *range(8)), measured(seeds=(wrong, 1.0, 2.0))):
+        for pair in ((ours, measured(*[0.0] * 9)), (measured(*[0.0] * 9), ours)):
+            for found in (difference(*pair, 9, 9, 0), *differences([pair], 9, 9, 0)):
+                assert (found.p, found.clear) == (None, None)
 
 
 def test_the_best_is_clear_only_against_every_other() -> None:
