@@ -33,8 +33,8 @@ def for_report(job: Job, finished: Finished, rows: Sequence[Row]) -> dict[str, A
 
 
 def _row(row: Row) -> dict[str, Any]:
-    """A line of the comparison; `each` has what single answers scored, in the order of the prompts."""
-    scored = {"final/reward": row.rewards, "final/reward_gold": row.gold}
+    """A line of the comparison; `each` has what single answers scored, in the order of the prompts, and pairs."""
+    scored = {"final/reward": row.rewards, "final/reward_gold": row.gold, "final/accuracy": row.right}
     each = {name: list(scores) for name, scores in scored.items() if scores}
     return {
         "name": row.name, "role": row.role, "fingerprint": row.fingerprint, "metrics": dict(row.metrics), "each": each

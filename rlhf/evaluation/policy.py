@@ -11,7 +11,7 @@ import torch
 
 from rlhf.config import EvaluationSpec
 from rlhf.data.rows import Corpus, Row
-from rlhf.evaluation.comparison.statistics import bootstrap_mean, mean_interval, standard_error, wins
+from rlhf.evaluation.comparison.statistics import bootstrap_mean, mean_interval, standard_error, wilson, wins
 from rlhf.evaluation.preference.implicit import implicit_pairs
 from rlhf.evaluation.prompts import distinct_prompts
 from rlhf.kl import response_kl, stepwise_kl
@@ -145,15 +145,17 @@ def _gain(name: str, ours: Sequence[float], theirs: Sequence[float], spec: Evalu
 
 def pair_margin(
     policy: Any, reference: Any, codec: Codec, rows: Sequence[Row], beta: float, batch_size: int
-) -> dict[str, float]:
-    """Mean implicit-reward margin (chosen minus rejected) on held-out pairs, its standard error, and its accuracy."""
+) -> tuple[dict[str, float], list[float]]:
+    """Implicit-reward margin (chosen minus rejected) on held-out pairs: mean, standard error, accuracy with interval.
+
+    With them, for each pair, whether chosen is the higher one: 1, 0, 0.5 on a tie.
+    """
     margins = implicit_pairs(policy, reference, codec, rows, beta, batch_size).margins
     error = {"final/margin_se": standard_error(margins)} if len(margins) > 1 else {}
-    return {
-        "final/margin": _mean(margins),
-        **error,
-        "final/accuracy": _mean([1.0 if m > 0 else 0.5 if m == 0 else 0.0 for m in margins]),
-    }
+    right = wins(margins, [0.0] * len(margins))
+    share = wilson(sum(right), len(right))
+    accuracy = {"final/accuracy": share.mean, "final/accuracy_low": share.low, "final/accuracy_high": share.high}
+    return {"final/margin": _mean(margins), **error, **accuracy}, right
 
 
 def distinct_2(ids: Sequence[Sequence[int]]) -> float:

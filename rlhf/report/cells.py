@@ -115,6 +115,12 @@ def comparison_cells(rows: Sequence[ReportRow]) -> Cells:
     return Cells(("run", *varying, *(column.title for column in used)), tuple(lines))
 
 
+def untested(rows: Sequence[ReportRow]) -> int:
+    """How many comparisons of the table are told by their intervals alone."""
+    compared = {(column.compares or column.metric).name: column.interval for column in _COLUMNS if column.interval}
+    return sum(low.name in row.metrics and name not in row.tests for row in rows for name, (low, _) in compared.items())
+
+
 def ordered(rows: Sequence[ReportRow]) -> list[ReportRow]:
     """The order of the lines: by reward, by gold reward or accuracy where there is none; unfinished runs last."""
     ranked = (names.FINAL_REWARD, names.FINAL_REWARD_GOLD, names.FINAL_ACCURACY)

@@ -6,8 +6,9 @@ single questions are in a job's result.json (`each`, see `rlhf.kept`); what left
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -60,6 +61,22 @@ def beside_start(outcome: Mapping[str, Any], place: int = -1) -> Beside:
     return Beside(rows[place].get("each") or {}, before, asked)
 
 
+def control_key(row: Mapping[str, Any]) -> str:
+    """What tells a control from others: one that several jobs share is one line."""
+    return json.dumps([row["fingerprint"], row["metrics"]], sort_keys=True)
+
+
+def controls_with_scores(outcomes: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Mapping[str, Any], int]]:
+    """For each control a job that has it and its place there: of those that share it one that left its scores."""
+    found: dict[str, tuple[Mapping[str, Any], int]] = {}
+    for outcome in outcomes:
+        for place, row in enumerate((outcome.get("rows") or [])[:-1]):
+            key = control_key(row)
+            if key not in found or (row.get("each") and not found[key][0]["rows"][found[key][1]].get("each")):
+                found[key] = (outcome, place)
+    return found
+
+
 def compare_lines(lines: Sequence[Sequence[Beside]]) -> list[dict[str, Difference]]:
     """Compare each line, of one seed or several, with what it started from: by metric, as far as it has scores.
 
@@ -104,6 +121,13 @@ def unclear(low: float, high: float, null: float, tested: Difference | None) -> 
     Where nothing was tested the interval alone decides.
     """
     return low <= null <= high or (tested is not None and tested.p_holm is not None and tested.p_holm >= LEVEL)
+
+
+def told(low: float, high: float, null: float, tested: Difference | None) -> str:
+    """What a comparison is called, for files without colour."""
+    if tested is None:
+        return "not tested"
+    return "no clear difference" if unclear(low, high, null, tested) else "clear difference"
 
 
 def gains(one: Beside, name: str) -> list[float]:

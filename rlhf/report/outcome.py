@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from rlhf.report.cells import ReportRow
-from rlhf.report.compared import Beside, beside_start, compare_lines
+from rlhf.report.compared import Beside, beside_start, compare_lines, control_key, controls_with_scores
 from rlhf.report.words import given, own_words
 
 CLOCKS = ("seconds", "per_second")  # in names of curves that no two runs share
@@ -31,6 +31,7 @@ def report_rows(outcomes: Sequence[dict[str, Any]]) -> list[ReportRow]:
     rows: list[ReportRow] = []
     beside: list[list[Beside]] = []
     seen: set[str] = set()
+    scored = controls_with_scores(outcome for outcome in outcomes if outcome["status"] == "finished")
     for outcome in outcomes:
         settings = dict(word.lstrip("+").split("=", 1) for word in given(outcome["words"]) if "=" in word)
         judge, trained_on, n = outcome["judge"], outcome["trained_on"], asked(outcome)
@@ -40,13 +41,13 @@ def report_rows(outcomes: Sequence[dict[str, Any]]) -> list[ReportRow]:
             beside.append([])
             continue
         model = outcome["name"].split("-", 1)[1]
-        for place, control in enumerate(outcome["rows"][:-1]):
-            key = json.dumps([control["fingerprint"], control["metrics"]], sort_keys=True)
-            if key not in seen:
+        for control in outcome["rows"][:-1]:
+            if (key := control_key(control)) not in seen:
                 seen.add(key)
+                measured, place = scored[key]
                 name, role = f"{control['role']} {model}", control["role"]
-                rows.append(ReportRow(name, role, {}, control["metrics"], "", judge, "", n, {}))
-                beside.append([beside_start(outcome, place)])
+                rows.append(ReportRow(name, role, {}, control["metrics"], "", judge, "", asked(measured), {}))
+                beside.append([beside_start(measured, place)])
         rows.append(ReportRow(told, "policy", settings, outcome["metrics"], "", judge, trained_on, n, {}))
         beside.append([beside_start(outcome)])
     tests = compare_lines(beside)

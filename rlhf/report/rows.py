@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rlhf.evaluation.comparison.compare import Difference, clearly_best
-from rlhf.evaluation.comparison.pooled import Line as Speaker
+from rlhf.evaluation.comparison.compare import Difference
+from rlhf.report.best import JUDGED, mark_best, on_other_scales
 from rlhf.report.compared import (
-    RESAMPLES,
-    SEED,
     Beside,
     beside_start,
     compare_lines,
+    control_key,
+    controls_with_scores,
     interval_of,
-    known_values,
-    measured,
     number_of_tests,
 )
 from rlhf.report.outcome import asked
@@ -28,16 +25,12 @@ from rlhf.report.record import JobRecord
 from rlhf.report.seeds import Estimate, Group, estimate, group_jobs
 from rlhf.report.shown import (
     COLUMNS,
-    DISTINCT,
     GOLD,
     KL,
     LOSS,
-    MARGIN,
-    NLL,
     PIPELINE_TIME,
     PIPELINE_USD,
     REWARD,
-    REWARD_GAIN,
     WIN_RATE,
     Shown,
 )
@@ -46,8 +39,6 @@ from rlhf.tracking.masking import mask_words
 
 SEED_KEY = "seed"
 AXES_MORE_IS_BETTER = (REWARD, GOLD, WIN_RATE)
-OBJECTIVE, TRAINER = ("method", "experiment", "search"), "method.trainer."  # settings that change what a loss is
-JUDGED = (REWARD, REWARD_GAIN, WIN_RATE)  # not to be compared where another judge scored
 
 
 @dataclass
@@ -90,6 +81,7 @@ class Lines:
     front_axes: tuple[Shown, ...]  # cost, reward and KL, as far as all policies have them
     judges_differ: bool
     tested: int  # p values that were corrected together
+    untested: int  # comparisons that are told by their intervals alone
     apart: tuple[str, ...]  # titles of columns whose values are on several scales: none is called best
 
 
@@ -117,26 +109,21 @@ def build_lines(jobs: Sequence[JobRecord]) -> Lines:
     columns = tuple(shown for shown in COLUMNS if any(shown.metric.name in line.cells for line in lines))
     finished = [line for line in lines if line.role == "policy"]
     scored = [beside[place] for place in order if policies[place].role == "policy"]
-    apart = _on_other_scales(groups, params, len(judges) > 1)
-    _mark_best(finished, scored, [shown for shown in columns if shown.metric.better and shown not in apart])
+    apart = on_other_scales(groups, params, len(judges) > 1)
+    mark_best(finished, scored, [shown for shown in columns if shown.metric.better and shown not in apart])
     axes = _front_axes(finished, len(judges) > 1)
     if axes:
         points = [[_less_is_better(shown, line) for shown in axes] for line in finished]
         for line, on_front in zip(finished, front(points), strict=True):
             line.front = on_front
-    told = tuple(shown.title for shown in columns if shown in apart and shown.metric.better)
-    return Lines(params, columns, tuple(lines), axes, len(judges) > 1, number_of_tests(tests), told)
-
-
-def _on_other_scales(groups: Sequence[Group], params: Iterable[str], judges_differ: bool) -> set[Shown]:
-    """The columns in which these groups are not to be ranked: other judges, objectives or tokenizers measured them."""
-    names = [str(group.jobs[0].outcome["name"]).partition("-") for group in groups if group.finished]
-    methods, models = {method for method, _, _ in names}, {model for _, _, model in names}
-    objectives = len(methods) > 1 or any(key.startswith(OBJECTIVE) and not key.startswith(TRAINER) for key in params)
-    apart = set(JUDGED) if judges_differ else set()
-    apart |= {NLL, DISTINCT} if len(models) > 1 else set()  # per token, and models cut texts into other tokens
-    apart |= {LOSS, MARGIN} if objectives else set()
-    return apart | ({LOSS} if len(models) > 1 and methods == {"sft"} else set())
+    untested = sum(
+        shown.null is not None and cell.low is not None and shown.metric.name not in line.tests
+        for line in lines
+        for shown in columns
+        if (cell := line.cells.get(shown.metric.name))
+    )
+    told = tuple(shown.title for shown in columns if shown in apart - {*JUDGED} and shown.metric.better)
+    return Lines(params, columns, tuple(lines), axes, len(judges) > 1, number_of_tests(tests), untested, told)
 
 
 def varying(groups: Sequence[Group]) -> list[str]:
@@ -184,26 +171,8 @@ def _widen(line: Line) -> None:
         cell = line.cells.get(name)
         if cell is not None and cell.kind == "seeds" and cell.low is not None and cell.high is not None:
             low, high = interval_of(own)
-            line.cells[name] = replace(cell, low=min(low, cell.low), high=max(high, cell.high), kind="seeds and prompts")
-
-
-def _mark_best(finished: Sequence[Line], scored: Sequence[Sequence[Beside]], columns: Sequence[Shown]) -> None:
-    """Mark in each column the line that is clearly better than every other that has one, corrected for their number.
-
-    Scores of single questions are paired; where there are none, seeds of both sides must tell. Quality on other
-    questions is not ranked at all.
-    """
-    family = len(columns) * (len(finished) - 1)
-    for shown in columns:
-        name = shown.metric.name
-        known = {place: own for place, line in enumerate(finished) if (own := known_values(line.each.get(name, ())))}
-        if not name.startswith("cost/") and len({one.asked for place in known for one in scored[place]}) > 1:
-            continue
-        speakers = [Speaker(str(place), "policy", finished[place].label, (), ()) for place in known]
-        values = {str(place): measured(scored[place], name, own) for place, own in known.items()}
-        best = clearly_best(speakers, values, str(shown.metric.better), family, RESAMPLES, SEED)
-        if best is not None:
-            finished[int(best.name)].best.add(name)
+            wider = replace(cell, low=min(low, cell.low), high=max(high, cell.high))
+            line.cells[name] = replace(wider, kind="seeds and prompts")
 
 
 def command_of(job: JobRecord) -> str:
@@ -215,13 +184,16 @@ def _controls(groups: Sequence[Group]) -> tuple[list[Line], list[list[int]], lis
     """The controls of all groups, each once; for each group the places of its own; what each control is compared by."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}  # role and model -> control rows by seed, and their jobs
     wanted: list[list[tuple[tuple[str, str], frozenset[str]]]] = []
+    scored = controls_with_scores([job.outcome for group in groups for job in group.finished])
     for group in groups:
         own: dict[tuple[str, str], dict[str, _Control]] = {}
         for job in group.finished:
-            for place, row in enumerate(job.outcome["rows"][:-1]):
+            for row in job.outcome["rows"][:-1]:
                 key = (str(row["role"]), str(job.outcome["name"]).partition("-")[2])
-                control = _Control(row["metrics"], beside_start(job.outcome, place), asked(job.outcome))
-                own.setdefault(key, {})[json.dumps([row["fingerprint"], row["metrics"]], sort_keys=True)] = control
+                told = control_key(row)
+                outcome, at = scored[told]
+                control = _Control(row["metrics"], beside_start(outcome, at), asked(outcome))
+                own.setdefault(key, {})[told] = control
         wanted.append([(key, frozenset(rows)) for key, rows in own.items()])
         for key, rows in own.items():
             found.setdefault(key, []).append({"rows": rows, "jobs": [job.number for job in group.finished]})

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from rlhf.evaluation import metrics as names
-from rlhf.evaluation.comparison.compare import Difference
+from rlhf.evaluation.comparison.compare import Difference, fair
+from rlhf.report.best import JUDGED
 from rlhf.report.cells import duration, memory
-from rlhf.report.compared import beside_start, compare_pairs, measured
+from rlhf.report.compared import beside_start, compare_pairs, known_values, measured
 from rlhf.report.outcome import asked
-from rlhf.report.ratios import Missing, Ratio
+from rlhf.report.ratios import ENOUGH, Missing, Ratio
 from rlhf.report.record import JobRecord
+from rlhf.report.rows import judges_of
 from rlhf.report.savings import COSTS, Savings, Way, find_savings
 from rlhf.report.seeds import Estimate, ends, estimate
 from rlhf.report.sheets import NOTHING, Sheet, SheetCell, SheetColumn, sheet
@@ -21,11 +22,12 @@ from rlhf.report.shown import COLUMNS, Shown, plain, usd
 ABOUT = (
     "Each run against the full fine-tune made beside it on the same data: the factor of its cost, with what is saved. "
     "Below a factor stands its 95% interval over seeds (Student t of the log ratio), of two seeds their range. Where "
-    "that holds 1x, or p is not below 0.05 (paired by seed, corrected for all ratios here), the saving is grey: within "
-    "noise. So is a quality that is no clear difference from the full one's, by paired tests on the n prompts and by "
-    "seeds, corrected for their number; without either, where their intervals meet. Costs to a loss take the stage's "
-    "cost as spent evenly over its steps."
+    "that holds 1x, or p is not below 0.05 (paired by seed, corrected for all ratios of these runs), the saving is "
+    "grey: within noise; so is one of fewer than three seeds, which is not tested. Grey is a quality, too, that is no "
+    "clear difference from the full one's: p is of paired tests on the n prompts and of seeds, corrected for their "
+    "number. Costs to a loss take the stage's cost as spent evenly over its steps."
 )
+OTHER_JUDGES = "different judges scored the runs: rewards, reward gains and win rates are left out"
 TITLES = {
     names.COST_SECONDS.name: "time", names.COST_CPU_SECONDS.name: "CPU time", names.COST_USD.name: "USD",
     names.COST_KWH.name: "kWh", names.COST_FLOPS.name: "FLOPs", names.COST_PEAK_MEMORY_BYTES.name: "memory",
@@ -37,6 +39,10 @@ QUALITY = (  # of each the first kind that the runs have
     ("final/nll",), ("final/accuracy",), ("final/reward_gold", "final/reward"),
     ("final/reward_gold_difference", "final/reward_difference"),
 )  # fmt: skip
+BY_DESIGN = {  # costs that no seed changes
+    names.COST_FLOPS.name, names.COST_MODEL_BYTES.name, names.COST_ARTIFACT_BYTES.name,
+    names.COST_TRAINABLE_PARAMETERS.name,
+}  # fmt: skip
 LOSS_COSTS = (names.COST_SECONDS.name, names.COST_FLOPS.name)  # money and rated energy follow time
 
 
@@ -60,7 +66,9 @@ def _sheet(found: Savings, place: int) -> Sheet:
     if found.best_loss is not None:
         head = SheetCell(f"time to loss {plain(found.best_loss)}", "the best of the full fine-tune")
         rows.append((head, *(_to_loss(way, way.to_best.get(LOSS_COSTS[0])) for way in found.ways)))
-    qualities = _quality_columns(had)
+    judges = {judges_of(way.group) for way in found.ways}
+    qualities = [shown for shown in _quality_columns(had) if len(judges) == 1 or shown not in JUDGED]
+    notes = [*found.notes, *([OTHER_JUDGES] if len(judges) > 1 else [])]
     tests = _tests(found, [shown.metric.name for shown in qualities])
     for shown in qualities:
         own = (
@@ -70,7 +78,7 @@ def _sheet(found: Savings, place: int) -> Sheet:
     rows = [row for row in rows if any(cell.text != NOTHING.text for cell in row[1:])]
     columns = [SheetColumn("", number=False), *(SheetColumn(way.label) for way in found.ways)]
     title = f"Savings: {found.name.replace('-', ' ', 1)}"
-    return sheet("savings" if not place else f"savings-{place + 1}", title, ABOUT, columns, rows, found.notes)
+    return sheet("savings" if not place else f"savings-{place + 1}", title, ABOUT, columns, rows, notes)
 
 
 def _quality_columns(measured: Sequence[Mapping[str, float]]) -> list[Shown]:
@@ -85,11 +93,11 @@ def _cost(name: str, way: Way) -> SheetCell:
     told = _amount(name, fmean(values)) if values else ""
     if way.baseline or not told:
         return SheetCell(told) if told else NOTHING
-    return _factor(way.ratios[name], told)
+    return _factor(way.ratios[name], told, name in BY_DESIGN)
 
 
 def _to_loss(way: Way, found: Ratio | Missing | None) -> SheetCell:
-    return SheetCell("1x", tone="soft") if way.baseline else _factor(found, "")
+    return SheetCell("1x", tone="soft") if way.baseline else _factor(found, "", by_design=False)
 
 
 def _seeds(way: Way) -> SheetCell:
@@ -97,8 +105,11 @@ def _seeds(way: Way) -> SheetCell:
     return SheetCell(str(done) if done == planned else f"{done} of {planned}")
 
 
-def _factor(found: Ratio | Missing | None, told: str) -> SheetCell:
-    """`0.31x`, and below it how much less that is, its interval over seeds and the amount itself."""
+def _factor(found: Ratio | Missing | None, told: str, by_design: bool) -> SheetCell:
+    """`0.31x`, and below it how much less that is, its interval over seeds and the amount itself.
+
+    What is not so `by_design` is grey on fewer seeds than a test takes, and called so.
+    """
     if found is None:
         return NOTHING
     if isinstance(found, Missing):
@@ -107,8 +118,9 @@ def _factor(found: Ratio | Missing | None, told: str) -> SheetCell:
     low, high = factor(found.low), factor(found.high)
     spread = f"{'range ' if found.is_range else ''}{low} to {high}" if low != high else ""
     range_told = f"{words} ({spread})" if words and spread else words or spread
-    below = ", ".join(part for part in (range_told, told) if part)
-    return SheetCell(factor(found.value), below, "unclear" if found.within_noise else "")
+    tested = by_design or found.seeds >= ENOUGH
+    below = ", ".join(part for part in (range_told, "" if tested or found.within_noise else "not tested", told) if part)
+    return SheetCell(factor(found.value), below, "unclear" if found.within_noise else "" if tested else "soft")
 
 
 def factor(value: float) -> str:
@@ -143,33 +155,39 @@ def _asked(way: Way) -> SheetCell:
 def _tests(found: Savings, metrics: Sequence[str]) -> dict[tuple[int, str], Difference]:
     """Each way's quality against that of the full fine-tune, by its place and the metric; corrected together."""
     beside = [[beside_start(job.outcome) for job in way.group.finished] for way in found.ways]
-    same = len({one.asked for seeds in beside for one in seeds}) == 1
+    if len({one.asked for seeds in beside for one in seeds}) > 1:  # nothing to compare on the same questions
+        return {}
     pairs = {}
     for name in metrics:
         values = [_values(way, name) for way in found.ways]
         for place in range(1, len(found.ways)):
             if values[0] and values[place]:
-                ours, theirs = (measured(beside[at] if same else [], name, values[at]) for at in (place, 0))
+                ours, theirs = (measured(beside[at], name, values[at]) for at in (place, 0))
                 pairs[place, name] = (ours, theirs)
-    return {key: one for key, one in compare_pairs(pairs).items() if one.p is not None}
+    tested = compare_pairs(pairs)
+    return {key: one for key, one in tested.items() if one.p is not None and fair(one, *pairs[key])}
 
 
 def _values(way: Way, name: str) -> list[float]:
-    values = [job.outcome["metrics"].get(name) for job in way.group.finished]
-    return [value for value in values if value is not None and math.isfinite(value)]
+    return known_values([job.outcome["metrics"].get(name) for job in way.group.finished])
 
 
 def _quality(shown: Shown, way: Way, full: Way, test: Difference | None) -> SheetCell:
-    """A measure of quality with its interval, grey where it is no clear difference from the full fine-tune's."""
+    """A measure of quality with its interval, grey where it is no clear difference from the full fine-tune's.
+
+    Where nothing could be tested that is said, and their intervals decide.
+    """
     own, theirs = (_estimate(shown, each) for each in (way, full))
     if own is None:
         return NOTHING
-    interval = ends(own)
-    unclear = (
-        bool(interval and theirs and not way.baseline and _overlap(own, theirs)) if test is None else not test.clear
-    )
-    below = f"{shown.text(interval[0])} to {shown.text(interval[1])}" if interval else ""
-    return SheetCell(shown.text(own.value), below, "unclear" if unclear else "")
+    below = [" to ".join(shown.text(end) for end in ends(own))] if ends(own) else []
+    if way.baseline or theirs is None:
+        return SheetCell(shown.text(own.value), "".join(below))
+    if test is None:
+        meet = not ends(own) or _overlap(own, theirs)
+        return SheetCell(shown.text(own.value), ", ".join([*below, "not tested"]), "unclear" if meet else "")
+    below += [f"p {test.p_holm:.2g}"]
+    return SheetCell(shown.text(own.value), ", ".join(below), "" if test.clear else "unclear")
 
 
 def _estimate(shown: Shown, way: Way) -> Estimate | None:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf.report.compared import told
 from rlhf.report.goals import Verdict
+from rlhf.report.outcome import asked
 from rlhf.report.record import JobRecord
 from rlhf.report.rows import Line, Lines, command_of
 from rlhf.report.shown import Shown
@@ -15,7 +17,7 @@ from rlhf.report.shown import Shown
 if TYPE_CHECKING:
     from openpyxl.worksheet.worksheet import Worksheet
 
-FORMATS = {"number": "0.000", "money": "$#,##0.0000", "seconds": "0.0", "bytes": "#,##0"}
+FORMATS = {"text": "@", "number": "0.000", "money": "$#,##0.0000", "seconds": "0.0", "bytes": "#,##0"}
 UNITS = {"seconds": " (s)", "bytes": " (bytes)"}
 WIDEST = 60  # characters of a column
 
@@ -59,12 +61,12 @@ def _comparison(sheet: Worksheet, lines: Lines) -> None:
     intervals = {
         shown.title for shown in chosen if any(_cell(line, shown) and _low(line, shown) for line in lines.lines)
     }
-    tested = {shown.title for shown in chosen if any(shown.metric.name in line.tests for line in lines.lines)}
+    compared = {shown.title for shown in chosen if shown.null is not None and shown.title in intervals}
     head = ["run", "role", *lines.params.values(), "seeds", "n"]
     for shown in chosen:
         head += [shown.title + UNITS.get(shown.what, "")]
         head += [f"{shown.title} low", f"{shown.title} high"] if shown.title in intervals else []
-        head += [f"{shown.title} p (Holm)"] if shown.title in tested else []
+        head += [f"{shown.title} p (Holm)", f"{shown.title} is"] if shown.title in compared else []
     sheet.append([*head, "on the front", "failure"])
     for line in lines.lines:
         values: list[Any] = [line.label, line.role, *(number(line.params.get(key)) for key in lines.params)]
@@ -74,28 +76,45 @@ def _comparison(sheet: Worksheet, lines: Lines) -> None:
             cell = _cell(line, shown)
             own = [cell.value, cell.low, cell.high] if cell else [None, None, None]
             own = own if shown.title in intervals else own[:1]
-            test = line.tests.get(shown.metric.name)
-            own += [test.p_holm if test else None] if shown.title in tested else []
             values += [finite(value) for value in own]
             kinds += [shown.what] * len(own)
+            if shown.title in compared:
+                values += _verdict(line, shown)
+                kinds += ["number", "text"]
         sheet.append([safe(value) for value in [*values, "yes" if line.front else None, line.note or None]])
         for place, kind in enumerate(kinds, start=5 + len(lines.params)):
             sheet.cell(sheet.max_row, place).number_format = FORMATS[kind]
+
+
+def _verdict(line: Line, shown: Shown) -> list[Any]:
+    """The corrected p value of a comparison and what it is called."""
+    cell, test = line.cells.get(shown.metric.name), line.tests.get(shown.metric.name)
+    if cell is None or cell.low is None or cell.high is None or shown.null is None:
+        return [None, None]
+    return [test.p_holm if test else None, told(cell.low, cell.high, shown.null, test)]
 
 
 def _jobs(sheet: Worksheet, lines: Lines, jobs: Sequence[JobRecord]) -> None:
     """One line per job with its seed, every metric of the page, and the command that runs it again."""
     shown = lines.columns
     titles = [column.title + UNITS.get(column.what, "") for column in shown]
-    sheet.append(["job", "run", "status", *lines.params.values(), "seed", *titles, "command", "failure"])
+    sheet.append(["job", "run", "status", *lines.params.values(), "seed", "n", *titles, "command", "failure"])
     for job in jobs:
         metrics = job.outcome["metrics"]
         own = [number(job.value(key)) for key in (*lines.params, "seed")]
         values = [finite(metrics.get(column.metric.name)) for column in shown]
         ends = [command_of(job), str(job.outcome["error"]) or None]
-        line = [job.number, job.outcome["name"], job.outcome["status"], *own, *values, *ends]
+        line = [
+            job.number,
+            job.outcome["name"],
+            job.outcome["status"],
+            *own,
+            asked(job.outcome) or None,
+            *values,
+            *ends,
+        ]
         sheet.append([safe(value) for value in line])
-        for place, column in enumerate(shown, start=5 + len(lines.params)):
+        for place, column in enumerate(shown, start=6 + len(lines.params)):
             sheet.cell(sheet.max_row, place).number_format = FORMATS[column.what]
 
 

@@ -171,6 +171,8 @@ TESTED = (
     "same prompts (of three seeds or more by Student's t over them, too), corrected for {} by Holm. n is the number of "
     "held-out prompts, of a reward model pairs."
 )
+UNTESTED = "Told by their interval alone, as no scores of single prompts are left: {}."
+APART = "Measured on several scales (other objectives or tokenizers), so none is called best: {}."
 OVER_START = (
     "Gains, win rate and KL are over the model that a run started from; those of a control are over the one that it "
     "started from itself."
@@ -188,8 +190,11 @@ def reading(jobs: Sequence[JobRecord], lines: Lines) -> list[str]:
     many = any(len(line.seeds) > 1 for line in lines.lines)
     tests = "the one of this table" if lines.tested == 1 else f"all {lines.tested} of this table"
     facts += [OTHER_JUDGES] if lines.judges_differ else []
+    facts += [APART.format(" and ".join(lines.apart))] if lines.apart else []
     facts += [OVER_SEEDS] if many else []
-    return [*facts, *([TESTED.format(tests)] if lines.tested else []), OVER_START]
+    facts += [TESTED.format(tests)] if lines.tested else []
+    facts += [UNTESTED.format(lines.untested)] if lines.untested else []
+    return [*facts, OVER_START]
 
 
 def _column(shown: Shown) -> dict[str, Any]:
@@ -224,7 +229,10 @@ def _row(line: Line, lines: Lines) -> dict[str, Any]:
 def _test(line: Line, name: str) -> str:
     """The test of a comparison in a few words; empty where there is none."""
     own = line.tests.get(name)
-    return f"{own.test} on {own.n}, p {own.p:.2g}, corrected {own.p_holm:.2g}" if own else ""
+    if own is None:
+        return ""
+    on = f" on {own.n}" if own.n else f" ({len(line.seeds)} of them)"
+    return f"{own.test}{on}, p {own.p:.2g}, corrected {own.p_holm:.2g}"
 
 
 def stages(jobs: Sequence[JobRecord]) -> list[dict[str, Any]]:

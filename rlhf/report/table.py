@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rlhf.evaluation.comparison.compare import LEVEL
-from rlhf.report.cells import MEASURED, UNCLEAR, WITHOUT_NUMBERS, Cells, ReportRow, comparison_cells, ordered
-from rlhf.report.compared import COMPARED, number_of_tests
+from rlhf.report.cells import MEASURED, UNCLEAR, WITHOUT_NUMBERS, Cells, ReportRow, comparison_cells, ordered, untested
+from rlhf.report.compared import COMPARED, COUNTED, number_of_tests, told
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -65,16 +65,15 @@ def comparison_table(rows: Sequence[ReportRow], title: str, width: int, facts: S
 
 def tested(rows: Sequence[ReportRow], mark: str) -> str:
     """Say what `mark` stands for and by what tests that was told; empty where nothing is compared."""
-    number = number_of_tests([row.tests for row in rows])
+    number, alone = number_of_tests([row.tests for row in rows]), untested(rows)
     some = any(cell.style == UNCLEAR for line in comparison_cells(rows).lines for cell in line)
     if not number:
-        return (
-            f"{mark}: the 95% interval includes no difference; not tested, no scores of single prompts" if some else ""
-        )
+        return f"{mark}: the 95% interval includes no difference; not tested, without scores of single prompts" * some
     by = "a paired test" if number == 1 else f"paired tests ({number}, Holm-corrected)"
+    rest = f"; {alone} more by the interval alone, not tested" if alone else ""
     if not some:
-        return f"every comparison is clear: its 95% interval leaves out no difference, p < {LEVEL} by {by}"
-    return f"{mark}: no clear difference: the 95% interval includes none, or p >= {LEVEL} by {by}"
+        return f"every comparison is clear: its 95% interval leaves out no difference, p < {LEVEL} by {by}{rest}"
+    return f"{mark}: no clear difference: the 95% interval includes none, or p >= {LEVEL} by {by}{rest}"
 
 
 def _failures(rows: Sequence[ReportRow]) -> list[str]:
@@ -147,6 +146,12 @@ def to_csv(rows: Sequence[ReportRow]) -> str:
     return stream.getvalue()
 
 
+def _told(row: ReportRow, name: str) -> str | None:
+    low, high = (row.metrics.get(f"{name}_{end}") for end in ("low", "high"))
+    null = 0.5 if name in COUNTED else 0.0
+    return None if low is None or high is None else told(low, high, null, row.tests.get(name))
+
+
 def _compared(rows: Sequence[ReportRow]) -> dict[str, list[Any]]:
     """Columns of what the comparisons rest on: n, and of each its interval and its corrected p value."""
     columns: dict[str, list[Any]] = {"n": [row.n or None for row in rows]}
@@ -156,4 +161,5 @@ def _compared(rows: Sequence[ReportRow]) -> dict[str, list[Any]]:
         for end in ("low", "high"):
             columns[f"{title} {end}"] = [row.metrics.get(f"{name}_{end}") for row in rows]
         columns[f"{title} p (Holm)"] = [row.tests[name].p_holm if name in row.tests else None for row in rows]
+        columns[f"{title} is"] = [_told(row, name) for row in rows]
     return {title: values for title, values in columns.items() if any(value is not None for value in values)}

@@ -12,7 +12,7 @@ from rlhf.report.goals import Verdict
 from rlhf.report.html import NO_SCRIPT, render
 from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
 from rlhf.report.record import Record, read_record
-from rlhf.report.rows import build_lines
+from rlhf.report.rows import Lines, build_lines
 from rlhf.report.sheets import sheet_markdown
 from rlhf.report.spreadsheet import write_spreadsheet
 from rlhf.report.summary import reading, summarise
@@ -29,24 +29,25 @@ def write_report(folder: Path) -> list[Path]:
     Of a sweep that has ended, by itself or by a signal. Reads only the folder's own files. Raises `FileNotFoundError`
     where no job left anything.
     """
-    return write_pages(read_record([folder], ended=True), folder / PAGE_NAME)
+    record = read_record([folder], ended=True)
+    return write_pages(record, build_lines(record.jobs), folder / PAGE_NAME)
 
 
-def write_pages(record: Record, page: Path, goals: Sequence[Verdict] = ()) -> list[Path]:
-    """Write the page of a record, and its spreadsheet beside it; `goals` are verdicts on goals that were asked for."""
+def write_pages(record: Record, lines: Lines, page: Path, goals: Sequence[Verdict] = ()) -> list[Path]:
+    """Write the page of a record and the `lines` of its comparison, and the spreadsheet beside it.
+
+    `goals` are verdicts on goals that were asked for.
+    """
     page.parent.mkdir(parents=True, exist_ok=True)
-    lines = build_lines(record.jobs)
     _replace(page, render(summarise(record, lines, goals)))
     book = _beside(page, ".xlsx")
     return [page, write_spreadsheet(lines, record.jobs, reading(record.jobs, lines), book, goals)]
 
 
-def write_tables(record: Record, page: Path, goals: Sequence[Verdict] = ()) -> list[Path]:
+def write_tables(record: Record, lines: Lines, page: Path, goals: Sequence[Verdict] = ()) -> list[Path]:
     """Write the comparison, one line per job, as Markdown and CSV beside the page; Markdown with the tables beside."""
     files = tables([dict(job.outcome) for job in record.jobs])
-    files[".md"] += "".join(
-        f"\n{sheet_markdown(sheet)}" for sheet in tables_beside(record.jobs, build_lines(record.jobs), goals)
-    )
+    files[".md"] += "".join(f"\n{sheet_markdown(sheet)}" for sheet in tables_beside(record.jobs, lines, goals))
     for ending, text in files.items():
         _replace(_beside(page, ending), text)
     return [_beside(page, ending) for ending in files]

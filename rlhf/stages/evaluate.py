@@ -40,6 +40,7 @@ class Row:
     gold: list[float] | None
     source: Source
     reference: Source | None  # the model that its KL and implicit reward are measured against
+    right: list[float] | None = None  # of each held-out pair, by the implicit reward: 1, 0, 0.5 on a tie
 
 
 class Evaluator:
@@ -62,7 +63,8 @@ class Evaluator:
         """Measure the base model, the policy that the job started from and the job's own, in this order."""
         rows = self.answers(finished)
         if finished.method.has_implicit_reward:
-            rows[-1] = replace(rows[-1], metrics={**rows[-1].metrics, **self._margins(finished)})
+            margins, right = self._margins(finished)
+            rows[-1] = replace(rows[-1], metrics={**rows[-1].metrics, **margins}, right=right)
         return rows
 
     def answers(self, finished: Finished) -> list[Row]:
@@ -151,7 +153,7 @@ class Evaluator:
             write_json(file, answers.dump())
         return answers
 
-    def _margins(self, finished: Finished) -> dict[str, float]:
+    def _margins(self, finished: Finished) -> tuple[dict[str, float], list[float]]:
         assert isinstance(finished.method, DPO)
         return pair_margin(
             self.load(finished.source(self.job.base)),

@@ -19,6 +19,7 @@ from rlhf.terminal import make_console
 
 if TYPE_CHECKING:
     from rlhf.report.goals import Verdict
+    from rlhf.report.rows import Lines
 
 EXAMPLES = """examples
   rlhf report                                    the newest sweep below multirun
@@ -53,6 +54,7 @@ def run(words: list[str]) -> int:
         raise UserError(asked.output, "is not the name of a page", "End --output in .html")
 
     from rlhf.report.goals import MET, read_goals, verdicts
+    from rlhf.report.rows import build_lines
     from rlhf.report.write import PAGE_NAME, refuse_foreign, write_pages, write_tables
 
     if asked.strict and not asked.goals:
@@ -65,11 +67,12 @@ def run(words: list[str]) -> int:
     goals = read_goals(_goals_file(asked.goals), measured) if asked.goals else []
     found = verdicts(goals, record.jobs)
     console = make_console()
-    _print(record, found, console)
+    lines = build_lines(record.jobs)
+    _print(record, lines, found, console)
     if not asked.folders and (newer := newer_without_jobs(SWEEPS, folders[0])):
         told = f"shown is {folders[0]}: the newer sweep {newer} has no job yet"
         console.print(f"[yellow]note[/] {escape(told)}", highlight=False, soft_wrap=True)
-    for file in [*write_pages(record, page, found), *write_tables(record, page, found)]:
+    for file in [*write_pages(record, lines, page, found), *write_tables(record, lines, page, found)]:
         console.print(f"wrote    {file}", highlight=False, soft_wrap=True)
     for folder in folders:
         _tell_unfinished(folder, console)
@@ -142,11 +145,10 @@ def _tell_unfinished(folder: Path, console: Console) -> None:
         console.print(f"go on    rlhf resume {record.id}  # {what}", highlight=False, soft_wrap=True)
 
 
-def _print(record: Record, goals: Sequence[Verdict], console: Console) -> None:
+def _print(record: Record, lines: Lines, goals: Sequence[Verdict], console: Console) -> None:
     """The comparison as the sweep itself printed it, with its warnings and the tables beside it."""
     from rlhf.report.extras import tables_beside
     from rlhf.report.outcome import facts_of, notes_of, report_rows, without_effect
-    from rlhf.report.rows import build_lines
     from rlhf.report.sheets import sheet_table
     from rlhf.report.summary import title_of
     from rlhf.report.table import comparison_table
@@ -157,7 +159,7 @@ def _print(record: Record, goals: Sequence[Verdict], console: Console) -> None:
         console.print(f"[red]damaged[/] {escape(told.replace(' is damaged', '', 1))}", highlight=False, soft_wrap=True)
     for note in [*without_effect(outcomes), *notes_of(outcomes)]:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
-    for sheet in tables_beside(record.jobs, build_lines(record.jobs), goals):
+    for sheet in tables_beside(record.jobs, lines, goals):
         if sheet.key not in ON_THE_PAGE:
             console.print()
             console.print(sheet_table(sheet, console.width))

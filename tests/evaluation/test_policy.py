@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rlhf.data.rows import Row
+from rlhf.evaluation.comparison.statistics import wilson
 from rlhf.evaluation.policy import (
     Answers,
     against,
@@ -81,10 +82,13 @@ def test_held_out_nll_is_the_mean_over_all_tokens(bench) -> None:
 def test_a_policy_has_no_margin_over_itself(bench) -> None:
     """Log-ratios of equal models are exactly zero: margin 0, error 0, accuracy one half by ties."""
     run, codec, policy, _ = bench
-    found = pair_margin(policy, policy, codec, ROWS, beta=0.3, batch_size=2)
-    assert found == {"final/margin": 0.0, "final/margin_se": 0.0, "final/accuracy": 0.5}
-    alone = pair_margin(policy, policy, codec, ROWS[:1], beta=0.3, batch_size=2)
-    assert alone == {"final/margin": 0.0, "final/accuracy": 0.5}  # one pair has no standard error
+    found, right = pair_margin(policy, policy, codec, ROWS, beta=0.3, batch_size=2)
+    ends = {"final/accuracy_low": wilson(1.5, 3).low, "final/accuracy_high": wilson(1.5, 3).high}
+    assert found == {"final/margin": 0.0, "final/margin_se": 0.0, "final/accuracy": 0.5, **ends}
+    assert right == [0.5] * 3
+    alone, _ = pair_margin(policy, policy, codec, ROWS[:1], beta=0.3, batch_size=2)
+    assert (alone["final/margin"], alone["final/accuracy"]) == (0.0, 0.5)
+    assert "final/margin_se" not in alone  # of one pair there is none
 
 
 def test_pair_margin_is_that_of_the_literal_log_ratios(bench) -> None:
@@ -96,7 +100,8 @@ def test_pair_margin_is_that_of_the_literal_log_ratios(bench) -> None:
             ours, theirs = (sum(literal_logprobs(model, codec, row, text)) for model in (policy, reference))
             reward[text] = 0.3 * (ours - theirs)
         margins.append(reward[row.chosen] - reward[row.rejected])
-    found = pair_margin(policy, reference, codec, ROWS, beta=0.3, batch_size=2)
+    found, right = pair_margin(policy, reference, codec, ROWS, beta=0.3, batch_size=2)
+    assert right == [float(margin > 0) for margin in margins]
     mean = sum(margins) / 3
     assert found["final/margin"] == pytest.approx(mean, abs=1e-4)
     variance = sum((margin - mean) ** 2 for margin in margins) / 2

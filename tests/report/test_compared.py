@@ -180,7 +180,7 @@ def test_over_seeds_the_interval_holds_the_noise_over_questions_too(tmp_path: Pa
     (policy,) = [one for one in build_lines(jobs_of(tmp_path, *outcomes)).lines if one.role == "policy"]
     cell = policy.cells["final/reward_gold_difference"]
     assert cell.low is not None and cell.high is not None
-    assert cell.low < 0 < cell.high and cell.kind == "seeds"
+    assert cell.low < 0 < cell.high and cell.kind == "seeds and prompts"
     assert policy.tests["final/reward_gold_difference"].clear is False
 
 
@@ -247,3 +247,112 @@ def test_nll_is_ranked_only_where_all_models_cut_texts_into_the_same_tokens(
     ]
     lines = build_lines(jobs_of(tmp_path, *outcomes)).lines
     assert any("final/nll" in line.best for line in lines) is best
+
+
+def over_seeds(name: str, metrics: Mapping[str, Sequence[float]], words: Sequence[str] = (), **more: Any) -> list[Any]:
+    """A job per seed, with a value of each metric and without scores of single questions."""
+    count = len(next(iter(metrics.values())))
+    own = [{metric: values[seed] for metric, values in metrics.items()} for seed in range(count)]
+    return [finished([*words, f"seed={seed}"], one, name=name, **more) for seed, one in enumerate(own)]
+
+
+def best_of(folder: Path, *outcomes: Mapping[str, Any]) -> set[str]:
+    return set().union(*(line.best for line in build_lines(jobs_of(folder, *outcomes)).lines))
+
+
+LOW, HIGH = (1.0, 1.1, 1.2), (3.0, 3.1, 3.3)
+
+
+def test_the_best_needs_enough_seeds_of_both_sides(tmp_path: Path) -> None:
+    two = [over_seeds("dpo-tiny", {"cost/seconds": own}, [f"a={own[0]}"]) for own in (LOW, HIGH)]
+    assert best_of(tmp_path / "six", *two[0], *two[1]) == {"cost/seconds"}
+    assert best_of(tmp_path / "four", *two[0], two[1][0]) == set()
+
+
+def test_quality_on_other_questions_is_not_ranked_but_cost_is(tmp_path: Path) -> None:
+    metrics = [{"final/nll": own, "cost/seconds": own} for own in (LOW, HIGH)]
+    outcomes = [
+        one for at in (0, 1) for one in over_seeds("dpo-tiny", metrics[at], [f"dataset={at}"], asked=f"prompts {at}")
+    ]
+    assert best_of(tmp_path, *outcomes) == {"cost/seconds"}
+
+
+@pytest.mark.parametrize(
+    ("words", "ranked"),
+    [
+        (("method.trainer.learning_rate=1", "method.trainer.learning_rate=2"), {"final/loss", "final/margin"}),
+        (("method.beta=0.1", "method.beta=1"), set()),
+        (("method.loss_type=sigmoid", "method.loss_type=ipo"), set()),
+    ],
+)
+def test_losses_of_other_objectives_are_not_ranked(words: Sequence[str], ranked: set[str], tmp_path: Path) -> None:
+    metrics = [{"final/loss": own, "final/margin": own} for own in (LOW, HIGH)]
+    outcomes = [one for at in (0, 1) for one in over_seeds("dpo-tiny", metrics[at], [words[at]])]
+    assert best_of(tmp_path / "a", *outcomes) == ranked
+    page = summarised(read_record([tmp_path / "a"]))
+    assert any("so none is called best: loss" in fact for fact in page["facts"]) is not bool(ranked)
+
+
+def test_a_reward_model_beside_policies_does_not_hide_which_of_them_is_best(tmp_path: Path) -> None:
+    judge = finished(["method=reward"], {"final/accuracy": 0.9}, name="reward-tiny", rows=[], asked="pairs")
+    hard = [float(at) for at in range(12)]
+    outcomes = [job(["method.beta=1"], hard), job(["method.beta=2"], [value + 0.5 for value in hard]), judge]
+    assert "final/reward_gold" in best_of(tmp_path, *outcomes)
+
+
+def test_a_value_that_is_no_number_is_neither_best_nor_clear(tmp_path: Path) -> None:
+    broken = job(["method.beta=1"], [math.nan] * 8)
+    assert best_of(tmp_path / "a", broken, job(["method.beta=2"], BETTER)) == set()
+    full = job(["tuning=full"], BETTER)
+    (sheet,) = savings_sheets(_with_ways(tmp_path / "b", [full, broken | {"words": ["method=dpo", "tuning=lora"]}]))
+    (gold,) = [row for row in sheet.rows if row[0].text == "gold"]
+    assert (gold[2].text, gold[2].below, gold[2].tone) == ("NaN", "not tested", "unclear")
+
+
+def test_rewards_of_other_judges_are_no_quality_of_a_saving(tmp_path: Path) -> None:
+    judged = [
+        finished(
+            [f"tuning={way}"],
+            {"final/reward": reward, "final/nll": 1.0},
+            upstream=[{"name": f"reward-{way}", "method": "reward"}],
+        )
+        for way, reward in (("full", 3.5), ("lora", 40.0))
+    ]
+    (sheet,) = savings_sheets(_with_ways(tmp_path, judged))
+    assert "reward" not in [row[0].text for row in sheet.rows]
+    assert any("different judges" in note for note in sheet.notes)
+
+
+def test_a_control_that_older_jobs_share_is_compared_by_the_job_that_left_its_scores(tmp_path: Path) -> None:
+    newer = job(["method.beta=1"], BETTER)
+    old = [{name: value for name, value in row.items() if name != "each"} for row in newer["rows"]]
+    older = {name: value for name, value in newer.items() if name not in ("questions", "asked")} | {"rows": old}
+    older["words"] = ["method=dpo", "method.beta=2"]
+    rows = report_rows([older, newer])
+    (control,) = [row for row in rows if row.role == "sft"]
+    assert control.n == 8 and "final/reward_gold_difference" in control.tests
+    stream = io.StringIO()
+    Console(width=200, file=stream).print(comparison_table(rows, "Both", 200, []))
+    assert "1 more by the interval alone, not tested" in stream.getvalue()
+    page = summarised(read_record([leave(tmp_path, [older, newer])]))
+    assert "Told by their interval alone, as no scores of single prompts are left: 1." in page["facts"]
+    (shown,) = [row for row in page["rows"] if row["role"] == "sft"]
+    assert shown["asked"] == 8
+
+
+def test_files_without_colour_call_a_comparison_by_its_name(tmp_path: Path) -> None:
+    outcomes = [job([f"method.beta={at}"], BETTER) for at in range(8)]
+    told = [row["gold gain is"] for row in csv.DictReader(io.StringIO(to_csv(report_rows(outcomes))))]
+    assert told.count("no clear difference") == 9 and told.count("") == 1  # the base is compared with nothing
+    (alone,) = [
+        row for row in csv.DictReader(io.StringIO(to_csv(report_rows(outcomes[:1])))) if row["run"] == "dpo tiny"
+    ]
+    assert alone["gold gain is"] == "clear difference"
+    (head, first, *_) = load(
+        write_spreadsheet(build_lines(jobs_of(tmp_path, *outcomes[:1])), [], [], tmp_path / "a.xlsx")
+    )
+    assert dict(zip(head, first, strict=True))["gold gain is"] == "clear difference"
+
+
+def test_three_seeds_that_say_the_same_on_other_questions_are_not_tested() -> None:
+    assert compare_lines([[line([1.0] * 8, asked=str(seed)) for seed in range(3)]]) == [{}]

@@ -80,6 +80,14 @@ def test_a_saving_that_one_seed_has_and_another_not_is_within_noise_and_grey(tmp
     assert cell.below == "within noise (range 0.80x to 1.10x), 95.0 s"
 
 
+def test_what_too_few_seeds_tell_is_grey_but_for_what_no_seed_changes(tmp_path: Path) -> None:
+    jobs = [job("full", 1), job("full", 2), job("lora", 1, times=0.5), job("lora", 2, times=0.6)]
+    (sheet,) = savings_sheets(left(tmp_path, jobs))
+    time, disk = cells(sheet)["time"]["LoRA"], cells(sheet)["on disk"]["LoRA"]
+    assert (time.tone, disk.tone) == ("soft", "")
+    assert time.below == "45% less (range 0.50x to 0.60x), not tested, 55.0 s"
+
+
 def test_of_three_seeds_the_interval_says_what_is_noise(tmp_path: Path) -> None:
     """Logs of 0.5, 0.7 and 0.98 are ln(0.7) and that -+ ln(1.4): sd 0.3365, times 4.3027 / sqrt(3) is 0.8358.
 
