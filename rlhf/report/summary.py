@@ -21,6 +21,7 @@ from rlhf.report.seeds import ends, unclear
 from rlhf.report.sheets import sheet_data
 from rlhf.report.shown import KL, Shown, usd
 from rlhf.report.taken import energy_told
+from rlhf.report.trials import trials_sheets
 from rlhf.tracking.masking import mask_words
 
 KINDS = {  # what a warning holds -> what it is about
@@ -60,7 +61,10 @@ def summarise(record: Record, lines: Lines, goals: Sequence[Verdict] = ()) -> di
             "best_of_n": best_of_curves(record.jobs),
             **curves_of(record.jobs, lines),
             "samples": samples_of(record.jobs, lines),
-            "sheets": [sheet_data(sheet) for sheet in tables_beside(record.jobs, lines, goals)],
+            "sheets": [
+                sheet_data(sheet)
+                for sheet in (*trials_sheets(record.searches), *tables_beside(record.jobs, lines, goals))
+            ],
             "stages": stages(record.jobs),
             "searches": [_search(found) for found in record.searches],
             "failures": [_failure(job) for job in record.jobs if not job.finished],

@@ -17,6 +17,7 @@ from rlhf.report.sheets import sheet_markdown
 from rlhf.report.spreadsheet import write_spreadsheet
 from rlhf.report.summary import reading, summarise
 from rlhf.report.table import tested, to_csv, to_markdown
+from rlhf.report.trials import trials_sheets
 
 PAGE_NAME, TABLE_NAME = "report.html", "comparison"
 BESIDE = (".xlsx", ".md", ".csv")  # files of the same report beside its page
@@ -47,7 +48,8 @@ def write_pages(record: Record, lines: Lines, page: Path, goals: Sequence[Verdic
 def write_tables(record: Record, lines: Lines, page: Path, goals: Sequence[Verdict] = ()) -> list[Path]:
     """Write the comparison, one line per job, as Markdown and CSV beside the page; Markdown with the tables beside."""
     files = tables([dict(job.outcome) for job in record.jobs])
-    files[".md"] += "".join(f"\n{sheet_markdown(sheet)}" for sheet in tables_beside(record.jobs, lines, goals))
+    beside = [*trials_sheets(record.searches), *tables_beside(record.jobs, lines, goals)]
+    files[".md"] += "".join(f"\n{sheet_markdown(sheet)}" for sheet in beside)
     for ending, text in files.items():
         _replace(_beside(page, ending), text)
     return [_beside(page, ending) for ending in files]

@@ -28,6 +28,7 @@ EXAMPLES = """examples
   rlhf report FIRST SECOND --output both.html    two sweeps or runs in one comparison
   rlhf report --goals s1                         and whether its goals are met: a name in conf/goals, or a file
 """
+BEST_TRIALS = 10  # of a search, in the terminal
 ON_THE_PAGE = ("runtimes",)  # and in no terminal, whose comparison shows times as well
 
 
@@ -152,6 +153,7 @@ def _print(record: Record, lines: Lines, goals: Sequence[Verdict], console: Cons
     from rlhf.report.sheets import sheet_table
     from rlhf.report.summary import title_of
     from rlhf.report.table import comparison_table
+    from rlhf.report.trials import trials_sheets
 
     outcomes = [dict(job.outcome) for job in record.jobs]
     console.print(comparison_table(report_rows(outcomes), title_of(record), console.width, facts_of(outcomes)))
@@ -159,7 +161,7 @@ def _print(record: Record, lines: Lines, goals: Sequence[Verdict], console: Cons
         console.print(f"[red]damaged[/] {escape(told.replace(' is damaged', '', 1))}", highlight=False, soft_wrap=True)
     for note in [*without_effect(outcomes), *notes_of(outcomes)]:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
-    for sheet in tables_beside(record.jobs, lines, goals):
+    for sheet in (*trials_sheets(record.searches, BEST_TRIALS), *tables_beside(record.jobs, lines, goals)):
         if sheet.key not in ON_THE_PAGE:
             console.print()
             console.print(sheet_table(sheet, console.width))
