@@ -175,6 +175,7 @@ def _of_value(goal: Goal, run: str, value: Taken | None) -> Verdict:
         return Verdict(goal, run, NOT_MEASURED, "")
     low, high = (value.low, value.high) if value.low is not None and value.high is not None else (value.value,) * 2
     told = f"{value.value:.4g}" + (f" [{low:.4g}, {high:.4g}]" if value.low is not None else ", no interval")
+    told += f", n {value.n}" if value.n else ""
     threshold = goal.at_least if goal.at_least is not None else goal.at_most
     assert threshold is not None
     if goal.at_least is not None:

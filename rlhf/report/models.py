@@ -143,7 +143,7 @@ def _reader(
         estimate = line.cells.get(name)
         if shown is None or shown.null is None or estimate is None:
             return replace(_cell(taken(group, name), text), tone=best)
-        told = Taken(estimate.value, estimate.low, estimate.high, estimate.n)
+        told = Taken(estimate.value, estimate.low, estimate.high, estimate.n, line.n)
         return replace(_cell(told, text), tone="unclear" if unclear(shown, estimate, line.tests.get(name)) else best)
 
     return read

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -11,21 +11,29 @@ from typing import Any
 from rlhf.evaluation.comparison.statistics import mean_over_seeds
 from rlhf.evaluation.cost.energy import SOURCES
 from rlhf.evaluation.cost.meter import ENERGY_SOURCE
+from rlhf.report.best import JUDGED
+from rlhf.report.compared import SCORES, beside_start, compare_lines, interval_of
+from rlhf.report.outcome import asked
 from rlhf.report.record import JobRecord
 from rlhf.report.seeds import Group
-from rlhf.report.shown import COLUMNS
+from rlhf.report.shown import COLUMNS, GOLD, GOLDEN_GAIN, KL
 
+ASKED = {shown.metric.name for shown in (*JUDGED, GOLD, GOLDEN_GAIN, KL)}  # what is measured on the prompts
 INTERVALS = {shown.metric.name: shown.interval for shown in COLUMNS if shown.interval}
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A value and its 95% interval (over seeds where there are several, else within the run), None where unknown."""
+    """A value and its 95% interval (over seeds where there are several, else within the run), None where unknown.
+
+    `n` is how many questions or pairs it was measured on, the fewest of any seed; 0 where that is not known.
+    """
 
     value: float
     low: float | None
     high: float | None
     seeds: int
+    n: int
 
 
 def taken(group: Group, metric: str) -> Taken | None:
@@ -34,11 +42,21 @@ def taken(group: Group, metric: str) -> Taken | None:
     values = [float(job.outcome["metrics"][metric]) for job in having]
     if not values:
         return None
+    n = min(_asked(job, metric) for job in having)
     if len(set(values)) > 1:
         over = mean_over_seeds(values)
-        return Taken(over.mean, over.low, over.high, len(values))
+        low, high = _over_prompts(having, metric)
+        return Taken(over.mean, min(low, over.low), max(high, over.high), len(values), n)
     low, high = _within(having[0], metric)
-    return Taken(fmean(values), low, high, len(values))
+    return Taken(fmean(values), low, high, len(values), n)
+
+
+def _over_prompts(jobs: Sequence[JobRecord], metric: str) -> tuple[float, float]:
+    """The interval of a comparison over prompts, seeds taken together, as the comparison's line has it; else none."""
+    if metric not in SCORES:
+        return math.inf, -math.inf
+    (tests,) = compare_lines([[beside_start(job.outcome) for job in jobs]])
+    return interval_of(tests[metric]) if metric in tests else (math.inf, -math.inf)
 
 
 def _within(job: JobRecord, metric: str) -> tuple[float | None, float | None]:
@@ -46,10 +64,24 @@ def _within(job: JobRecord, metric: str) -> tuple[float | None, float | None]:
     if (names := INTERVALS.get(metric)) is not None:
         low, high = (job.outcome["metrics"].get(end.name) for end in names)
         return low, high
+    found = _in_suites(job, metric)
+    return _number(found.get("low")), _number(found.get("high"))
+
+
+def _in_suites(job: JobRecord, metric: str) -> Mapping[str, Any]:
+    """What the job's evaluation holds of its own policy in a metric; empty where no suite measured it."""
     by_speaker = (job.outcome.get("evaluation") or {}).get("metrics", {}).get(metric, {})
     rows = job.outcome["rows"]
-    found = by_speaker.get(rows[-1]["name"], {}) if rows else {}
-    return _number(found.get("low")), _number(found.get("high"))
+    return (by_speaker.get(rows[-1]["name"]) or {}) if rows else {}
+
+
+def _asked(job: JobRecord, metric: str) -> int:
+    each = (job.outcome["rows"][-1] if job.outcome["rows"] else job.outcome).get("each") or {}
+    if metric in each:
+        return len(each[metric])
+    if found := _in_suites(job, metric):
+        return int(found.get("n") or 0)
+    return asked(job.outcome) if metric in ASKED else 0
 
 
 def _number(value: Any) -> float | None:

@@ -40,7 +40,8 @@ def judged(folder: Path, goal: dict[str, Any], *measured: dict[str, float], **mo
     ],
 )
 def test_an_interval_meets_misses_or_does_not_tell(goal: dict[str, float], word: str, tmp_path: Path) -> None:
-    assert judged(tmp_path, {"metric": "final/win_rate", **goal}, WIN) == (word, "0.6 [0.52, 0.68]")
+    told = judged(tmp_path, {"metric": "final/win_rate", **goal}, WIN, questions=64)
+    assert told == (word, "0.6 [0.52, 0.68], n 64")
 
 
 def test_a_number_without_an_interval_decides_alone_and_says_so(tmp_path: Path) -> None:
@@ -59,11 +60,27 @@ def test_over_seeds_the_interval_is_over_seeds(tmp_path: Path) -> None:
     assert judged(tmp_path, goal, *values) == ("not told", "2 [-0.4841, 4.484]")
 
 
+def test_over_seeds_a_gain_must_be_clear_over_prompts_as_well(tmp_path: Path) -> None:
+    """The seeds agree on a gain of 1; the eight prompts scatter from -3 to 5."""
+    scatter = [-3.0, 5.0, -2.0, 4.0, -3.0, 5.0, -1.0, 3.0]
+    metric = "final/reward_gold_difference"
+    control = {"name": "sft", "role": "sft", "fingerprint": "5f", "metrics": {}}
+    outcomes = []
+    for seed in (1, 2, 3):
+        scores = [value + seed / 100 for value in scatter]
+        own = {"name": "dpo-tiny", "role": "policy", "fingerprint": "d0", "metrics": {}}
+        rows = [one | {"each": {"final/reward_gold": each}} for one, each in ((control, [0.0] * 8), (own, scores))]
+        outcomes.append(finished([f"seed={seed}"], {metric: sum(scores) / 8}, rows=rows, asked="a", questions=8))
+    leave(tmp_path, outcomes)
+    (found,) = verdicts([Goal(name="g", metric=metric, at_least=0.0)], read_record([tmp_path]).jobs)
+    assert (found.word, found.told[:5], found.told[-3:]) == ("not told", "1.02 ", "n 8")
+
+
 def test_intervals_of_suites_count_as_well(tmp_path: Path) -> None:
     found = {"metrics": {"text/bleu": {"dpo-tiny": {"value": 30.0, "n": 9, "low": 28.0, "high": 32.0}}}}
     goal = {"metric": "text/bleu", "at_least": 29.0}
     told = judged(tmp_path, goal, {"text/bleu": 30.0}, evaluation=found)
-    assert told == ("not told", "30 [28, 32]")
+    assert told == ("not told", "30 [28, 32], n 9")
 
 
 def test_none_of_eight_does_not_tell_of_one_in_a_hundred(tmp_path: Path) -> None:
