@@ -45,8 +45,8 @@ def taken(group: Group, metric: str) -> Taken | None:
     n = min(_asked(job, metric) for job in having)
     if len(set(values)) > 1:
         over = mean_over_seeds(values)
-        low, high = _over_prompts(having, metric)
-        return Taken(over.mean, min(low, over.low), max(high, over.high), len(values), n)
+        wider = _over_prompts(having, metric)
+        return Taken(over.mean, min(wider[0], over.low), max(wider[1], over.high), len(values), n)
     low, high = _within(having[0], metric)
     return Taken(fmean(values), low, high, len(values), n)
 
