@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,3 +27,11 @@ class Metric:
     source: str = ""  # the paper or library that defines it
     fooled: str = ""
     reads: Literal["pair", "answer", ""] = ""
+
+    def within(self, low: float, high: float) -> tuple[float, float]:
+        """The part of an interval that the number can be in, as far as its range says: Student's t knows no ends."""
+        number = r"-?\d+(?:\.\d+)?"
+        found = re.fullmatch(rf"({number}) (?:to ({number})|(?:or|and) more)", self.range)
+        if found is None:
+            return low, high
+        return max(low, float(found[1])), min(high, math.inf if found[2] is None else float(found[2]))

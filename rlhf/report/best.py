@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rlhf.evaluation.comparison.compare import clearly_best
-from rlhf.evaluation.comparison.pooled import Line as Speaker
+from rlhf.evaluation.comparison.compare import Difference, differences, fair, permutations
 from rlhf.report.compared import RESAMPLES, SEED, Beside, known_values, measured
 from rlhf.report.seeds import Group
 from rlhf.report.shown import DISTINCT, LOSS, MARGIN, NLL, REWARD, REWARD_GAIN, WIN_RATE, Shown
@@ -29,20 +29,57 @@ def on_other_scales(groups: Sequence[Group], params: Iterable[str], judges_diffe
     return apart | ({LOSS} if len(models) > 1 and methods == {"sft"} else set())
 
 
-def mark_best(finished: Sequence[Line], scored: Sequence[Sequence[Beside]], columns: Sequence[Shown]) -> None:
-    """Mark in each column the line that is clearly better than every other that has one, corrected for their number.
+@dataclass(frozen=True)
+class Ranked:
+    """The leader of a column, and the rival that is hardest to tell from it: the difference is leader minus rival."""
+
+    shown: Shown
+    leader: int  # place among the finished lines
+    rival: int
+    difference: Difference
+    clear: bool  # whether the leader is clearly better than every other line that has a value
+
+
+def mark_best(finished: Sequence[Line], scored: Sequence[Sequence[Beside]], columns: Sequence[Shown]) -> list[Ranked]:
+    """Mark in each column the line that is clearly better than every other that has one; return what was compared.
 
     Scores of single questions are paired; where there are none, seeds of both sides must tell. Quality on other
-    questions is not ranked at all.
+    questions is not ranked at all. All tests are corrected for their number (Bonferroni).
     """
-    family = len(columns) * (len(finished) - 1)
-    for shown in columns:
-        name = shown.metric.name
-        known = {place: own for place, line in enumerate(finished) if (own := known_values(line.each.get(name, ())))}
-        if not name.startswith("cost/") and len({one.asked for place in known for one in scored[place]}) > 1:
-            continue
-        speakers = [Speaker(str(place), "policy", finished[place].label, (), ()) for place in known]
-        values = {str(place): measured(scored[place], name, own) for place, own in known.items()}
-        best = clearly_best(speakers, values, str(shown.metric.better), family, RESAMPLES, SEED)
-        if best is not None:
-            finished[int(best.name)].best.add(name)
+    rankable = {shown: known for shown in columns if len(known := _known(finished, scored, shown)) > 1}
+    family = sum(len(known) - 1 for known in rankable.values())
+    ranked = [_ranked(shown, known, scored, family) for shown, known in rankable.items()]
+    for one in ranked:
+        if one.clear:
+            finished[one.leader].best.add(one.shown.metric.name)
+    return ranked
+
+
+def _known(finished: Sequence[Line], scored: Sequence[Sequence[Beside]], shown: Shown) -> dict[int, list[float]]:
+    """The values of each line that has some, by its place; none of quality that was measured on other questions."""
+    name = shown.metric.name
+    known = {place: own for place, line in enumerate(finished) if (own := known_values(line.each.get(name, ())))}
+    other_questions = len({one.asked for place in known for one in scored[place]}) > 1
+    return {} if other_questions and not name.startswith("cost/") else known
+
+
+def _ranked(shown: Shown, known: Mapping[int, list[float]], scored: Sequence[Sequence[Beside]], family: int) -> Ranked:
+    name = shown.metric.name
+    values = {place: measured(scored[place], name, own) for place, own in known.items()}
+    sign = 1.0 if shown.metric.better == "higher" else -1.0
+    leader = max(values, key=lambda place: sign * values[place].value)
+    rivals = [place for place in values if place != leader]
+    pairs = [(values[leader], values[place]) for place in rivals]
+    tested = [
+        one if fair(one, *pair) else replace(one, low=None, high=None, p=None, test="")
+        for one, pair in zip(differences(pairs, RESAMPLES, permutations(family, RESAMPLES), SEED), pairs, strict=True)
+    ]
+    held = [replace(one, p_holm=None if one.p is None else min(1.0, family * one.p)) for one in tested]
+    hardest = max(range(len(held)), key=lambda at: _doubt(held[at]))
+    clear = all(one.clear for one in held)
+    return Ranked(shown, leader, rivals[hardest], replace(held[hardest], metric=name), clear)
+
+
+def _doubt(one: Difference) -> tuple[float, float]:
+    """How far one is from telling the leader from a rival: untested most of all, then by p, then by nearness."""
+    return (2.0 if one.p_holm is None else one.p_holm, -abs(one.value))

@@ -100,9 +100,7 @@ def comparison_cells(rows: Sequence[ReportRow]) -> Cells:
     """
     varying = _varying(rows)
     used = [column for column in _COLUMNS if any(column.metric.name in row.metrics for row in rows)]
-    if any(
-        column.metric is names.FINAL_WIN_RATE for column in used
-    ):  # says more of a policy than pairs it did not write
+    if any(hides_accuracy(row.metrics) for row in rows):
         used = [column for column in used if column.metric is not names.FINAL_ACCURACY]
     lines = []
     for row in ordered(rows):
@@ -115,9 +113,15 @@ def comparison_cells(rows: Sequence[ReportRow]) -> Cells:
     return Cells(("run", *varying, *(column.title for column in used)), tuple(lines))
 
 
+def hides_accuracy(metrics: Mapping[str, float]) -> bool:
+    """Whether a win rate was measured, which says more of a policy than pairs that it did not write."""
+    return names.FINAL_WIN_RATE.name in metrics
+
+
 def untested(rows: Sequence[ReportRow]) -> int:
     """How many comparisons of the table are told by their intervals alone."""
-    compared = {(column.compares or column.metric).name: column.interval for column in _COLUMNS if column.interval}
+    shown = [column for column in _COLUMNS if column.title in comparison_cells(rows).columns]
+    compared = {(column.compares or column.metric).name: column.interval for column in shown if column.interval}
     return sum(low.name in row.metrics and name not in row.tests for row in rows for name, (low, _) in compared.items())
 
 
@@ -191,8 +195,9 @@ def _gain(value: float) -> str:
 
 
 def _short(value: float) -> str:
-    """A share without its leading zero: `.57`, `-.12`."""
-    return _share(value).replace("0.", ".", 1) if abs(value) < 1 else _share(value)
+    """A share without its leading zero: `.57`, `-.12`; `.004` where two digits would make it none."""
+    text = _share(value) if abs(value) >= 0.005 or value == 0 else f"{value:.3f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
 def _usd(value: float) -> str:

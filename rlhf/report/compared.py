@@ -77,6 +77,11 @@ def controls_with_scores(outcomes: Iterable[Mapping[str, Any]]) -> dict[str, tup
     return found
 
 
+def without(one: Beside, scores: str) -> Beside:
+    """The same without one kind of scores."""
+    return replace(one, ours={kind: each for kind, each in one.ours.items() if kind != scores})
+
+
 def compare_lines(lines: Sequence[Sequence[Beside]]) -> list[dict[str, Difference]]:
     """Compare each line, of one seed or several, with what it started from: by metric, as far as it has scores.
 
@@ -143,10 +148,11 @@ def interval_of(own: Difference) -> tuple[float, float]:
 
 
 def measured(seeds: Sequence[Beside], name: str, values: Sequence[float]) -> Measured:
-    """Return a line's `values` in a metric, one per seed, with its scores of single questions as far as it has them."""
+    """Return a line's `values` in a metric, one per seed, with what they are means of, question by question."""
     each: list[list[float]] = []
     if name in SCORES and _has(seeds, name):
         each = [gains(one, name) for one in seeds]
+        each = [[0.5 + gain / 2 for gain in own] for own in each] if name in COUNTED else each
     elif name in SCORES.values() and seeds and all(one.ours.get(name) for one in seeds):
         each = [list(one.ours[name]) for one in seeds]
     mean = [fmean(place) for place in zip(*each, strict=True)] if len({len(own) for own in each}) == 1 else []

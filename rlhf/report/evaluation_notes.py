@@ -36,6 +36,8 @@ def reading(suites: Sequence[SuiteTable], where: str) -> list[str]:
     told = [f"{where} its 95% interval. ↑ higher is better, ↓ lower. n: what values are taken over."]
     if any(suite.pooled for suite in suites):
         told.append("Seeds: their mean, with Student's 95% interval of three or more, else from the lowest .. highest.")
+        if any(suite.compared for suite in suites):
+            told.append("A difference must be clear over three seeds or more, too, which so few seldom are: add seeds.")
     if any(suite.compared for suite in suites):
         (baseline,) = {suite.baseline.label for suite in suites if suite.baseline}
         told.append(

@@ -191,7 +191,7 @@ def _of_saving(goal: Goal, run: str, ratio: Ratio | Missing) -> Verdict:
     assert goal.saving_at_least is not None
     best, worst = 1 - ratio.low, 1 - ratio.high
     several = ratio.seeds > 1
-    told = less(ratio.value) + (f" [{less(ratio.high)}, {less(ratio.low)}]" if several else ", one seed")
+    told = less(ratio.value) + (f" [{less(ratio.low)}, {less(ratio.high)}]" if several else ", one seed")
     word = MET if worst >= goal.saving_at_least else MISSED if best < goal.saving_at_least else NOT_TOLD
     return Verdict(goal, run, word, told)
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rlhf.report.cells import ReportRow
-from rlhf.report.compared import Beside, beside_start, compare_lines, control_key, controls_with_scores
+from rlhf.evaluation import metrics as names
+from rlhf.report.cells import CONTROLS, ReportRow, hides_accuracy
+from rlhf.report.compared import Beside, beside_start, compare_lines, control_key, controls_with_scores, without
 from rlhf.report.words import given, own_words
 
 CLOCKS = ("seconds", "per_second")  # in names of curves that no two runs share
@@ -46,11 +47,17 @@ def report_rows(outcomes: Sequence[dict[str, Any]]) -> list[ReportRow]:
                 seen.add(key)
                 measured, place = scored[key]
                 name, role = f"{control['role']} {model}", control["role"]
-                rows.append(ReportRow(name, role, {}, control["metrics"], "", judge, "", asked(measured), {}))
+                seed = (outcome.get("settings") or {}).get("seed")
+                note = "" if seed is None else f"seed {seed}"
+                rows.append(ReportRow(name, role, {}, control["metrics"], note, judge, "", asked(measured), {}))
                 beside.append([beside_start(measured, place)])
         rows.append(ReportRow(told, "policy", settings, outcome["metrics"], "", judge, trained_on, n, {}))
         beside.append([beside_start(outcome)])
+    if any(hides_accuracy(row.metrics) for row in rows):  # what the table does not show is none of its tests
+        beside = [[without(one, names.FINAL_ACCURACY.name) for one in seeds] for seeds in beside]
     tests = compare_lines(beside)
+    several = {row.name for row in rows if [other.name for other in rows].count(row.name) > 1}
+    rows = [replace(row, note="") if row.role in CONTROLS and row.name not in several else row for row in rows]
     return [replace(row, tests=own) for row, own in zip(rows, tests, strict=True)]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rlhf.evaluation.comparison.compare import Difference
-from rlhf.report.best import JUDGED, mark_best, on_other_scales
+from rlhf.report.best import JUDGED, Ranked, mark_best, on_other_scales
 from rlhf.report.compared import (
     Beside,
     beside_start,
@@ -82,6 +82,7 @@ class Lines:
     judges_differ: bool
     tested: int  # p values that were corrected together
     untested: int  # comparisons that are told by their intervals alone
+    ranked: tuple[Ranked, ...]  # who leads in which column, and by how much before whom; places of finished lines
     apart: tuple[str, ...]  # titles of columns whose values are on several scales: none is called best
 
 
@@ -110,7 +111,7 @@ def build_lines(jobs: Sequence[JobRecord]) -> Lines:
     finished = [line for line in lines if line.role == "policy"]
     scored = [beside[place] for place in order if policies[place].role == "policy"]
     apart = on_other_scales(groups, params, len(judges) > 1)
-    mark_best(finished, scored, [shown for shown in columns if shown.metric.better and shown not in apart])
+    ranked = mark_best(finished, scored, [shown for shown in columns if shown.metric.better and shown not in apart])
     axes = _front_axes(finished, len(judges) > 1)
     if axes:
         points = [[_less_is_better(shown, line) for shown in axes] for line in finished]
@@ -123,7 +124,9 @@ def build_lines(jobs: Sequence[JobRecord]) -> Lines:
         if (cell := line.cells.get(shown.metric.name))
     )
     told = tuple(shown.title for shown in columns if shown in apart - {*JUDGED} and shown.metric.better)
-    return Lines(params, columns, tuple(lines), axes, len(judges) > 1, number_of_tests(tests), untested, told)
+    return Lines(
+        params, columns, tuple(lines), axes, len(judges) > 1, number_of_tests(tests), untested, tuple(ranked), told
+    )
 
 
 def varying(groups: Sequence[Group]) -> list[str]:

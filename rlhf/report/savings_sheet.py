@@ -21,11 +21,12 @@ from rlhf.report.shown import COLUMNS, Shown, plain, usd
 
 ABOUT = (
     "Each run against the full fine-tune made beside it on the same data: the factor of its cost, with what is saved. "
-    "Below a factor stands its 95% interval over seeds (Student t of the log ratio), of two seeds their range. Where "
-    "that holds 1x, or p is not below 0.05 (paired by seed, corrected for all ratios of these runs), the saving is "
-    "grey: within noise; so is one of fewer than three seeds, which is not tested. Grey is a quality, too, that is no "
-    "clear difference from the full one's: p is of paired tests on the n prompts and of seeds, corrected for their "
-    "number. Costs to a loss take the stage's cost as spent evenly over its steps."
+    "Below a factor stands its 95% interval over seeds (Student t of the log ratio), of two seeds their range, and p, "
+    "paired by seed and corrected for all ratios of these runs, of which a cost that repeats another counts once. "
+    "Where the interval holds 1x, or p is not below 0.05, the saving is grey: within noise; so is one of fewer than "
+    "three seeds, which is not tested. Grey is a quality, too, that is no clear difference from the full one's: p is "
+    "of paired tests on the n prompts and of seeds, corrected for their number. Costs to a loss take the stage's cost "
+    "as spent evenly over its steps."
 )
 OTHER_JUDGES = "different judges scored the runs: rewards, reward gains and win rates are left out"
 TITLES = {
@@ -119,12 +120,16 @@ def _factor(found: Ratio | Missing | None, told: str, by_design: bool) -> SheetC
     spread = f"{'range ' if found.is_range else ''}{low} to {high}" if low != high else ""
     range_told = f"{words} ({spread})" if words and spread else words or spread
     tested = by_design or found.seeds >= ENOUGH
-    below = ", ".join(part for part in (range_told, "" if tested or found.within_noise else "not tested", told) if part)
+    p = "" if found.p_holm is None else f"p {found.p_holm:.2g}"
+    sure = "" if tested or found.within_noise else "not tested"
+    below = ", ".join(part for part in (range_told, p, sure, told) if part)
     return SheetCell(factor(found.value), below, "unclear" if found.within_noise else "" if tested else "soft")
 
 
 def factor(value: float) -> str:
-    """`0.31x`, `12x`, `0.0042x`: two digits or three."""
+    """`0.31x`, `12x`, `0.0042x`: two digits or three; `0.997x`: one more where two would hide that it is not 1."""
+    if 0.0005 < abs(value - 1) < 0.015:
+        return f"{value:.3f}x"
     return f"{value:.2f}x" if 0.095 <= value < 10 else f"{value:.2g}x" if value < 0.095 else f"{value:.0f}x"
 
 
@@ -186,7 +191,7 @@ def _quality(shown: Shown, way: Way, full: Way, test: Difference | None) -> Shee
     if test is None:
         meet = not ends(own) or _overlap(own, theirs)
         return SheetCell(shown.text(own.value), ", ".join([*below, "not tested"]), "unclear" if meet else "")
-    below += [f"p {test.p_holm:.2g}"]
+    below += [f"p against full {test.p_holm:.2g}"]
     return SheetCell(shown.text(own.value), ", ".join(below), "" if test.clear else "unclear")
 
 

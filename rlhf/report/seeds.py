@@ -52,6 +52,7 @@ def estimate(shown: Shown, measured: Sequence[dict[str, float]]) -> Estimate | N
 
     One run alone, or several with the very same value, bring the interval over prompts or pairs that was measured in
     them (of several: from the lowest end to the highest). A value that is not finite makes the mean so, without one.
+    An interval ends where the metric's range does.
     """
     having = [metrics for metrics in measured if metrics.get(shown.metric.name) is not None]
     values = [float(metrics[shown.metric.name]) for metrics in having]
@@ -66,7 +67,7 @@ def estimate(shown: Shown, measured: Sequence[dict[str, float]]) -> Estimate | N
     if not all(map(math.isfinite, values)):
         return Estimate(sum(values), None, None, len(values), "")
     over = mean_over_seeds(values)
-    return Estimate(over.mean, over.low, over.high, len(values), "seeds")
+    return Estimate(over.mean, *shown.metric.within(over.low, over.high), len(values), "seeds")
 
 
 def ends(cell: Estimate) -> list[float]:

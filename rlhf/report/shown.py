@@ -37,8 +37,10 @@ def gain(value: float) -> str:
 
 
 def usd(value: float) -> str:
-    """`$3.20`, `$0.0031`."""
-    return f"${value:.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
+    """`$3.20`, `$0.0031`, `$2.3e-05`, `-$0.40`."""
+    size = abs(value)
+    text = f"{size:.2f}" if size >= 1 or size == 0 else f"{size:.4f}" if size >= 0.0005 else f"{size:.1e}"
+    return f"{'-' if value < 0 else ''}${text}"
 
 
 def energy(value: float) -> str:

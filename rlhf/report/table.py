@@ -69,7 +69,8 @@ def tested(rows: Sequence[ReportRow], mark: str) -> str:
     some = any(cell.style == UNCLEAR for line in comparison_cells(rows).lines for cell in line)
     if not number:
         return f"{mark}: the 95% interval includes no difference; not tested, without scores of single prompts" * some
-    by = "a paired test" if number == 1 else f"paired tests ({number}, Holm-corrected)"
+    names = {one.test.partition(",")[0] for row in rows for one in row.tests.values()}
+    by = f"{' and '.join(sorted(names))} (Holm-corrected for {number})"
     rest = f"; {alone} more by the interval alone, not tested" if alone else ""
     if not some:
         return f"every comparison is clear: its 95% interval leaves out no difference, p < {LEVEL} by {by}{rest}"
@@ -155,11 +156,15 @@ def _told(row: ReportRow, name: str) -> str | None:
 def _compared(rows: Sequence[ReportRow]) -> dict[str, list[Any]]:
     """Columns of what the comparisons rest on: n, and of each its interval and its corrected p value."""
     columns: dict[str, list[Any]] = {"n": [row.n or None for row in rows]}
+    shown = comparison_cells(rows).columns
     for name, title in COMPARED.items():
+        if title in MEASURED and title not in shown:
+            continue
         if title not in MEASURED:
             columns[title] = [row.metrics.get(name) for row in rows]
         for end in ("low", "high"):
             columns[f"{title} {end}"] = [row.metrics.get(f"{name}_{end}") for row in rows]
+        columns[f"{title} n"] = [row.tests[name].n if name in row.tests else None for row in rows]
         columns[f"{title} p (Holm)"] = [row.tests[name].p_holm if name in row.tests else None for row in rows]
         columns[f"{title} is"] = [_told(row, name) for row in rows]
     return {title: values for title, values in columns.items() if any(value is not None for value in values)}

@@ -11,6 +11,7 @@ from typing import Any
 from rlhf.evaluation.comparison.statistics import mean_over_seeds
 from rlhf.evaluation.cost.energy import SOURCES
 from rlhf.evaluation.cost.meter import ENERGY_SOURCE
+from rlhf.evaluation.described import describe
 from rlhf.report.best import JUDGED
 from rlhf.report.compared import SCORES, beside_start, compare_lines, interval_of
 from rlhf.report.outcome import asked
@@ -46,7 +47,9 @@ def taken(group: Group, metric: str) -> Taken | None:
     if len(set(values)) > 1:
         over = mean_over_seeds(values)
         wider = _over_prompts(having, metric)
-        return Taken(over.mean, min(wider[0], over.low), max(wider[1], over.high), len(values), n)
+        ends = min(wider[0], over.low), max(wider[1], over.high)
+        known = describe(metric)
+        return Taken(over.mean, *(known.within(*ends) if known else ends), len(values), n)
     low, high = _within(having[0], metric)
     return Taken(fmean(values), low, high, len(values), n)
 

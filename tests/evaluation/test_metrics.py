@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -33,3 +34,19 @@ def test_only_costs_have_a_pipeline_name() -> None:
     assert metrics.pipeline_name("cost/usd") == "cost/pipeline_usd"
     with pytest.raises(ValueError, match="final/loss"):
         metrics.pipeline_name("final/loss")
+
+
+@pytest.mark.parametrize(
+    ("told", "inside"),
+    [
+        ("0 to 1", (0.0, 1.0)),
+        ("-2 to 2", (-2.0, 2.0)),
+        ("0 or more", (0.0, 9.0)),
+        ("any number", (-5.0, 9.0)),
+        ("0 to the number of steps", (-5.0, 9.0)),
+    ],
+)
+def test_an_interval_ends_where_the_range_does(told: str, inside: tuple[float, float]) -> None:
+    metric = dataclasses.replace(metrics.FINAL_WIN_RATE, range=told)
+    assert metric.within(-5.0, 9.0) == inside
+    assert metric.within(0.2, 0.4) == (0.2, 0.4)

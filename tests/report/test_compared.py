@@ -15,6 +15,7 @@ from left_by_jobs import BASE, SFT, finished, leave, summarised
 from rich.console import Console
 from scipy.stats import ttest_1samp
 
+from rlhf.report.best_sheet import best_sheets
 from rlhf.report.compared import Beside, beside_start, compare_lines, number_of_tests
 from rlhf.report.models import models_sheets
 from rlhf.report.outcome import report_rows
@@ -141,7 +142,7 @@ def test_an_interval_without_zero_is_not_clear_where_many_were_tested() -> None:
     assert ["*+2.00 [1.90, 2.10]*" in text for text in texts] == [False, True]
     stream = io.StringIO()
     Console(width=200, file=stream).print(comparison_table(many, "A sweep", 200, []))
-    assert "p >= 0.05 by paired tests (9, Holm-corrected)" in stream.getvalue()
+    assert "p >= 0.05 by paired permutation and sign test (Holm-corrected for 9)" in stream.getvalue()
     assert "+2.00 [1.90, 2.10]~" in stream.getvalue()
 
 
@@ -356,3 +357,57 @@ def test_files_without_colour_call_a_comparison_by_its_name(tmp_path: Path) -> N
 
 def test_three_seeds_that_say_the_same_on_other_questions_are_not_tested() -> None:
     assert compare_lines([[line([1.0] * 8, asked=str(seed)) for seed in range(3)]]) == [{}]
+
+
+def test_which_is_best_is_told_beside_the_rival_that_is_hardest_to_tell_from_it(tmp_path: Path) -> None:
+    """Of three lines the second one is ahead of the first on each of twelve prompts, of the third on half of them."""
+    hard = [float(at) for at in range(12)]
+    near = [value + (0.9 if at % 2 else 0.05) for at, value in enumerate(hard)]
+    scores = {"1": hard, "2": [value + 0.5 for value in hard], "3": near}
+    jobs = jobs_of(tmp_path, *(job([f"method.beta={beta}"], own) for beta, own in scores.items()))
+    (sheet,) = best_sheets(build_lines(jobs))
+    gold, gain = sheet.rows  # the judge is nobody, and no cost was measured
+    assert [cell.text for cell in gold] == ["gold", "beta=2", "beta=3", "0.025", "1", "no clear difference"]
+    assert gold[4].below == "paired permutation" and gain[0].text == "gold gain"
+    two = jobs_of(tmp_path / "two", *(job([f"method.beta={beta}"], scores[beta]) for beta in "12"))
+    told = [cell.text for cell in best_sheets(build_lines(two))[0].rows[0]]
+    assert told == ["gold", "beta=2", "beta=1", "0.500", f"{2 * 2 / 2**12:.2g}", "clearly best"]
+
+
+def test_a_win_rate_lead_is_told_in_shares(tmp_path: Path) -> None:
+    outcomes = []
+    for beta, won in (("1", 9), ("2", 3)):
+        each = [1.0] * won + [-1.0] * (12 - won)
+        rate = interval("final/win_rate", won / 12, 0.1, 0.9) | {"final/reward": fmean(each)}
+        rows = [SFT | {"each": {"final/reward": [0.0] * 12}}]
+        rows += [{"name": "p", "role": "policy", "fingerprint": beta, "metrics": rate, "each": {"final/reward": each}}]
+        outcomes.append(finished([f"method.beta={beta}"], rate, rows=rows, asked="a", questions=12))
+    (sheet,) = best_sheets(build_lines(jobs_of(tmp_path, *outcomes)))
+    (won,) = [row for row in sheet.rows if row[0].text == "win rate"]
+    assert (won[1].text, won[3].text) == ("beta=1", "0.500")  # 9/12 - 3/12
+    low, high = (float(end) for end in won[3].below.split(" to "))
+    assert 0 < low < 0.5 < high < 1
+
+
+def test_what_the_table_does_not_show_is_none_of_its_tests() -> None:
+    """The accuracy on pairs gives way to a win rate, in the table, its tests and its file."""
+    right = [1.0] * 9 + [0.0]
+    rate = interval("final/win_rate", 1.0, 0.6, 1.0) | interval("final/accuracy", 0.9, 0.6, 1.0)
+    rows = [SFT | {"each": {"final/reward": ZEROS}}]
+    own = {"name": "p", "role": "policy", "fingerprint": "p", "metrics": rate}
+    rows += [own | {"each": {"final/reward": BETTER, "final/accuracy": right}}]
+    (_, policy) = report_rows([finished([], rate, rows=rows, asked="a", questions=8)])
+    assert set(policy.tests) == {"final/win_rate", "final/reward_difference"}
+    head = next(csv.reader(io.StringIO(to_csv([policy]))))
+    assert "win rate n" in head and not [title for title in head if title.startswith("accuracy")]
+
+
+def test_controls_of_several_seeds_are_told_apart_by_their_seed() -> None:
+    outcomes = []
+    for seed in (1, 2):
+        one = job([f"seed={seed}"], BETTER)
+        one["rows"][1] = one["rows"][1] | {"fingerprint": f"5f{seed}"}
+        outcomes.append(one | {"settings": {"seed": seed}})
+    told = to_markdown(report_rows(outcomes))
+    assert "sft tiny (control, seed 1)" in told and "sft tiny (control, seed 2)" in told
+    assert "base tiny (control)" in told  # which is one and the same

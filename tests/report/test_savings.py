@@ -204,7 +204,7 @@ def test_machines_that_differ_are_told(tmp_path: Path) -> None:
     ("ratio", "shown", "words"),
     [
         (0.31, "0.31x", "69% less"), (1.8, "1.80x", "80% more"), (0.0042, "0.0042x", "99.6% less"),
-        (12.3, "12x", "12.3 times as much"), (1.001, "1.00x", "the same"),
+        (12.3, "12x", "12.3 times as much"), (1.001, "1.001x", "the same"), (1.0, "1.00x", "the same"),
     ],
 )  # fmt: skip
 def test_ratios_in_words(ratio: float, shown: str, words: str) -> None:

@@ -10,7 +10,7 @@ from left_by_jobs import failed, finished, leave
 
 from rlhf.report.record import read_record
 from rlhf.report.seeds import Estimate, estimate, group_jobs, unclear
-from rlhf.report.shown import COLUMNS, LOSS, REWARD, WIN_RATE
+from rlhf.report.shown import COLUMNS, LOSS, REWARD, REWARD_GAIN, WIN_RATE
 
 
 def test_jobs_that_differ_only_in_seed_are_one_line(tmp_path: Path) -> None:
@@ -40,13 +40,17 @@ def test_one_seed_brings_the_interval_that_was_measured_in_it() -> None:
 
 
 def test_several_seeds_bring_the_noise_between_them_and_not_within() -> None:
-    measured = [
-        {"final/win_rate": value, "final/win_rate_low": 0.0, "final/win_rate_high": 1.0} for value in (1.0, 3.0)
-    ]
-    found = estimate(WIN_RATE, measured)
+    name = "final/reward_difference"
+    measured = [{name: value, f"{name}_low": 0.0, f"{name}_high": 1.0} for value in (1.0, 3.0)]
+    found = estimate(REWARD_GAIN, measured)
     assert found is not None
     assert (found.value, found.n, found.kind) == (2.0, 2, "seeds")
     assert found.high == pytest.approx(2 + math.tan(0.475 * math.pi))
+
+
+def test_an_interval_ends_where_a_share_does() -> None:
+    found = estimate(WIN_RATE, [{"final/win_rate": value} for value in (0.6, 1.0)])
+    assert found == Estimate(0.8, 0.0, 1.0, 2, "seeds")
 
 
 def test_what_is_not_finite_stays_so() -> None:

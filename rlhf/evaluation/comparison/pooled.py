@@ -1,6 +1,7 @@
 """What speakers scored, read from an evaluation's plain values; runs that differ only in their seed are taken together.
 
-A pooled value is the mean over seeds. Three seeds or more have a Student-t interval, two have only their range.
+A pooled value is the mean over seeds. Three seeds or more have a Student-t interval, two have only their range; seeds
+that say the very same have the widest of their intervals over questions.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any, Literal
 
 from rlhf.evaluation.comparison.statistics import mean_over_seeds
 from rlhf.evaluation.controls import NONSENSE
+from rlhf.evaluation.described import describe
+from rlhf.evaluation.metric import Metric
 
 CONTROLS = ("reference", *NONSENSE)
 SEEDS_OF_AN_INTERVAL = 3
@@ -99,11 +102,11 @@ def measurements(speakers: Sequence[Line], metrics: Mapping[str, Mapping[str, An
         for speaker in speakers:
             entries = [by_speaker[run] for run in speaker.runs if by_speaker.get(run) is not None]
             if len(entries) == len(speaker.runs) and all(entry["value"] is not None for entry in entries):
-                made.setdefault(metric, {})[speaker.name] = _together(entries)
+                made.setdefault(metric, {})[speaker.name] = _together(entries, describe(metric))
     return made
 
 
-def _together(entries: Sequence[Mapping[str, Any]]) -> Measured:
+def _together(entries: Sequence[Mapping[str, Any]], metric: Metric | None) -> Measured:
     values = tuple(float(entry["value"]) for entry in entries)
     n = min(int(entry["n"]) for entry in entries)
     each = _means([entry.get("each") or () for entry in entries])
@@ -116,9 +119,14 @@ def _together(entries: Sequence[Mapping[str, Any]]) -> Measured:
         low, high = entries[0].get("low"), entries[0].get("high")
         kind: Literal["questions", ""] = "" if low is None or high is None else "questions"
         return Measured(values[0], n, low, high, each, draws, values, kind, questions)
+    ends = [float(entry[end]) for entry in entries for end in ("low", "high") if entry.get(end) is not None]
+    if len(set(values)) == 1 and ends:  # nothing is known of the noise between seeds
+        low, high = min(ends), max(ends)
+        return Measured(values[0], n, low, high, each, draws, values, "questions", questions)
     if len(values) >= SEEDS_OF_AN_INTERVAL and all(map(math.isfinite, values)):
         over = mean_over_seeds(values)
-        return Measured(over.mean, n, over.low, over.high, each, draws, values, "seeds", questions)
+        low, high = metric.within(over.low, over.high) if metric else (over.low, over.high)
+        return Measured(over.mean, n, low, high, each, draws, values, "seeds", questions)
     return Measured(sum(values) / len(values), n, min(values), max(values), each, draws, values, "range", questions)
 
 

@@ -60,6 +60,21 @@ def test_three_seeds_have_a_t_interval_and_two_a_range() -> None:
     assert (found.value, found.low, found.high, found.kind) == (1.5, 0.0, 3.0, "range")
 
 
+def test_seeds_that_all_say_the_same_keep_what_is_known_of_the_questions() -> None:
+    """None of 40 in each of three seeds is not certain to be none: a t interval would have no width."""
+    three = pooled([speaker(f"a{seed}", group="g", seed=seed) for seed in (1, 2, 3)])
+    values = {f"a{seed}": {"value": 0.0, "n": 40, "low": 0.0, "high": 0.08 + seed / 100} for seed in (1, 2, 3)}
+    found = measurements(three, {"text/exact_match": values})["text/exact_match"]["a1"]
+    assert (found.low, found.high, found.kind) == (0.0, 0.11, "questions")
+
+
+def test_a_t_interval_of_a_share_ends_at_one() -> None:
+    three = pooled([speaker(f"a{seed}", group="g", seed=seed) for seed in (1, 2, 3)])
+    values = {f"a{seed}": entry(value) for seed, value in ((1, 0.8), (2, 0.9), (3, 1.0))}
+    assert measurements(three, {"text/exact_match": values})["text/exact_match"]["a1"].high == 1.0
+    assert measurements(three, {"not/described": values})["not/described"]["a1"].high > 1.0
+
+
 def test_a_metric_that_one_seed_lacks_is_not_pooled_from_the_others() -> None:
     lines = pooled([speaker("a1", group="g", seed=1), speaker("a2", group="g", seed=2), speaker("b")])
     assert set(measurements(lines, {"m": {"a1": entry(1.0), "b": entry(2.0)}})["m"]) == {"b"}
