@@ -55,7 +55,7 @@ def _row(one: Ranked, names: list[str]) -> tuple[SheetCell, ...]:
     verdict = "clearly best" if one.clear else "not tested" if gap.p is None else "no clear difference"
     return (
         SheetCell(one.shown.title), leader, rival, _difference(one, gap), SheetCell(p, gap.test),
-        SheetCell(verdict, tone="good" if one.clear else "unclear"),
+        SheetCell(verdict, tone="good" if one.clear else "soft"),
     )  # fmt: skip
 
 

@@ -144,7 +144,9 @@ def gains(one: Beside, name: str) -> list[float]:
 def interval_of(own: Difference) -> tuple[float, float]:
     """The ends of a difference in the unit of its metric: of what is counted a share, no difference being one half."""
     assert own.low is not None and own.high is not None, "what has a p value has an interval"
-    return (0.5 + own.low / 2, 0.5 + own.high / 2) if own.metric in COUNTED else (own.low, own.high)
+    if own.metric in COUNTED:
+        return max(0.0, 0.5 + own.low / 2), min(1.0, 0.5 + own.high / 2)
+    return own.low, own.high
 
 
 def measured(seeds: Sequence[Beside], name: str, values: Sequence[float]) -> Measured:

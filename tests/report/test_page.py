@@ -171,7 +171,7 @@ def test_the_page_works_in_a_browser(page: Path, tmp_path: Path) -> None:
     assert seen["seeds"] == 2
     # 3. figures: four groups and the start in the trade-off; four metrics of eight jobs; the brush keeps some lines
     assert seen["sections"] == [
-        "warnings", "comparison", "trade-off", "settings", "learning", "proxy", "answers", "runtimes", "stages",
+        "warnings", "comparison", "best", "trade-off", "settings", "learning", "proxy", "answers", "runtimes", "stages",
         "failures", "commands", "machine",
     ]  # fmt: skip
     assert (seen["points"], seen["curves"], seen["lines"]) == (5, 32, 4)

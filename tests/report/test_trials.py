@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-from left_by_jobs import finished, leave, summarised
+from browser import needs_browser, show
+from left_by_jobs import finished, leave
 
-from rlhf.report.record import read_record
 from rlhf.report.trials import trials_sheets
+from rlhf.report.write import write_report
 
 
 def trial(number: int, values: list[float] | None, **more: Any) -> dict[str, Any]:
@@ -60,10 +62,22 @@ def test_one_objective_that_is_minimized_is_ordered_upwards() -> None:
     assert [row[0].text for row in trials_sheets([one])[0].rows] == ["2", "3", "1"]
 
 
-def test_the_page_of_a_search_has_its_trials(tmp_path: Path) -> None:
-    import json
+PROBE = """(() => [...document.querySelectorAll("section")].map(
+  (one) => [one.id, one.querySelectorAll("tbody tr").length]))()"""
 
-    leave(tmp_path, [finished(["method.beta=1"], {"final/kl": 1.0})], id="ab", words=["search=x"])
-    (tmp_path / "search.json").write_text(json.dumps(search()), encoding="utf-8")
-    (trials,) = [one for one in summarised(read_record([tmp_path]))["sheets"] if one["key"] == "trials"]
-    assert trials["title"] == "Trials of dpo-1" and len(trials["rows"]) == 5
+
+@needs_browser
+def test_the_page_of_a_search_has_its_trials_and_says_which_is_best(tmp_path: Path) -> None:
+    jobs = [
+        finished([f"method.beta={beta}", f"seed={seed}"], {"final/kl": 1.0, "final/reward_gold": beta + seed / 10})
+        for beta in (1, 2)
+        for seed in (1, 2, 3)
+    ]
+    leave(tmp_path / "sweep", jobs, id="ab", words=["search=x"], started=1.7e9)
+    (tmp_path / "sweep" / "search.json").write_text(json.dumps(search()), encoding="utf-8")
+    shown = show(write_report(tmp_path / "sweep")[0], PROBE, tmp_path)
+    assert shown.complaints == []
+    rows = dict(shown.found)
+    assert (rows["trials"], rows["best"]) == (5, 1)
+    order = [key for key, _ in shown.found]
+    assert order.index("comparison") < order.index("best") < order.index("search") < order.index("trials")

@@ -1,4 +1,4 @@
-// Tables beside the comparison: goals, savings, models, runtimes. Each cell is a text, what explains it below, or a bar.
+// Tables beside the comparison: which is best, trials, goals, savings, models, runtimes. Each cell is a text, what explains it below, or a bar.
 function sheetCell(cell, column) {
   const tone = { unclear: "unclear", good: "good", bad: "missed", soft: "soft" }[cell.tone] || "";
   const bar = cell.bar === null ? null : el("span", { class: "share" });
