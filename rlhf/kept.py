@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlhf.config import MethodSpec
+from rlhf.data.rows import Row as Question
 from rlhf.evaluation.policy import evaluation_prompts
 from rlhf.fingerprint import digest
 from rlhf.pipeline import Job
@@ -21,14 +22,15 @@ FACTS = ("version.", "hardware.", "git.", "platform")  # of what surrounds a run
 def for_report(job: Job, finished: Finished, rows: Sequence[Row]) -> dict[str, Any]:
     """Return the fields; of answers as many as the tracker's table has, to the same prompts for every policy."""
     method: MethodSpec = finished.method
+    asked = evaluation_prompts(job.corpus("demonstration"), job.run.evaluation) if rows else []
     return {
         "loss_unit": loss_unit(method),
         "floor": loss_baseline(method),
         "kl_target": kl_target(method),
         "machine": {name: value for name, value in surroundings().items() if name.startswith(FACTS)},
         "rows": [_row(row) for row in rows],
-        **(_prompts(job, rows) if rows else _pairs(job, finished)),
-        "samples": _samples(job, rows) if rows else {},
+        **(_prompts(asked) if rows else _pairs(job, finished)),
+        "samples": _samples(asked[: job.run.evaluation.table_rows], rows) if rows else {},
     }
 
 
@@ -41,10 +43,9 @@ def _row(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _prompts(job: Job, rows: Sequence[Row]) -> dict[str, Any]:
+def _prompts(asked: Sequence[Question]) -> dict[str, Any]:
     """How many prompts were answered, and by what jobs see whether they had the same ones."""
-    asked = evaluation_prompts(job.corpus("demonstration"), job.run.evaluation)
-    return {"questions": len(rows[-1].texts), "pairs_judged": 0, "asked": digest([row.prompt for row in asked])}
+    return {"questions": len(asked), "pairs_judged": 0, "asked": digest([row.prompt for row in asked])}
 
 
 def _pairs(job: Job, finished: Finished) -> dict[str, Any]:
@@ -59,9 +60,8 @@ def _pairs(job: Job, finished: Finished) -> dict[str, Any]:
     }
 
 
-def _samples(job: Job, rows: Sequence[Row]) -> dict[str, Any]:
-    count = job.run.evaluation.table_rows
-    asked = evaluation_prompts(job.corpus("demonstration"), job.run.evaluation)[:count]
+def _samples(asked: Sequence[Question], rows: Sequence[Row]) -> dict[str, Any]:
+    count = len(asked)
     policies = [
         {
             "name": row.name,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rlhf.evaluation.comparison.compare import Difference, differences, fair, permutations
+from rlhf.evaluation.comparison.compare import Difference, leading
 from rlhf.report.compared import RESAMPLES, SEED, Beside, known_values, measured
 from rlhf.report.seeds import Group
 from rlhf.report.shown import DISTINCT, LOSS, MARGIN, NLL, REWARD, REWARD_GAIN, WIN_RATE, Shown
@@ -64,20 +64,11 @@ def _known(finished: Sequence[Line], scored: Sequence[Sequence[Beside]], shown: 
 
 
 def _ranked(shown: Shown, known: Mapping[int, list[float]], scored: Sequence[Sequence[Beside]], family: int) -> Ranked:
-    name = shown.metric.name
-    values = {place: measured(scored[place], name, own) for place, own in known.items()}
-    sign = 1.0 if shown.metric.better == "higher" else -1.0
-    leader = max(values, key=lambda place: sign * values[place].value)
-    rivals = [place for place in values if place != leader]
-    pairs = [(values[leader], values[place]) for place in rivals]
-    tested = [
-        one if fair(one, *pair) else replace(one, low=None, high=None, p=None, test="")
-        for one, pair in zip(differences(pairs, RESAMPLES, permutations(family, RESAMPLES), SEED), pairs, strict=True)
-    ]
-    held = [replace(one, p_holm=None if one.p is None else min(1.0, family * one.p)) for one in tested]
-    hardest = max(range(len(held)), key=lambda at: _doubt(held[at]))
-    clear = all(one.clear for one in held)
-    return Ranked(shown, leader, rivals[hardest], replace(held[hardest], metric=name), clear)
+    values = {place: measured(scored[place], shown.metric.name, own) for place, own in known.items()}
+    leader, rivals = leading(values, str(shown.metric.better), family, RESAMPLES, SEED)
+    hardest = max(rivals, key=lambda place: _doubt(rivals[place]))
+    clear = all(one.clear for one in rivals.values())
+    return Ranked(shown, leader, hardest, replace(rivals[hardest], metric=shown.metric.name), clear)
 
 
 def _doubt(one: Difference) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from typing import Any
 from rlhf.evaluation import metrics as names
 from rlhf.evaluation.comparison.compare import LEVEL, Difference, differences, permutations
 from rlhf.evaluation.comparison.pooled import Measured
-from rlhf.evaluation.comparison.statistics import holm, wins
+from rlhf.evaluation.comparison.statistics import holm_of_each, wins
 
 REWARD, GOLD, RIGHT = names.FINAL_REWARD.name, names.FINAL_REWARD_GOLD.name, names.FINAL_ACCURACY.name
 SCORES = {  # a comparison -> the scores of single questions that it is made of
@@ -104,10 +104,8 @@ def compare_pairs(pairs: Mapping[tuple[int, str], tuple[Measured, Measured]]) ->
 
 def corrected(made: Mapping[tuple[int, str], Difference]) -> dict[tuple[int, str], Difference]:
     """Fill in `p_holm`: Holm's correction over all that was tested; a gain told under two names counts once."""
-    tests = {key: (_test(*key, one), one.p) for key, one in made.items() if one.p is not None}
-    unique = dict(tests.values())
-    adjusted = dict(zip(unique, holm(list(unique.values())), strict=True))
-    return {key: replace(one, p_holm=adjusted[tests[key][0]]) if key in tests else one for key, one in made.items()}
+    adjusted = holm_of_each({key: (_test(*key, one), one.p) for key, one in made.items() if one.p is not None})
+    return {key: replace(one, p_holm=adjusted.get(key)) for key, one in made.items()}
 
 
 def number_of_tests(tests: Sequence[Mapping[str, Difference]]) -> int:

@@ -8,7 +8,7 @@ from math import exp, log
 from statistics import fmean, geometric_mean
 
 from rlhf.evaluation.comparison.compare import LEVEL, ROUNDING
-from rlhf.evaluation.comparison.statistics import holm, mean_over_seeds
+from rlhf.evaluation.comparison.statistics import holm_of_each, mean_over_seeds
 
 ENOUGH = 3  # seeds that give an interval; Student's t of two is wider than any saving
 
@@ -72,14 +72,12 @@ def _p_of_none(logs: Sequence[float]) -> float | None:
 def correct(tables: Sequence[MutableMapping[str, Ratio | Missing]]) -> None:
     """Fill in `p_holm` of all ratios: one family, where a cost that only repeats another (money, time) counts once."""
     tests = {
-        (place, cost): (place, f"{one.value:.9g}", float(f"{one.p:.9g}"))
+        (place, cost): ((place, f"{one.value:.9g}", f"{one.p:.9g}"), one.p)
         for place, table in enumerate(tables)
         for cost, one in table.items()
         if isinstance(one, Ratio) and one.p is not None
     }
-    unique = list(dict.fromkeys(tests.values()))
-    adjusted = dict(zip(unique, holm([p for _, _, p in unique]), strict=True))
-    for (place, cost), test in tests.items():
+    for (place, cost), adjusted in holm_of_each(tests).items():
         one = tables[place][cost]
         assert isinstance(one, Ratio), "as found above"
-        tables[place][cost] = replace(one, p_holm=adjusted[test])
+        tables[place][cost] = replace(one, p_holm=adjusted)

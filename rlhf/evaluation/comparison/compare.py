@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from rlhf.evaluation.comparison.pooled import SEEDS_OF_AN_INTERVAL, Line, Measured, Measurements
 from rlhf.evaluation.comparison.statistics import (
@@ -27,6 +28,8 @@ from rlhf.evaluation.comparison.statistics import (
     sign_test,
     wins,
 )
+
+Key = TypeVar("Key", bound=Hashable)
 
 LEVEL = 0.05
 ROUNDING = 1e-12  # of a value: what floats alone may differ by
@@ -117,19 +120,33 @@ def clearly_best(
 
     `family` is the number of such comparisons in the reader's sight: p values are multiplied by it (Bonferroni).
     """
-    sign = 1.0 if better == "higher" else -1.0
-    rivals = [line for line in lines if not line.control and line.name in values]
-    if len(rivals) < 2:
+    known = {line: values[line.name] for line in lines if not line.control and line.name in values}
+    if len(known) < 2:
         return None
-    best = max(rivals, key=lambda line: sign * values[line.name].value)
-    pairs = [(values[best.name], values[other.name]) for other in rivals if other is not best]
-    tested = differences(pairs, resamples, permutations(family, resamples), seed)
-    for pair, gap in zip(pairs, tested, strict=True):
-        if gap.low is None or gap.high is None or gap.p is None or not fair(gap, *pair):
-            return None
-        if gap.low <= 0 <= gap.high or gap.p * family >= LEVEL:
-            return None
-    return best
+    best, rivals = leading(known, better, family, resamples, seed)
+    return best if all(gap.clear for gap in rivals.values()) else None
+
+
+def leading(
+    values: Mapping[Key, Measured], better: str, family: int, resamples: int, seed: int
+) -> tuple[Key, dict[Key, Difference]]:
+    """Return which of two or more has the best value, and how each other one differs from it: leader minus rival.
+
+    Their `p_holm` is p times `family` (Bonferroni). Nothing is tested by seeds of one side alone.
+    """
+    sign = 1.0 if better == "higher" else -1.0
+    best = max(values, key=lambda key: sign * values[key].value)
+    rivals = [key for key in values if key != best]
+    pairs = [(values[best], values[key]) for key in rivals]
+    found = {}
+    for key, pair, gap in zip(
+        rivals, pairs, differences(pairs, resamples, permutations(family, resamples), seed), strict=True
+    ):
+        if gap.p is not None and fair(gap, *pair):
+            found[key] = replace(gap, p_holm=min(1.0, family * gap.p))
+        else:
+            found[key] = replace(gap, low=None, high=None, p=None, test="")
+    return best, found
 
 
 def permutations(family: int, resamples: int) -> int:

@@ -5,12 +5,14 @@ Every interval is 95% and every p value two-sided. Bootstraps and random permuta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+Key = TypeVar("Key", bound=Hashable)
 
 CONFIDENCE = 0.95
 Z = 1.959964  # standard errors of a normal variable either way that hold 95%
@@ -242,3 +244,10 @@ def holm(pvalues: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(pvalues) - rank) * pvalues[place]))
         adjusted[place] = highest
     return adjusted
+
+
+def holm_of_each(tests: Mapping[Key, tuple[Hashable, float]]) -> dict[Key, float]:
+    """Adjusted p values of tests that may have several names: each has what tells it from others, and its p value."""
+    unique = dict(tests.values())
+    adjusted = dict(zip(unique, holm(list(unique.values())), strict=True))
+    return {key: adjusted[test] for key, (test, _) in tests.items()}
