@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def add_adapter(
     if isinstance(model, PeftModel):
         _refuse_other_settings(model, adapter)
         return model
+    _refuse_absent(model, adapter.targets or ())
     config = LoraConfig(
         r=adapter.r,
         lora_alpha=adapter.alpha,  # type: ignore[arg-type]  # only ever divided by r
@@ -53,6 +55,19 @@ def add_adapter(
             ) from error
     _cast_into_heads(adapted)
     return full_precision(adapted)
+
+
+def _refuse_absent(model: nn.Module, targets: Sequence[str]) -> None:
+    """Raise `UserError` where one of several targets is no module: PEFT passes over it, and fewer would be adapted."""
+    names = [f".{name}" for name, _ in model.named_modules()]
+    absent = [target for target in targets if not any(name.endswith(f".{target}") for name in names)]
+    if absent:
+        known = ", ".join(_adaptable(model))
+        raise UserError(
+            "adapter.targets",
+            f"the base model has no module {', '.join(map(repr, absent))}",
+            f"This architecture has {known}",
+        )
 
 
 def _adaptable(model: nn.Module) -> list[str]:

@@ -29,9 +29,9 @@ from rlhf.spec import Share, Spec
 GB = 1e9
 ABOUT = (
     "Each model as it was trained, from measurements; intervals are over seeds, of one seed within the run; n is the "
-    "number of held-out prompts or pairs. Grey is no clear difference from the model that training started from, green "
-    "clearly better than every other model, both as in the comparison. nll of models with other tokenizers is not "
-    "comparable, as they cut the same answer into other tokens."
+    "number of held-out prompts or pairs; accuracy is over pairs. Grey is no clear difference from the model that "
+    "training started from, green clearly better than every other model, both as in the comparison. nll of models with "
+    "other tokenizers is not comparable, as they cut the same answer into other tokens."
 )
 SAME_JUDGE = "Rewards are, as the same judge scored them all."
 OTHER_JUDGES = "Neither are rewards, reward gains and win rates, as different judges scored them."

@@ -66,7 +66,8 @@ def _comparison(sheet: Worksheet, lines: Lines) -> None:
     for shown in chosen:
         head += [shown.title + UNITS.get(shown.what, "")]
         head += [f"{shown.title} low", f"{shown.title} high"] if shown.title in intervals else []
-        head += [f"{shown.title} p (Holm)", f"{shown.title} is"] if shown.title in compared else []
+        if shown.title in compared:
+            head += [f"{shown.title} n", f"{shown.title} p (Holm)", f"{shown.title} is"]
     sheet.append([*head, "on the front", "failure"])
     for line in lines.lines:
         values: list[Any] = [line.label, line.role, *(number(line.params.get(key)) for key in lines.params)]
@@ -80,18 +81,18 @@ def _comparison(sheet: Worksheet, lines: Lines) -> None:
             kinds += [shown.what] * len(own)
             if shown.title in compared:
                 values += _verdict(line, shown)
-                kinds += ["number", "text"]
+                kinds += ["bytes", "number", "text"]
         sheet.append([safe(value) for value in [*values, "yes" if line.front else None, line.note or None]])
         for place, kind in enumerate(kinds, start=5 + len(lines.params)):
             sheet.cell(sheet.max_row, place).number_format = FORMATS[kind]
 
 
 def _verdict(line: Line, shown: Shown) -> list[Any]:
-    """The corrected p value of a comparison and what it is called."""
+    """On how many prompts or pairs a comparison was tested, its corrected p value and what it is called."""
     cell, test = line.cells.get(shown.metric.name), line.tests.get(shown.metric.name)
     if cell is None or cell.low is None or cell.high is None or shown.null is None:
-        return [None, None]
-    return [test.p_holm if test else None, told(cell.low, cell.high, shown.null, test)]
+        return [None, None, None]
+    return [test.n if test else None, test.p_holm if test else None, told(cell.low, cell.high, shown.null, test)]
 
 
 def _jobs(sheet: Worksheet, lines: Lines, jobs: Sequence[JobRecord]) -> None:

@@ -173,7 +173,7 @@ OVER_SEEDS = (
 TESTED = (
     "A comparison is clear where its 95% interval leaves out no difference and p is below 0.05 by a paired test on the "
     "same prompts (of three seeds or more by Student's t over them, too), corrected for {} by Holm. n is the number of "
-    "held-out prompts, of a reward model pairs."
+    "held-out prompts, of a reward model pairs; accuracy is over pairs, as many as its own test says."
 )
 UNTESTED = "Told by their interval alone, as no scores of single prompts are left: {}."
 APART = "Measured on several scales (other objectives or tokenizers), so none is called best: {}."

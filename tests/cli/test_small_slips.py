@@ -58,6 +58,7 @@ TOO_FEW = ("dataset.split: no rows for validation: 3 rows make 3 groups", "Take 
         ("dataset.rows=3", TOO_FEW),
         ("-m dataset.rows=3 seed=1,2", TOO_FEW),
         ("adapter=lora adapter.targets=[nosuch]", ("adapter.targets: ", "nosuch", "This architecture has c_attn, ")),
+        ("adapter=lora adapter.targets=[c_attn,c_porj]", ("adapter.targets: ", "no module 'c_porj'.", "has c_attn, ")),
         ("-m seed=1,2 adapter=lora adapter.targets=[nosuch]", ("adapter.targets: ", "This architecture has c_attn, ")),
         ("-m model=tiny_gpt2,tiny_mt5 adapter=lora adapter.targets=[q]", ("adapter.targets: ", "has c_attn, ")),
     ],
